@@ -1,0 +1,1 @@
+// ConfigCompiler: to come.

@@ -1,0 +1,1 @@
+// DiscoveryServer: to come.

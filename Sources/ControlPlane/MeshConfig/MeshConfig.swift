@@ -1,0 +1,1 @@
+// MeshConfig: to come.

@@ -1,0 +1,1 @@
+// ResourceStore: to come.

@@ -1,0 +1,1 @@
+// XDSMessages: to come.

@@ -1,0 +1,1 @@
+// ProxyAdmin: to come.

@@ -1,0 +1,1 @@
+// XDSClient: to come.

@@ -1,0 +1,1 @@
+// MeshModel: to come.

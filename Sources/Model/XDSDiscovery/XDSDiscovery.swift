@@ -1,0 +1,1 @@
+// XDSDiscovery: to come.

@@ -1,0 +1,1 @@
+// XDSSchema: to come.

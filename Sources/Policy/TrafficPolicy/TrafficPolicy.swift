@@ -1,0 +1,1 @@
+// TrafficPolicy: to come.

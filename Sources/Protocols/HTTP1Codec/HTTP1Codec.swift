@@ -1,0 +1,1 @@
+// HTTP1Codec: to come.

@@ -1,0 +1,1 @@
+// HTTPModel: to come.

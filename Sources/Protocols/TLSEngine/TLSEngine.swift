@@ -1,0 +1,1 @@
+// TLSEngine: to come.

@@ -1,0 +1,122 @@
+import Glibc
+
+/// Names a record of a `Slab`: an index, and the generation in which it was given out. A stale name finds nothing.
+public struct SlabID: Hashable, Sendable, BitwiseCopyable {
+    public let index: UInt32
+    public let generation: UInt32
+
+    @inlinable public init(index: UInt32, generation: UInt32) {
+        (self.index, self.generation) = (index, generation)
+    }
+
+    /// Names no record.
+    @inlinable public static var none: SlabID { SlabID(index: .max, generation: 0) }
+    @inlinable public var isNone: Bool { index == .max }
+}
+
+/// Records of plain data that never move, addressed by index and generation. Grows by whole pages of records and
+/// never shrinks; a removed record's place is the next one that is given out.
+@safe public struct Slab<Record: BitwiseCopyable>: ~Copyable {
+    @usableFromInline struct Entry {
+        @usableFromInline var record: Record
+        /// Odd while the place is in use.
+        @usableFromInline var generation: UInt32
+        @usableFromInline var nextFree: UInt32
+    }
+
+    @usableFromInline static var pageBits: UInt32 { 6 }
+    @usableFromInline static var pageSize: Int { 1 << Int(pageBits) }
+
+    @usableFromInline var pages: UnsafeMutablePointer<UnsafeMutablePointer<Entry>>
+    @usableFromInline let pagesMax: Int
+    @usableFromInline var pageCount = 0
+    @usableFromInline var firstFree = UInt32.max
+    /// Places given out.
+    public internal(set) var count = 0
+    /// The most places that can be given out.
+    public let capacity: Int
+
+    public init(capacity: Int) {
+        precondition(capacity > 0 && capacity < Int(UInt32.max) - Self.pageSize)
+        self.capacity = capacity
+        pagesMax = (capacity + Self.pageSize - 1) / Self.pageSize
+        unsafe pages = .allocate(capacity: pagesMax)
+    }
+
+    deinit {
+        for index in 0..<pageCount { unsafe pages[index].deallocate() }
+        unsafe pages.deallocate()
+    }
+
+    /// nil when `capacity` places are in use.
+    public mutating func insert(_ record: Record) -> SlabID? {
+        guard count < capacity else { return nil }
+        if firstFree == .max { addPage() }
+        let index = firstFree
+        let entry = unsafe entry(index)
+        unsafe firstFree = entry.pointee.nextFree
+        unsafe entry.pointee.generation &+= 1
+        unsafe entry.pointee.record = record
+        count += 1
+        return unsafe SlabID(index: index, generation: entry.pointee.generation)
+    }
+
+    public mutating func remove(_ id: SlabID) {
+        precondition(contains(id))
+        let entry = unsafe entry(id.index)
+        unsafe entry.pointee.generation &+= 1
+        unsafe entry.pointee.nextFree = firstFree
+        firstFree = id.index
+        count -= 1
+    }
+
+    @inlinable public func contains(_ id: SlabID) -> Bool {
+        guard Int(id.index >> Self.pageBits) < pageCount else { return false }
+        return unsafe entry(id.index).pointee.generation == id.generation && id.generation & 1 == 1
+    }
+
+    /// The record in place; a stale name is a mistake of ours and stops the process.
+    @inlinable public subscript(_ id: SlabID) -> Record {
+        unsafeAddress {
+            precondition(contains(id))
+            return unsafe UnsafePointer(pointer(to: id.index))
+        }
+        unsafeMutableAddress {
+            precondition(contains(id))
+            return unsafe pointer(to: id.index)
+        }
+    }
+
+    /// The name of the record in use at `index`, for walks over all of them.
+    @inlinable public func id(at index: Int) -> SlabID? {
+        guard index >= 0, index >> Int(Self.pageBits) < pageCount else { return nil }
+        let generation = unsafe entry(UInt32(index)).pointee.generation
+        return generation & 1 == 1 ? SlabID(index: UInt32(index), generation: generation) : nil
+    }
+
+    /// Every index in use is below this.
+    @inlinable public var indexEnd: Int { pageCount << Int(Self.pageBits) }
+
+    @inlinable func entry(_ index: UInt32) -> UnsafeMutablePointer<Entry> {
+        unsafe pages[Int(index >> Self.pageBits)] + Int(index & UInt32(Self.pageSize - 1))
+    }
+
+    @inlinable func pointer(to index: UInt32) -> UnsafeMutablePointer<Record> {
+        // `record` is the entry's first field, so both have one address.
+        unsafe UnsafeMutableRawPointer(entry(index)).assumingMemoryBound(to: Record.self)
+    }
+
+    private mutating func addPage() {
+        precondition(pageCount < pagesMax)
+        let page = UnsafeMutablePointer<Entry>.allocate(capacity: Self.pageSize)
+        let start = UInt32(pageCount << Int(Self.pageBits))
+        for offset in (0..<UInt32(Self.pageSize)).reversed() {
+            let entry = unsafe page + Int(offset)
+            unsafe entry.pointee.generation = 0
+            unsafe entry.pointee.nextFree = firstFree
+            firstFree = start + offset
+        }
+        unsafe pages[pageCount] = page
+        pageCount += 1
+    }
+}

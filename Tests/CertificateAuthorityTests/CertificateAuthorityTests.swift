@@ -1,0 +1,1 @@
+// CertificateAuthorityTests: to come.

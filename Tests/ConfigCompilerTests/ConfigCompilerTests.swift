@@ -1,0 +1,1 @@
+// ConfigCompilerTests: to come.

@@ -1,0 +1,1 @@
+// HTTP1CodecTests: to come.

@@ -1,0 +1,1 @@
+// HTTPModelTests: to come.

@@ -1,0 +1,1 @@
+// MeshConfigTests: to come.

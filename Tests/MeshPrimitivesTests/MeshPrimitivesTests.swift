@@ -1,0 +1,1 @@
+// MeshPrimitivesTests: to come.

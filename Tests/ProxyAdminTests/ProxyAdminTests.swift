@@ -1,0 +1,1 @@
+// ProxyAdminTests: to come.

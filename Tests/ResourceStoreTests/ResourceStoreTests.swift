@@ -1,0 +1,1 @@
+// ResourceStoreTests: to come.

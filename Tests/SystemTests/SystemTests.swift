@@ -1,0 +1,1 @@
+// SystemTests: to come.

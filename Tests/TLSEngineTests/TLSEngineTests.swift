@@ -1,0 +1,1 @@
+// TLSEngineTests: to come.

@@ -1,0 +1,1 @@
+// TrafficPolicyTests: to come.

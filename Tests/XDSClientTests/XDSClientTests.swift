@@ -1,0 +1,1 @@
+// XDSClientTests: to come.

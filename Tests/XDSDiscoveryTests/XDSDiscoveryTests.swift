@@ -1,0 +1,1 @@
+// XDSDiscoveryTests: to come.

@@ -1,0 +1,1 @@
+// XDSSchemaTests: to come.
