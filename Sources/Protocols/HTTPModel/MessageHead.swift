@@ -1,0 +1,183 @@
+import MeshPrimitives
+
+/// One header field: places in the bytes of its head, and the number of its name if it is known.
+public struct Field: BitwiseCopyable, Sendable {
+    public var nameStart: UInt16
+    public var nameCount: UInt16
+    public var valueStart: UInt16
+    /// Without white space at either end.
+    public var valueCount: UInt16
+    /// Where the next line begins; the line is `nameStart..<lineEnd`, its CRLF included.
+    public var lineEnd: UInt16
+    public var name: FieldName
+    /// Named by this message's `Connection` field, so not to be forwarded.
+    public var isConnectionOption = false
+
+    public init(
+        nameStart: Int, nameCount: Int, valueStart: Int, valueCount: Int, lineEnd: Int, name: FieldName
+    ) {
+        self.nameStart = UInt16(nameStart)
+        self.nameCount = UInt16(nameCount)
+        self.valueStart = UInt16(valueStart)
+        self.valueCount = UInt16(valueCount)
+        self.lineEnd = UInt16(lineEnd)
+        self.name = name
+    }
+}
+
+/// A place in the bytes of a head.
+public struct ByteRange: BitwiseCopyable, Sendable, Equatable {
+    public var start: UInt16
+    public var count: UInt16
+
+    public static let empty = ByteRange(start: 0, count: 0)
+
+    public init(start: Int, count: Int) { (self.start, self.count) = (UInt16(start), UInt16(count)) }
+
+    @inlinable public var isEmpty: Bool { count == 0 }
+    @inlinable public var range: Range<Int> { Int(start)..<(Int(start) + Int(count)) }
+}
+
+/// How a body ends (RFC 9112 section 6.3).
+public enum BodyLength: Equatable, Sendable, BitwiseCopyable {
+    case none
+    case bytes(Int64)
+    case chunked
+    /// HTTP/1 responses only.
+    case untilClose
+    /// Ends with its HTTP/2 stream; no length was said.
+    case untilStreamEnd
+}
+
+/// The head of a request or response, or a trailer section: an index into bytes that its owner keeps.
+///
+/// The bytes begin with the start line as HTTP/1.1 writes it, then one line per field, each ended by CRLF, then an
+/// empty line; `length` counts all of them. HTTP/2 heads are written in the same form, names in lower case,
+/// `:authority` as the first field, `host`. A trailer section has no start line.
+public struct MessageHead: BitwiseCopyable, Sendable {
+    /// More fields than this are refused (431).
+    public static let fieldsMax = 100
+    /// More bytes than this are refused (431): 60 KiB.
+    public static let bytesMax = 60 << 10
+
+    /// Bytes of the whole head, the empty line included.
+    public var length: UInt16 = 0
+    /// End of the start line, where the first field begins.
+    public var fieldsStart: UInt16 = 0
+    public private(set) var fieldCount: UInt8 = 0
+
+    // Requests.
+    public var method = Method.other
+    public var methodToken = ByteRange.empty
+    /// The request target as it came (origin, absolute, authority or asterisk form).
+    public var target = ByteRange.empty
+    /// Path and query, from the target; empty for CONNECT in authority form. `*` for the asterisk form.
+    public var path = ByteRange.empty
+    /// From the absolute form, else from `Host` (RFC 9112 section 3.2.2). Empty if there is none.
+    public var authority = ByteRange.empty
+
+    // Responses.
+    /// 100 to 999; 0 in a request.
+    public var status: UInt16 = 0
+    public var reason = ByteRange.empty
+
+    /// 10, 11 or 20.
+    public var version: UInt8 = 11
+    public var body = BodyLength.none
+    /// The connection can carry another message after this one (HTTP/1 only).
+    public var keepsAlive = true
+    public var expectsContinue = false
+    /// An `Upgrade` field that `Connection` names.
+    public var hasUpgrade = false
+    /// `TE: trailers` was there.
+    public var acceptsTrailers = false
+
+    private var known: UInt64 = 0
+    private var storage = InlineArray<100, Field>(
+        repeating: Field(nameStart: 0, nameCount: 0, valueStart: 0, valueCount: 0, lineEnd: 0, name: .other))
+
+    public init() {}
+
+    /// Empties the head for the next message; cheaper than a new one, since the fields' places are left as they are.
+    public mutating func reset() {
+        length = 0
+        fieldsStart = 0
+        fieldCount = 0
+        method = .other
+        methodToken = .empty
+        target = .empty
+        path = .empty
+        authority = .empty
+        status = 0
+        reason = .empty
+        version = 11
+        body = .none
+        keepsAlive = true
+        expectsContinue = false
+        hasUpgrade = false
+        acceptsTrailers = false
+        known = 0
+    }
+
+    public var count: Int { Int(fieldCount) }
+
+    @inlinable public subscript(_ index: Int) -> Field {
+        get { field(index) }
+    }
+
+    public func field(_ index: Int) -> Field {
+        precondition(index < count)
+        return storage[index]
+    }
+
+    /// false if there are `fieldsMax` already.
+    public mutating func append(_ field: Field) -> Bool {
+        guard count < Self.fieldsMax else { return false }
+        storage[count] = field
+        fieldCount += 1
+        known |= 1 << UInt64(field.name.rawValue)
+        return true
+    }
+
+    public mutating func markConnectionOption(_ index: Int) {
+        precondition(index < count)
+        storage[index].isConnectionOption = true
+    }
+
+    @inlinable public var isRequest: Bool { status == 0 }
+
+    public func contains(_ name: FieldName) -> Bool { known & (1 << UInt64(name.rawValue)) != 0 }
+
+    /// Index of the first field of that known name, at or after `start`.
+    public func firstIndex(of name: FieldName, from start: Int = 0) -> Int? {
+        guard contains(name) else { return nil }
+        for index in start..<max(count, start) where storage[index].name == name { return index }
+        return nil
+    }
+
+    /// The value of the first field of that known name.
+    public func value(of name: FieldName, in bytes: ByteView) -> ByteView? {
+        guard let index = firstIndex(of: name) else { return nil }
+        return value(index, in: bytes)
+    }
+
+    public func value(_ index: Int, in bytes: ByteView) -> ByteView {
+        let field = field(index)
+        return bytes[Int(field.valueStart)..<(Int(field.valueStart) + Int(field.valueCount))]
+    }
+
+    public func name(_ index: Int, in bytes: ByteView) -> ByteView {
+        let field = field(index)
+        return bytes[Int(field.nameStart)..<(Int(field.nameStart) + Int(field.nameCount))]
+    }
+
+    /// The first field of any name, letters in either case.
+    public func value(named name: ByteView, in bytes: ByteView) -> ByteView? {
+        let known = FieldName(name)
+        if known != .other { return value(of: known, in: bytes) }
+        for index in 0..<count where storage[index].name == .other {
+            if self.name(index, in: bytes).equalsIgnoringCase(name) { return value(index, in: bytes) }
+        }
+        return nil
+    }
+}
