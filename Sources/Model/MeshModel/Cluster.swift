@@ -1,0 +1,123 @@
+import MeshPrimitives
+
+/// envoy.config.cluster.v3.Cluster, its endpoints included (whether they came with it or by EDS).
+public struct Cluster: Sendable, Equatable {
+    public enum Discovery: Sendable, Equatable { case fixed, eds, strictDNS, logicalDNS }
+    public enum LoadBalancing: Sendable, Equatable {
+        case roundRobin
+        case leastRequest(choices: Int)
+        case random
+    }
+    public enum UpstreamProtocol: Sendable, Equatable {
+        case http1
+        case http2
+        /// What the TLS handshake agrees on, else HTTP/1.1.
+        case auto
+        /// The downstream request's protocol.
+        case sameAsDownstream
+    }
+
+    public var name: String
+    public var discovery = Discovery.fixed
+    /// Empty: the cluster's name.
+    public var edsServiceName = ""
+    public var localities: [LocalityEndpoints] = []
+    public var loadBalancing = LoadBalancing.roundRobin
+    public var connectTimeout: Duration = .seconds(5)
+    public var bufferLimit = 1 << 20
+    public var normalLimits = Limits()
+    public var highLimits = Limits()
+    public var perHostConnectionsMax: UInt32?
+    public var tls: UpstreamTLS?
+    /// In order; the first whose labels are all in the endpoint's `envoy.transport_socket_match` metadata is used, an
+    /// endpoint that matches none uses `tls`.
+    public var transportMatches: [TransportMatch] = []
+    public var upstreamProtocol = UpstreamProtocol.http1
+    public var http2 = HTTP2Options()
+    public var idleTimeout: Duration? = .seconds(3600)
+    public var maxConnectionDuration: Duration?
+    public var maxRequestsPerConnection: Int?
+    public var enablesTrailers = false
+    public var headerKeyFormat = HTTPConnectionManager.HeaderKeyFormat.lowercase
+    /// `auto_sni` and `auto_san_validation`.
+    public var setsSNIFromHost = false
+    public var validatesSANFromHost = false
+    public var panicThreshold = 50.0
+    public var overprovisioningFactor: UInt32 = 140
+    /// martlet.v1.Cluster: retries within a share of requests over a window; replaces `retries` and `retryBudget`.
+    public var windowBudget: WindowBudget?
+
+    public init(name: String) { self.name = name }
+}
+
+/// envoy.config.cluster.v3.CircuitBreakers.Thresholds; of the whole process.
+public struct Limits: Sendable, Equatable {
+    public var connections: UInt32 = 1024
+    public var pending: UInt32 = 1024
+    public var requests: UInt32 = 1024
+    public var retries: UInt32 = 3
+    /// Percent of active and pending requests, and the least that is always allowed.
+    public var retryBudget: RetryBudget?
+    public var tracksRemaining = false
+
+    public struct RetryBudget: Sendable, Equatable {
+        public var percent: Double
+        public var concurrencyMin: UInt32
+
+        public init(percent: Double = 20, concurrencyMin: UInt32 = 3) {
+            (self.percent, self.concurrencyMin) = (percent, concurrencyMin)
+        }
+    }
+
+    public init() {}
+}
+
+public struct WindowBudget: Sendable, Equatable {
+    public var percent: Double
+    public var window: Duration
+    public var retriesMin: UInt32
+
+    public init(percent: Double = 20, window: Duration = .seconds(10), retriesMin: UInt32 = 3) {
+        (self.percent, self.window, self.retriesMin) = (percent, window, retriesMin)
+    }
+}
+
+public struct TransportMatch: Sendable, Equatable {
+    public var name: String
+    public var labels: [String: String]
+    /// nil: plain text.
+    public var tls: UpstreamTLS?
+
+    public init(name: String, labels: [String: String], tls: UpstreamTLS?) {
+        (self.name, self.labels, self.tls) = (name, labels, tls)
+    }
+}
+
+public struct LocalityEndpoints: Sendable, Equatable {
+    public var region = ""
+    public var zone = ""
+    public var weight: UInt32?
+    public var priority: UInt32 = 0
+    public var endpoints: [Endpoint]
+
+    public init(endpoints: [Endpoint]) { self.endpoints = endpoints }
+}
+
+public struct Endpoint: Sendable, Equatable {
+    public enum Health: Sendable { case unknown, healthy, unhealthy, draining, timeout, degraded }
+    public enum Address: Sendable, Equatable {
+        case numeric(SocketAddress)
+        /// STRICT_DNS and LOGICAL_DNS.
+        case name(String, port: UInt16)
+    }
+
+    public var address: Address
+    /// `endpoint.hostname`
+    public var hostname = ""
+    public var health = Health.unknown
+    public var weight: UInt32 = 1
+    /// Metadata of `envoy.transport_socket_match`.
+    public var transportLabels: [String: String] = [:]
+
+    public init(address: Address) { self.address = address }
+}

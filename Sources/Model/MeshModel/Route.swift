@@ -1,0 +1,219 @@
+import MeshPrimitives
+
+/// envoy.config.route.v3.RouteConfiguration
+public struct RouteConfiguration: Sendable, Equatable {
+    public var name: String
+    public var virtualHosts: [VirtualHost]
+    public var requestHeaders: [HeaderEdit] = []
+    public var responseHeaders: [HeaderEdit] = []
+    public var mostSpecificHeaderMutationsWin = false
+    public var ignoresPortInHost = false
+
+    public init(name: String, virtualHosts: [VirtualHost]) {
+        (self.name, self.virtualHosts) = (name, virtualHosts)
+    }
+}
+
+public struct VirtualHost: Sendable, Equatable {
+    public var name: String
+    /// Exact names (with or without port), `*.suffix`, `prefix.*`, `*`; lower case.
+    public var domains: [String]
+    public var routes: [Route]
+    public var requestHeaders: [HeaderEdit] = []
+    public var responseHeaders: [HeaderEdit] = []
+    public var retryPolicy: RetryPolicy?
+    public var includesAttemptCountInRequest = false
+    public var includesAttemptCountInResponse = false
+    public var localRateLimit: LocalRateLimit?
+    /// Requests that did not come over TLS are redirected (`require_tls: ALL`).
+    public var requiresTLS = false
+
+    public init(name: String, domains: [String], routes: [Route]) {
+        (self.name, self.domains, self.routes) = (name, domains, routes)
+    }
+}
+
+public struct Route: Sendable, Equatable {
+    public enum Action: Sendable, Equatable {
+        case forward(Forward)
+        case redirect(Redirect)
+        case direct(status: Int, body: [UInt8])
+    }
+
+    public var name: String
+    public var match: RouteMatch
+    public var action: Action
+    public var requestHeaders: [HeaderEdit] = []
+    public var responseHeaders: [HeaderEdit] = []
+    public var localRateLimit: LocalRateLimit?
+
+    public init(name: String = "", match: RouteMatch, action: Action) {
+        (self.name, self.match, self.action) = (name, match, action)
+    }
+}
+
+public struct RouteMatch: Sendable, Equatable {
+    public enum Path: Sendable, Equatable {
+        case prefix(String)
+        case exact(String)
+        /// `path_separated_prefix`: the prefix itself, or followed by `/`.
+        case separatedPrefix(String)
+        /// The whole path, in RE2's syntax.
+        case regex(String)
+        case connect
+    }
+
+    public var path: Path
+    public var isCaseSensitive = true
+    public var headers: [HeaderMatch] = []
+    public var query: [QueryMatch] = []
+    public var isGRPC = false
+    public var fraction: Fraction?
+
+    public init(path: Path) { self.path = path }
+}
+
+public struct StringMatch: Sendable, Equatable {
+    public enum Pattern: Sendable, Equatable {
+        case exact(String)
+        case prefix(String)
+        case suffix(String)
+        case contains(String)
+        /// The whole value, in RE2's syntax.
+        case regex(String)
+    }
+
+    public var pattern: Pattern
+    public var ignoresCase: Bool
+
+    public init(_ pattern: Pattern, ignoresCase: Bool = false) {
+        (self.pattern, self.ignoresCase) = (pattern, ignoresCase)
+    }
+}
+
+public struct HeaderMatch: Sendable, Equatable {
+    public enum Test: Sendable, Equatable {
+        case present(Bool)
+        case string(StringMatch)
+        /// A decimal number in `start ..< end`.
+        case range(start: Int64, end: Int64)
+    }
+
+    /// Lower case; `:method`, `:path`, `:authority` name those.
+    public var name: String
+    public var test: Test
+    public var isInverted = false
+    public var treatsMissingAsEmpty = false
+
+    public init(name: String, test: Test) { (self.name, self.test) = (name, test) }
+}
+
+public struct QueryMatch: Sendable, Equatable {
+    public enum Test: Sendable, Equatable {
+        case present(Bool)
+        case string(StringMatch)
+    }
+
+    public var name: String
+    public var test: Test
+
+    public init(name: String, test: Test) { (self.name, self.test) = (name, test) }
+}
+
+public struct WeightedCluster: Sendable, Equatable {
+    public var cluster: String
+    public var weight: UInt32
+    public var requestHeaders: [HeaderEdit] = []
+    public var responseHeaders: [HeaderEdit] = []
+
+    public init(cluster: String, weight: UInt32 = 1) { (self.cluster, self.weight) = (cluster, weight) }
+}
+
+/// envoy.config.route.v3.RouteAction. A nil duration is no limit unless said otherwise.
+public struct Forward: Sendable, Equatable {
+    public enum Target: Sendable, Equatable {
+        /// One or more; the sum of the weights is above zero.
+        case clusters([WeightedCluster])
+        /// The request's header of this name says which.
+        case header(String)
+    }
+    public enum HostRewrite: Sendable, Equatable {
+        case literal(String)
+        case header(String)
+        case automatic
+        case pathRegex(pattern: String, substitution: String)
+    }
+    public enum PathRewrite: Sendable, Equatable {
+        case prefix(String)
+        case regex(pattern: String, substitution: String)
+    }
+    public enum Priority: UInt8, Sendable { case normal, high }
+
+    public var target: Target
+    public var clusterNotFoundStatus = 503
+    public var pathRewrite: PathRewrite?
+    public var hostRewrite: HostRewrite?
+    public var appendsForwardedHost = false
+    public var timeout: Duration? = .seconds(15)
+    /// nil: the connection manager's stream idle time-out; `.zero`: none.
+    public var idleTimeout: Duration?
+    public var maxStreamDuration: Duration?
+    public var retryPolicy: RetryPolicy?
+    public var priority = Priority.normal
+    public var upgrades: [String] = []
+    /// martlet.v1.Route: the remaining time is passed on, and work whose deadline has passed is refused.
+    public var propagatesDeadline = false
+
+    public init(target: Target) { self.target = target }
+}
+
+public struct Redirect: Sendable, Equatable {
+    public enum Path: Sendable, Equatable {
+        /// Path, with a query of its own if it has one.
+        case replace(String)
+        case prefix(String)
+        case regex(pattern: String, substitution: String)
+    }
+
+    public var scheme: String?
+    public var host: String?
+    public var port: UInt16?
+    public var path: Path?
+    public var stripsQuery = false
+    public var status = 301
+
+    public init() {}
+}
+
+/// envoy.config.route.v3.RetryPolicy and what martlet.v1.Route adds to it.
+public struct RetryPolicy: Sendable, Equatable {
+    public enum Methods: Sendable { case any, idempotent, safe }
+
+    /// Words of `retry_on`, lower case, all known. May be empty (then only `provablySafe` acts).
+    public var retryOn: [String]
+    public var attempts: Int = 1
+    public var perTryTimeout: Duration?
+    public var backoffMin: Duration = .milliseconds(25)
+    public var backoffMax: Duration = .milliseconds(250)
+    public var retriableStatusCodes: [Int] = []
+    /// `envoy.retry_host_predicates.previous_hosts`
+    public var avoidsPreviousHosts = false
+    public var hostSelectionAttempts = 1
+    /// Which methods `retryOn` may repeat. Envoy: any.
+    public var methods = Methods.any
+    /// Martlet's default: repeats what provably was not processed (RESOURCES.md), whatever `retryOn` says.
+    public var provablySafe = false
+    /// A request with this header counts as idempotent; lower case.
+    public var idempotencyHeader: String?
+
+    public init(retryOn: [String]) { self.retryOn = retryOn }
+}
+
+/// One change of header fields, in the order in which it is applied.
+public enum HeaderEdit: Sendable, Equatable {
+    public enum AppendAction: Sendable { case appendOrAdd, addIfAbsent, overwriteOrAdd, overwriteIfExists }
+
+    /// The value is a format string (`%REQ(x)%`, …).
+    case set(name: String, value: String, action: AppendAction, keepsEmpty: Bool)
+    case remove(name: String)
+}
