@@ -1,0 +1,55 @@
+# `make help` lists the verbs. What takes more than a line or two stands in Scripts/.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Unused code goes at link time; the Swift runtime is linked in, so that a binary needs only libssl, libcrypto,
+# libnghttp2 and libyaml beside the C library.
+RELEASE := -c release -static-stdlib -Xlinker --gc-sections -Xlinker -s
+CHECKED := --explicit-target-dependency-import-check error
+PRODUCTS := martlet-proxy martlet-control martlet martlet-demo-service martlet-load
+SOURCES := Package.swift Sources Tests Benchmarks
+
+.PHONY: help
+help: ## lists the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## installs what building and testing need (Debian packages, with apt)
+	@Scripts/setup.sh build test
+
+.PHONY: build
+build: setup ## release binaries in .build/release: stripped, with the Swift runtime inside
+	@echo "make build: a first build compiles all packages, about ten minutes on two cores"
+	swift build $(RELEASE) $(CHECKED)
+	@cd .build/release && ls -l $(PRODUCTS)
+
+.PHONY: test
+test: setup ## every test, with debug binaries (choose with TEST='--filter NAME')
+	@echo "make test: a first build compiles all packages, about ten minutes on two cores"
+	swift test --disable-xctest $(CHECKED) $(TEST)
+
+.PHONY: demo
+demo: build ## a small brokerage with sidecars and control plane, shown on the wire (KEEP=1 leaves it running)
+	@Scripts/setup.sh demo
+	@python3 Scripts/demo.py --binaries .build/release $(if $(KEEP),--keep)
+
+.PHONY: bench
+bench: build ## direct, through one sidecar, through two with mutual TLS; the table goes into README.md
+	@Scripts/setup.sh bench
+	@python3 Scripts/bench.py --binaries .build/release $(BENCH)
+
+.PHONY: format
+format: ## formats the sources in place
+	swift format format --in-place --recursive $(SOURCES)
+
+.PHONY: lint
+lint: ## the sources' format, without changing anything
+	swift format lint --strict --recursive $(SOURCES)
+
+.PHONY: check
+check: lint test ## what must pass before a merge
+
+.PHONY: clean
+clean: ## removes what was built (not what setup installed)
+	rm -rf .build

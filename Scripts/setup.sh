@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# setup.sh PURPOSE…: installs with apt the Debian packages that are missing for building, testing, the demo or the
+# benchmarks. Where nothing is missing it says nothing and takes no time.
+set -euo pipefail
+
+declare -A packages=(
+    # SwiftPM fetches packages with git and finds C libraries with pkg-config.
+    [build]="ca-certificates git libnghttp2-dev libssl-dev libyaml-dev pkg-config"
+    [test]="curl nghttp2-client openssl procps"
+    [demo]="openssl procps python3"
+    [bench]="openssl procps python3 strace valgrind"
+)
+
+command -v swift >/dev/null || { echo "setup: swift is not on PATH: install Swift 6.3 (https://swift.org/install)" >&2; exit 1; }
+
+wanted=()
+for purpose in "$@"; do read -ra more <<<"${packages[$purpose]}" && wanted+=("${more[@]}"); done
+
+if ! command -v dpkg-query >/dev/null; then
+    echo "setup: this is no Debian: please see to it that these are here: ${wanted[*]}" >&2
+    exit 0
+fi
+missing=()
+for package in $(printf '%s\n' "${wanted[@]}" | sort -u); do
+    # pkgconf provides pkg-config on newer releases, so ask for the command instead.
+    if [ "$package" = pkg-config ] && command -v pkg-config >/dev/null; then continue; fi
+    if [ "$package" = python3 ] && command -v python3 >/dev/null; then continue; fi
+    state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=absent
+    [ "$state" = installed ] || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+sudo=()
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "setup: as root: apt-get install ${missing[*]}" >&2; exit 1; }
+    sudo=(sudo)
+fi
+echo "setup: installing with apt: ${missing[*]}"
+"${sudo[@]}" apt-get update -q
+"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
