@@ -95,7 +95,9 @@ import Glibc
 
     /// Where the next bytes go, and how many fit. Follow with `commit`.
     @unsafe @inlinable public var writable: UnsafeMutableRawBufferPointer {
-        guard let base = unsafe base else { return unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0) }
+        guard let base = unsafe base else {
+            return unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        }
         return unsafe UnsafeMutableRawBufferPointer(start: base + Int(end), count: room)
     }
 
@@ -197,7 +199,8 @@ import Glibc
     private static func give(_ block: UnsafeMutablePointer<UInt8>, to list: inout FreeList) {
         list.lent -= 1
         guard list.kept < list.keptMax else { return unsafe free(block) }
-        unsafe UnsafeMutableRawPointer(block).storeBytes(of: list.first, as: UnsafeMutablePointer<UInt8>?.self)
+        unsafe UnsafeMutableRawPointer(block).storeBytes(
+            of: list.first, as: UnsafeMutablePointer<UInt8>?.self)
         unsafe list.first = block
         list.kept += 1
     }

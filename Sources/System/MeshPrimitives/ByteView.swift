@@ -113,7 +113,9 @@ import Glibc
 
     public var bytes: [UInt8] { unsafe [UInt8](UnsafeBufferPointer(start: base, count: count)) }
 
-    @unsafe @inlinable public func withUnsafeBytes<T>(_ body: (UnsafeRawBufferPointer) throws -> T) rethrows -> T {
+    @unsafe @inlinable public func withUnsafeBytes<T>(_ body: (UnsafeRawBufferPointer) throws -> T) rethrows
+        -> T
+    {
         unsafe try body(UnsafeRawBufferPointer(start: base, count: count))
     }
 }
