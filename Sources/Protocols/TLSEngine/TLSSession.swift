@@ -1,0 +1,314 @@
+import COpenSSL
+import MeshPrimitives
+
+/// How a handshake stands.
+public enum TLSProgress: Equatable, Sendable, BitwiseCopyable {
+    case done
+    case wantsInput
+    case failed(TLSFailure)
+}
+
+public enum TLSReadResult: Equatable, Sendable, BitwiseCopyable {
+    /// So many bytes were appended to the buffer; zero only when it had no room.
+    case bytes(Int)
+    /// All input is used up.
+    case wantsInput
+    /// The peer will send nothing more (`close_notify`). An end of the stream without it is a cut connection, which
+    /// the owner of the socket notices.
+    case closed
+    case failed(TLSFailure)
+}
+
+public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
+    /// So many bytes were taken: fewer than given when the output is full, or while the handshake runs.
+    case accepted(Int)
+    case failed(TLSFailure)
+}
+
+/// One TLS connection: a handle, plain data, that its owner frees once. Every call may leave ciphertext in the
+/// transport's output, a failed one too (the alert): send it, whatever the result.
+///
+/// `handshake` until it is done; then `read` after every input, until it wants more (or the buffer is full: then
+/// again with room, `hasPendingPlaintext` tells without a try); `write` at any time; `shutdown` once at the end.
+@safe public struct TLSSession: BitwiseCopyable, Equatable {
+    /// Of plaintext in one record (RFC 8446, section 5.1).
+    static let recordMax = 16 << 10
+
+    let record: UnsafeMutablePointer<SessionRecord>
+
+    public static func == (left: TLSSession, right: TLSSession) -> Bool { unsafe left.record == right.record }
+
+    /// A new session. A client names `serverName` (SNI), else the context's, and offers to resume the session that
+    /// `cache` has for `resumptionKey`: the key must stand for server, context and name together. Nil when memory
+    /// ran out.
+    public static func make(
+        context: TLSContext, transport: TLSTransport, serverName: String? = nil, resumptionKey: UInt64 = 0,
+        cache: TLSSessionCache? = nil
+    ) -> TLSSession? {
+        ErrorQueue.clear()
+        guard let ssl = unsafe SSL_new(context.core.ssl) else { return nil }
+        let record = UnsafeMutablePointer<SessionRecord>.allocate(capacity: 1)
+        unsafe record.initialize(
+            to: SessionRecord(
+                ssl: ssl, context: context, transport: transport, cache: cache, resumptionKey: resumptionKey))
+        let session = unsafe TLSSession(record: record)
+        guard unsafe SSL_set_ex_data(ssl, SessionRecord.exDataIndex, record) == 1, session.attachTransport()
+        else {
+            session.free()
+            return nil
+        }
+        switch context.role {
+        case .server: unsafe SSL_set_accept_state(ssl)
+        case .client:
+            unsafe SSL_set_connect_state(ssl)
+            if let name = serverName ?? context.serverName {
+                guard unsafe martlet_ssl_set_server_name(ssl, name) == 1 else {
+                    session.free()
+                    return nil
+                }
+            }
+            session.offerResumption()
+        }
+        return session
+    }
+
+    private func attachTransport() -> Bool {
+        let bio = unsafe record.pointee.transport.bio
+        guard unsafe BIO_up_ref(bio) == 1 else { return false }
+        unsafe SSL_set0_rbio(record.pointee.ssl, bio)
+        guard unsafe BIO_up_ref(bio) == 1 else { return false }
+        unsafe SSL_set0_wbio(record.pointee.ssl, bio)
+        return true
+    }
+
+    private func offerResumption() {
+        guard let cache = unsafe record.pointee.cache else { return }
+        let (context, now) = unsafe (record.pointee.context, record.pointee.now)
+        guard
+            let (session, terms) = unsafe cache.session(
+                for: record.pointee.resumptionKey, under: context.core.conditions, at: now),
+            unsafe PeerVerification.isAcceptable(session, to: context),
+            unsafe SSL_set_session(record.pointee.ssl, session) == 1
+        else { return }
+        unsafe record.pointee.peerValidity = terms.validity
+    }
+
+    /// Ends the session and drops what it left in the transport's output; no copy of the handle may be used again.
+    public func free() {
+        let window = unsafe record.pointee.window
+        if unsafe window.pointee.outputOwner == UnsafeRawPointer(record) {
+            unsafe window.pointee.dropOutput()
+        }
+        // A session that is freed without a goodbye can no longer be resumed, says OpenSSL; after a mere end of the
+        // connection it can.
+        if unsafe record.pointee.failure == nil {
+            unsafe SSL_set_shutdown(record.pointee.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
+        }
+        unsafe SSL_free(record.pointee.ssl)
+        unsafe record.deinitialize(count: 1)
+        unsafe record.deallocate()
+    }
+
+    // MARK: Moving bytes
+
+    public func handshake() -> TLSProgress {
+        if let failure = unsafe record.pointee.failure { return .failed(failure) }
+        enter()
+        let result = unsafe SSL_do_handshake(record.pointee.ssl)
+        if result == 1 { return .done }
+        switch outcome(result) {
+        case .wantsInput: return .wantsInput
+        case .closed: return .failed(fail(TLSFailure(.handshakeClosed)))
+        case .failed(let failure): return .failed(failure)
+        case .bytes: return .failed(fail(.takeFromQueue()))
+        }
+    }
+
+    /// Appends plaintext as long as there is room and input.
+    public func read(into buffer: inout PooledBuffer) -> TLSReadResult {
+        if let failure = unsafe record.pointee.failure { return .failed(failure) }
+        enter()
+        let (ssl, window) = unsafe (record.pointee.ssl, record.pointee.window)
+        var total = 0
+        while true {
+            let room = unsafe buffer.writable
+            guard let target = room.baseAddress, room.count > 0 else { return .bytes(total) }
+            // OpenSSL reads no further ahead than one record, so that an empty window has no more to give, except
+            // what is decrypted already. Asking it would cost more than a small record.
+            if unsafe window.pointee.inputCount == 0 && SSL_pending(ssl) == 0 && !hasReceivedCloseNotify {
+                return total > 0 ? .bytes(total) : .wantsInput
+            }
+            var count = 0
+            let result = unsafe SSL_read_ex(ssl, target, room.count, &count)
+            if result == 1 {
+                buffer.commit(count)
+                total &+= count
+                continue
+            }
+            let end = outcome(result)
+            return total > 0 ? .bytes(total) : end
+        }
+    }
+
+    /// Encrypts into the transport's output.
+    public func write(_ bytes: ByteView) -> TLSWriteResult {
+        if let failure = unsafe record.pointee.failure { return .failed(failure) }
+        enter()
+        let (ssl, window) = unsafe (record.pointee.ssl, record.pointee.window)
+        guard unsafe SSL_is_init_finished(ssl) == 1 else { return .accepted(0) }
+        var total = 0
+        while unsafe total < bytes.count && window.pointee.outputCount < TLSTransport.outputMax {
+            var count = 0
+            let wanted = unsafe min(bytes.count &- total, record.pointee.nextRecordMax)
+            let result = unsafe SSL_write_ex(ssl, bytes.pointer + total, wanted, &count)
+            guard result == 1 else {
+                if case .failed(let failure) = outcome(result) { return .failed(failure) }
+                return .failed(fail(TLSFailure(.protocolError)))
+            }
+            total &+= count
+        }
+        return .accepted(total)
+    }
+
+    /// Says goodbye (`close_notify`); nothing can be written afterwards, reading goes on.
+    public func shutdown() {
+        guard unsafe record.pointee.failure == nil, unsafe SSL_is_init_finished(record.pointee.ssl) == 1
+        else { return }
+        enter()
+        guard unsafe SSL_get_shutdown(record.pointee.ssl) & SSL_SENT_SHUTDOWN == 0 else { return }
+        _ = unsafe SSL_shutdown(record.pointee.ssl)
+    }
+
+    /// Whether decrypted bytes wait for room, so that `read` gives some without new input.
+    public var hasPendingPlaintext: Bool { unsafe SSL_pending(record.pointee.ssl) > 0 }
+
+    public var hasReceivedCloseNotify: Bool {
+        unsafe SSL_get_shutdown(record.pointee.ssl) & SSL_RECEIVED_SHUTDOWN != 0
+    }
+
+    // MARK: What the handshake settled
+
+    public var isEstablished: Bool { unsafe SSL_is_init_finished(record.pointee.ssl) == 1 }
+
+    /// Whether the peer showed a certificate, now or in the session that this one resumed.
+    public var hasPeer: Bool { unsafe SSL_get0_peer_certificate(record.pointee.ssl) != nil }
+
+    /// Built at each call.
+    public var peer: PeerIdentity? {
+        guard let certificate = unsafe SSL_get0_peer_certificate(record.pointee.ssl) else { return nil }
+        return unsafe PeerIdentity(
+            certificate: CertificateInfo(certificate), isVerified: record.pointee.context.verifiesPeers)
+    }
+
+    public var applicationProtocol: ApplicationProtocol {
+        let name = selectedProtocol
+        if name.isEmpty { return .none }
+        if name.equals("h2") { return .http2 }
+        return name.equals("http/1.1") ? .http11 : .other
+    }
+
+    /// Empty when there is none.
+    public var applicationProtocolName: String { selectedProtocol.text }
+
+    private var selectedProtocol: ByteView {
+        var name: UnsafePointer<UInt8>?
+        var count: UInt32 = 0
+        unsafe SSL_get0_alpn_selected(record.pointee.ssl, &name, &count)
+        return unsafe ByteView(UnsafeRawBufferPointer(start: name, count: Int(count)))
+    }
+
+    /// The name that the client asked for (SNI).
+    public var serverName: String? {
+        guard let name = unsafe SSL_get_servername(record.pointee.ssl, TLSEXT_NAMETYPE_host_name) else {
+            return nil
+        }
+        return unsafe String(cString: name)
+    }
+
+    /// `TLSv1.3` or `TLSv1.2`.
+    public var version: String {
+        guard let name = unsafe SSL_get_version(record.pointee.ssl) else { return "" }
+        return unsafe String(cString: name)
+    }
+
+    /// OpenSSL's name of the cipher suite; empty before there is one.
+    public var cipherSuite: String {
+        guard let cipher = unsafe SSL_get_current_cipher(record.pointee.ssl) else { return "" }
+        guard let name = unsafe SSL_CIPHER_get_name(cipher) else { return "" }
+        return unsafe String(cString: name)
+    }
+
+    public var isResumed: Bool { unsafe SSL_session_reused(record.pointee.ssl) == 1 }
+
+    /// The failure in full, with what the peer showed. Text from the peer is printable ASCII, and bounded.
+    public func explain(_ failure: TLSFailure) -> String {
+        let detail = unsafe record.pointee.detail
+        return unsafe detail.isEmpty || record.pointee.failure != failure ? failure.text : detail
+    }
+
+    // MARK: Helpers
+
+    @inline(__always) private func enter() {
+        let window = unsafe record.pointee.window
+        if unsafe window.pointee.outputOwner != UnsafeRawPointer(record) {
+            precondition(
+                unsafe window.pointee.outputCount == 0, "the output of another session was not taken")
+            unsafe window.pointee.outputOwner = UnsafeRawPointer(record)
+        }
+        ErrorQueue.clear()
+    }
+
+    private func outcome(_ result: CInt) -> TLSReadResult {
+        switch unsafe SSL_get_error(record.pointee.ssl, result) {
+        case SSL_ERROR_WANT_READ: .wantsInput
+        case SSL_ERROR_ZERO_RETURN: .closed
+        default: .failed(fail(.takeFromQueue()))
+        }
+    }
+
+    /// The first failure is the cause, and stays.
+    private func fail(_ failure: TLSFailure) -> TLSFailure { unsafe record.pointee.fail(failure) }
+}
+
+/// What belongs to a session beside OpenSSL's own data.
+@safe struct SessionRecord {
+    /// The one that OpenSSL reserves for applications.
+    static let exDataIndex: CInt = 0
+
+    let ssl: OpaquePointer
+    let window: UnsafeMutablePointer<TransportWindow>
+    let context: TLSContext
+    let transport: TLSTransport
+    let cache: TLSSessionCache?
+    let resumptionKey: UInt64
+    /// Of the peer's whole chain, when it was verified.
+    var peerValidity = Validity.always
+    private(set) var failure: TLSFailure?
+    private(set) var detail = ""
+
+    init(
+        ssl: OpaquePointer, context: TLSContext, transport: TLSTransport, cache: TLSSessionCache?,
+        resumptionKey: UInt64
+    ) {
+        unsafe (self.ssl, self.window) = (ssl, transport.window)
+        (self.context, self.transport) = (context, transport)
+        (self.cache, self.resumptionKey) = (cache, resumptionKey)
+    }
+
+    /// Seconds since 1970.
+    var now: Int64 { unsafe window.pointee.wallClockSeconds }
+
+    /// How much plaintext the next record takes. The place for records that start small and grow.
+    var nextRecordMax: Int { TLSSession.recordMax }
+
+    @discardableResult mutating func fail(_ failure: TLSFailure, _ detail: String = "") -> TLSFailure {
+        if let first = self.failure { return first }
+        (self.failure, self.detail) = (failure, detail)
+        return failure
+    }
+
+    @unsafe static func of(_ ssl: OpaquePointer?) -> UnsafeMutablePointer<SessionRecord>? {
+        guard let ssl = unsafe ssl, let data = unsafe SSL_get_ex_data(ssl, exDataIndex) else { return nil }
+        return unsafe data.assumingMemoryBound(to: SessionRecord.self)
+    }
+}
