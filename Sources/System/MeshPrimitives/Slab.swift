@@ -31,8 +31,9 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
     @usableFromInline let pagesMax: Int
     @usableFromInline var pageCount = 0
     @usableFromInline var firstFree = UInt32.max
+    @usableFromInline var lent = 0
     /// Places given out.
-    public internal(set) var count = 0
+    @inlinable public var count: Int { lent }
     /// The most places that can be given out.
     public let capacity: Int
 
@@ -49,25 +50,25 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
     }
 
     /// nil when `capacity` places are in use.
-    public mutating func insert(_ record: Record) -> SlabID? {
-        guard count < capacity else { return nil }
+    @inlinable public mutating func insert(_ record: Record) -> SlabID? {
+        guard lent < capacity else { return nil }
         if firstFree == .max { addPage() }
         let index = firstFree
         let entry = unsafe entry(index)
         unsafe firstFree = entry.pointee.nextFree
         unsafe entry.pointee.generation &+= 1
         unsafe entry.pointee.record = record
-        count += 1
+        lent += 1
         return unsafe SlabID(index: index, generation: entry.pointee.generation)
     }
 
-    public mutating func remove(_ id: SlabID) {
+    @inlinable public mutating func remove(_ id: SlabID) {
         precondition(contains(id))
         let entry = unsafe entry(id.index)
         unsafe entry.pointee.generation &+= 1
         unsafe entry.pointee.nextFree = firstFree
         firstFree = id.index
-        count -= 1
+        lent -= 1
     }
 
     @inlinable public func contains(_ id: SlabID) -> Bool {
@@ -106,7 +107,7 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
         unsafe UnsafeMutableRawPointer(entry(index)).assumingMemoryBound(to: Record.self)
     }
 
-    private mutating func addPage() {
+    @usableFromInline mutating func addPage() {
         precondition(pageCount < pagesMax)
         let page = UnsafeMutablePointer<Entry>.allocate(capacity: Self.pageSize)
         let start = UInt32(pageCount << Int(Self.pageBits))
