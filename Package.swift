@@ -132,7 +132,7 @@ let commandTargets: [Target] = [
             "AdminAPI", "CertificateAuthority", "ConfigCompiler", "ControlAPI", "DiscoveryServer", "Fleet",
             "MeshConfig", "ResourceStore", argumentParser, logging, serviceLifecycle,
         ]),  // 7
-    command("MartletCLI", ["AdminAPI", "MeshConfig", argumentParser]),  // 7
+    command("MartletCLI", ["AdminAPI", "MeshConfig", "ResourceStore", argumentParser]),  // 7
     command("DemoServices", ["MeshPrimitives"]),  // 7
     command(
         "MartletLoad", in: "Benchmarks", ["HTTP1Codec", "HTTPModel", "MeshPrimitives", "Reactor"],
@@ -146,9 +146,9 @@ let testTargets: [Target] = [
     tests("HTTPModel", ["HTTPModel", "MeshPrimitives"]),
     tests("HTTP1Codec", ["HTTP1Codec", "HTTPModel", "MeshPrimitives"]),
     tests("HTTP2Codec", ["HTTP2Codec", "HTTPModel", "MeshPrimitives"]),
-    tests("TLSEngine", ["MeshPrimitives", "TLSEngine"]),
+    tests("TLSEngine", ["COpenSSL", "MeshPrimitives", "TLSEngine"]),
     tests("TrafficPolicy", ["MeshPrimitives", "TrafficPolicy"]),
-    tests("Telemetry", ["HTTPModel", "MeshPrimitives", "Telemetry"]),
+    tests("Telemetry", ["HTTPModel", "MeshPrimitives", "Telemetry", "TrafficPolicy"]),
     tests("XDSSchema", ["XDSSchema"]),
     tests("XDSDiscovery", ["MeshModel", "MeshPrimitives", "TrafficPolicy", "XDSDiscovery", "XDSSchema"]),
     tests("XDSClient", ["MeshModel", "MeshPrimitives", "XDSClient", "XDSDiscovery", "XDSSchema"]),

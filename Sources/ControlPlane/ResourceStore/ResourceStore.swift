@@ -1,1 +1,1 @@
-// ResourceStore: to come.
+// ResourceStore: where resources lie, and what changed when.

@@ -1,0 +1,40 @@
+/// `CircuitBreakerPolicy`: upper bounds on what one proxy has open towards one service.
+public struct CircuitBreakerSettings: PolicySettings {
+    public var connections: Int?
+    public var pending: Int?
+    public var requests: Int?
+    public var retries: Int?
+
+    public init() {}
+
+    public static var kind: ResourceKind { .circuitBreakerPolicy }
+    public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service] }
+    public static var directions: [PolicyDirection] { [.outbound] }
+
+    public static func policy(in specification: Resource.Specification) -> Policy<CircuitBreakerSettings>? {
+        guard case .circuitBreakerPolicy(let policy) = specification else { return nil }
+        return policy
+    }
+
+    public func filled(from broader: CircuitBreakerSettings) -> CircuitBreakerSettings {
+        var result = self
+        result.connections = connections ?? broader.connections
+        result.pending = pending ?? broader.pending
+        result.requests = requests ?? broader.requests
+        result.retries = retries ?? broader.retries
+        return result
+    }
+
+    static func read(_ fields: Fields) -> CircuitBreakerSettings {
+        var settings = CircuitBreakerSettings()
+        fields.mapping("limits") { fields -> Bool? in
+            settings.connections = fields.integer("connections", in: 1...1_000_000)
+            settings.pending = fields.integer("pending", in: 0...1_000_000)
+            settings.requests = fields.integer("requests", in: 1...1_000_000)
+            settings.retries = fields.integer("retries", in: 0...1_000_000)
+            return true
+        }
+        fields.notYet("breaker", "outlierDetection")
+        return settings
+    }
+}

@@ -1,0 +1,378 @@
+/// `HTTPRoute` of the Gateway API, attached to services as the GAMMA profile does.
+public struct HTTPRouteSpecification: Sendable, Equatable {
+    public struct ParentReference: Sendable, Equatable {
+        public var service: ServiceID
+        /// `nil`: every port of the service.
+        public var port: Int?
+    }
+
+    public enum PathMatch: Sendable, Equatable {
+        case exact(String)
+        /// By whole segments: `/a` matches `/a` and `/a/b`, not `/ab`.
+        case prefix(String)
+        case regularExpression(String)
+    }
+
+    public struct ValueMatch: Sendable, Equatable {
+        public var name: String
+        public var value: String
+        public var isRegularExpression: Bool
+    }
+
+    public struct Match: Sendable, Equatable {
+        public var path = PathMatch.prefix("/")
+        public var headers: [ValueMatch] = []
+        public var queryParameters: [ValueMatch] = []
+        public var method: String?
+    }
+
+    public struct Header: Sendable, Equatable {
+        public var name: String
+        public var value: String
+    }
+
+    public struct HeaderModifier: Sendable, Equatable {
+        public var set: [Header] = []
+        public var add: [Header] = []
+        public var remove: [String] = []
+    }
+
+    public enum PathModifier: Sendable, Equatable {
+        case replaceFullPath(String)
+        case replacePrefixMatch(String)
+    }
+
+    public struct Redirect: Sendable, Equatable {
+        public var scheme: String?
+        public var hostname: String?
+        public var path: PathModifier?
+        public var port: Int?
+        public var statusCode = 302
+    }
+
+    public struct Rewrite: Sendable, Equatable {
+        public var hostname: String?
+        public var path: PathModifier?
+    }
+
+    public struct Filters: Sendable, Equatable {
+        public var requestHeaders: HeaderModifier?
+        public var responseHeaders: HeaderModifier?
+        public var redirect: Redirect?
+        public var rewrite: Rewrite?
+    }
+
+    public struct Backend: Sendable, Equatable {
+        public var service: ServiceID
+        public var port: Int
+        public var weight: Int
+    }
+
+    public struct Retry: Sendable, Equatable {
+        public var codes: [Int] = []
+        public var attempts: Int?
+        public var backOff: Duration?
+    }
+
+    public struct Rule: Sendable, Equatable {
+        public var name: String?
+        public var matches: [Match]
+        public var filters: Filters
+        public var backends: [Backend]
+        public var requestTimeout: Duration?
+        public var backendRequestTimeout: Duration?
+        public var retry: Retry?
+    }
+
+    public var parents: [ParentReference]
+    public var rules: [Rule]
+}
+
+// MARK: Reading
+
+extension HTTPRouteSpecification {
+    static func read(_ fields: Fields, namespace: String) -> HTTPRouteSpecification? {
+        let parents = fields.list("parentRefs", isRequired: true, countMax: 32) {
+            readParent($0, namespace: namespace)
+        }
+        let rules = fields.list("rules", countMax: 64) { readRule($0, namespace: namespace) }
+        if fields.has("hostnames") {
+            fields.report(
+                "hostnames", "a route of a Service has no host names of its own",
+                "remove it: callers use the name of the service in parentRefs")
+        }
+        fields.ignore("hostnames")
+        fields.refuseEmpty("parentRefs", "name a Service")
+        guard let parents else { return nil }
+        return HTTPRouteSpecification(parents: parents, rules: rules ?? [])
+    }
+
+    /// `group: ""` and `kind: Service` mean our `Service`.
+    private static func readService(
+        _ fields: Fields, namespace: String, kindRequired: Bool
+    ) -> ServiceID? {
+        if let group = fields.node("group").flatMap({ fields.reader.string($0, fields.path(of: "group")) }),
+            !["", "martlet.mesh"].contains(group)
+        {
+            fields.report(
+                "group", "'\(group.clipped)' has no kind that a route can name", "write group: \"\"")
+        }
+        let kind = fields.string("kind", isRequired: kindRequired)
+        if let kind, kind != "Service" {
+            fields.report("kind", "'\(kind.clipped)' is not supported", "write kind: Service")
+        }
+        let name = fields.checked("name", isRequired: true, Syntax.label)
+        let namespace = fields.checked("namespace", Syntax.label) ?? namespace
+        return name.map { ServiceID(namespace: namespace, name: $0) }
+    }
+
+    private static func readParent(_ fields: Fields, namespace: String) -> ParentReference? {
+        let service = readService(fields, namespace: namespace, kindRequired: true)
+        let port = fields.integer("port", in: 1...65_535)
+        fields.notYet("sectionName")
+        return service.map { ParentReference(service: $0, port: port) }
+    }
+
+    private static func readRule(_ fields: Fields, namespace: String) -> Rule? {
+        var rule = Rule(
+            name: fields.checked("name", Syntax.subdomain),
+            matches: fields.list("matches", countMax: 64, readMatch) ?? [],
+            filters: readFilters(fields), backends: [])
+        rule.backends =
+            fields.list("backendRefs", countMax: 16) { readBackend($0, namespace: namespace) } ?? []
+        if rule.matches.isEmpty { rule.matches = [Match()] }
+        fields.mapping("timeouts") { fields -> Bool? in
+            rule.requestTimeout = fields.duration("request", in: timeoutRange)
+            rule.backendRequestTimeout = fields.duration("backendRequest", in: timeoutRange)
+            if let request = rule.requestTimeout, let backend = rule.backendRequestTimeout,
+                request > .zero, backend > request
+            {
+                fields.report(
+                    "backendRequest", "\(Syntax.text(backend)) is longer than the whole request",
+                    "make it at most \(Syntax.text(request))")
+            }
+            return true
+        }
+        rule.retry = fields.mapping("retry", readRetry)
+        fields.notYet("sessionPersistence")
+        if rule.filters.redirect != nil, !rule.backends.isEmpty {
+            fields.report("backendRefs", "a redirect has no backends", "remove backendRefs or the redirect")
+        }
+        if !rule.backends.isEmpty, rule.backends.allSatisfy({ $0.weight == 0 }) {
+            fields.report("backendRefs", "every backend has weight 0", "give one of them a weight")
+        }
+        checkPrefixRewrite(rule, fields)
+        return rule
+    }
+
+    /// Gateway API: `ReplacePrefixMatch` needs `PathPrefix` matches.
+    private static func checkPrefixRewrite(_ rule: Rule, _ fields: Fields) {
+        let modifiers = [rule.filters.redirect?.path, rule.filters.rewrite?.path]
+        let replacesPrefix = modifiers.contains { modifier in
+            if case .replacePrefixMatch = modifier { return true }
+            return false
+        }
+        let onlyPrefixes = rule.matches.allSatisfy { match in
+            if case .prefix = match.path { return true }
+            return false
+        }
+        if replacesPrefix, !onlyPrefixes {
+            fields.report(
+                "filters", "ReplacePrefixMatch needs matches of type PathPrefix",
+                "change the type of the matches")
+        }
+    }
+
+    static let timeoutRange = Duration.zero...Duration.seconds(24 * 3600)
+
+    private enum PathMatchType: String, CaseIterable {
+        case exact = "Exact"
+        case prefix = "PathPrefix"
+        case regularExpression = "RegularExpression"
+    }
+
+    private enum ValueMatchType: String, CaseIterable {
+        case exact = "Exact"
+        case regularExpression = "RegularExpression"
+    }
+
+    private static func readMatch(_ fields: Fields) -> Match? {
+        var match = Match()
+        fields.mapping("path") { fields -> Bool? in
+            let type = fields.choice("type", PathMatchType.self) ?? .prefix
+            let check = type == .regularExpression ? Syntax.regularExpression : Syntax.path
+            guard let value = fields.has("value") ? fields.checked("value", isRequired: true, check) : "/"
+            else {
+                return nil
+            }
+            switch type {
+            case .exact: match.path = .exact(value)
+            case .prefix:
+                match.path = .prefix(
+                    value.count > 1 && value.hasSuffix("/") ? String(value.dropLast()) : value)
+            case .regularExpression: match.path = .regularExpression(value)
+            }
+            fields.ignore("value")
+            return true
+        }
+        match.headers = fields.list("headers", countMax: 16) { readValueMatch($0, Syntax.headerName) } ?? []
+        match.queryParameters =
+            fields.list("queryParams", countMax: 16) { readValueMatch($0, Syntax.headerName) } ?? []
+        match.method = fields.checked("method", Syntax.method)
+        return match
+    }
+
+    private static func readValueMatch(_ fields: Fields, _ checkName: (String) -> Syntax.Fault?)
+        -> ValueMatch?
+    {
+        let type = fields.choice("type", ValueMatchType.self) ?? .exact
+        let name = fields.checked("name", isRequired: true, checkName)
+        let check = type == .regularExpression ? Syntax.regularExpression : Syntax.headerValue
+        let value = fields.checked("value", isRequired: true, check)
+        guard let name, let value else { return nil }
+        return ValueMatch(name: name, value: value, isRegularExpression: type == .regularExpression)
+    }
+
+    private static func readBackend(_ fields: Fields, namespace: String) -> Backend? {
+        let service = readService(fields, namespace: namespace, kindRequired: false)
+        let port = fields.integer("port", isRequired: true, in: 1...65_535)
+        let weight = fields.integer("weight", in: 0...1_000_000) ?? 1
+        fields.notYet("filters")
+        guard let service, let port else { return nil }
+        return Backend(service: service, port: port, weight: weight)
+    }
+
+    private static func readRetry(_ fields: Fields) -> Retry? {
+        var retry = Retry()
+        retry.codes =
+            fields.scalars("codes", countMax: 64) { fields.reader.integer($0, $1, in: 400...599) } ?? []
+        retry.attempts = fields.integer("attempts", in: 0...10)
+        retry.backOff = fields.duration("backoff", in: .milliseconds(1)...Duration.seconds(60))
+        return retry
+    }
+}
+
+// MARK: Filters
+
+extension HTTPRouteSpecification {
+    private enum FilterType: String, CaseIterable {
+        case requestHeaderModifier = "RequestHeaderModifier"
+        case responseHeaderModifier = "ResponseHeaderModifier"
+        case requestRedirect = "RequestRedirect"
+        case urlRewrite = "URLRewrite"
+        case requestMirror = "RequestMirror"
+        case extensionRef = "ExtensionRef"
+
+        /// The key that carries the filter's settings.
+        var key: String {
+            self == .urlRewrite ? "urlRewrite" : rawValue.prefix(1).lowercased() + rawValue.dropFirst()
+        }
+    }
+
+    private static func readFilters(_ fields: Fields) -> Filters {
+        var filters = Filters()
+        var seen: [FilterType] = []
+        fields.list("filters", countMax: 16) { fields -> Bool? in
+            guard let type = fields.choice("type", isRequired: true, FilterType.self) else {
+                FilterType.allCases.forEach { fields.ignore($0.key) }
+                return nil
+            }
+            if seen.contains(type) {
+                fields.report("type", "'\(type.rawValue)' is there twice", "merge the two filters")
+            }
+            seen.append(type)
+            readFilter(type, fields, into: &filters)
+            return true
+        }
+        if filters.redirect != nil, filters.rewrite != nil {
+            fields.report("filters", "a rule cannot both redirect and rewrite", "keep one of the two")
+        }
+        return filters
+    }
+
+    private static func readFilter(_ type: FilterType, _ fields: Fields, into filters: inout Filters) {
+        switch type {
+        case .requestHeaderModifier:
+            filters.requestHeaders = fields.mapping(type.key, isRequired: true, readHeaderModifier)
+        case .responseHeaderModifier:
+            filters.responseHeaders = fields.mapping(type.key, isRequired: true, readHeaderModifier)
+        case .requestRedirect:
+            filters.redirect = fields.mapping(type.key, isRequired: true, readRedirect)
+        case .urlRewrite:
+            filters.rewrite = fields.mapping(type.key, isRequired: true) { fields in
+                Rewrite(
+                    hostname: fields.checked("hostname", Syntax.hostName),
+                    path: fields.mapping("path", readPathModifier))
+            }
+        case .requestMirror, .extensionRef:
+            fields.ignore(type.key)
+            fields.report("type", "'\(type.rawValue)' is not supported yet", "remove the filter")
+        }
+    }
+
+    private static func readHeaderModifier(_ fields: Fields) -> HeaderModifier? {
+        func headers(_ key: String) -> [Header] {
+            fields.list(key, countMax: 16) { fields in
+                let name = fields.checked("name", isRequired: true, checkMutable)
+                let value = fields.checked("value", isRequired: true, Syntax.headerValue)
+                guard let name, let value else { return nil }
+                return Header(name: name, value: value)
+            } ?? []
+        }
+        return HeaderModifier(
+            set: headers("set"), add: headers("add"),
+            remove: fields.scalars("remove", countMax: 16) { fields.reader.checked($0, $1, checkMutable) }
+                ?? [])
+    }
+
+    /// Fields that carry the message itself are not an operator's to change.
+    private static func checkMutable(_ name: String) -> Syntax.Fault? {
+        if let fault = Syntax.headerName(name) { return fault }
+        let framing = [
+            "host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "keep-alive",
+        ]
+        guard framing.contains(name.lowercased()) else { return nil }
+        return Syntax.Fault(
+            problem: "'\(name)' cannot be changed by a route",
+            remedy: name.lowercased() == "host" ? "use URLRewrite with a hostname" : "remove it")
+    }
+
+    private enum Scheme: String, CaseIterable { case http, https }
+
+    private static func readRedirect(_ fields: Fields) -> Redirect? {
+        var redirect = Redirect()
+        redirect.scheme = fields.choice("scheme", Scheme.self)?.rawValue
+        redirect.hostname = fields.checked("hostname", Syntax.hostName)
+        redirect.path = fields.mapping("path", readPathModifier)
+        redirect.port = fields.integer("port", in: 1...65_535)
+        if let code = fields.integer("statusCode", in: 301...308) {
+            if [301, 302, 303, 307, 308].contains(code) {
+                redirect.statusCode = code
+            } else {
+                fields.report("statusCode", "\(code) is not a redirect", "write 301, 302, 303, 307 or 308")
+            }
+        }
+        return redirect
+    }
+
+    private enum PathModifierType: String, CaseIterable {
+        case replaceFullPath = "ReplaceFullPath"
+        case replacePrefixMatch = "ReplacePrefixMatch"
+    }
+
+    private static func readPathModifier(_ fields: Fields) -> PathModifier? {
+        guard let type = fields.choice("type", isRequired: true, PathModifierType.self) else {
+            fields.ignore("replaceFullPath")
+            fields.ignore("replacePrefixMatch")
+            return nil
+        }
+        switch type {
+        case .replaceFullPath:
+            return fields.checked("replaceFullPath", isRequired: true, Syntax.path).map(
+                PathModifier.replaceFullPath)
+        case .replacePrefixMatch:
+            return fields.checked("replacePrefixMatch", isRequired: true, Syntax.path).map(
+                PathModifier.replacePrefixMatch)
+        }
+    }
+}

@@ -1,0 +1,102 @@
+/// Answers which settings are in force somewhere: the narrower target wins, field by field.
+public struct PolicyIndex: Sendable {
+    /// Where settings are asked for. What is `nil` does not apply there.
+    public struct Place: Sendable {
+        public var service: ServiceID
+        public var portName: String?
+        public var route: ResourceID?
+        public var ruleName: String?
+        public var direction: PolicyDirection
+
+        public init(
+            service: ServiceID, portName: String? = nil, route: ResourceID? = nil, ruleName: String? = nil,
+            direction: PolicyDirection
+        ) {
+            (self.service, self.portName, self.route) = (service, portName, route)
+            (self.ruleName, self.direction) = (ruleName, direction)
+        }
+    }
+
+    private struct Key: Hashable {
+        let kind: ResourceKind
+        let target: PolicyTarget
+        let direction: PolicyDirection?
+    }
+
+    private var winners: [Key: Resource] = [:]
+    /// A policy that has no effect because an older one has the same target, and that older one.
+    public private(set) var conflicts: [ResourceID: ResourceID] = [:]
+
+    /// `firstSeen`: the revision in which each name was first seen; unknown names are the youngest.
+    public init(_ specification: MeshSpecification, firstSeen: [ResourceID: Int] = [:]) {
+        let byAge = specification.resources.sorted { left, right in
+            let (a, b) = (firstSeen[left.id] ?? .max, firstSeen[right.id] ?? .max)
+            return (a, left.id) < (b, right.id)
+        }
+        for resource in byAge {
+            switch resource.specification {
+            case .mesh, .service, .workload, .httpRoute: break
+            case .tlsPolicy(let policy): insert(policy, resource)
+            case .retryPolicy(let policy): insert(policy, resource)
+            case .timeoutPolicy(let policy): insert(policy, resource)
+            case .circuitBreakerPolicy(let policy): insert(policy, resource)
+            case .rateLimitPolicy(let policy): insert(policy, resource)
+            case .telemetryPolicy(let policy): insert(policy, resource)
+            }
+        }
+    }
+
+    private mutating func insert<Settings>(_ policy: Policy<Settings>, _ resource: Resource) {
+        guard policy.mode == .enforce else { return }
+        let key = Key(kind: Settings.kind, target: policy.target, direction: policy.direction)
+        if let winner = winners[key] {
+            conflicts[resource.id] = winner.id
+        } else {
+            winners[key] = resource
+        }
+    }
+
+    /// What every policy but those of the place's own route rule says.
+    public func settings<Settings: PolicySettings>(_: Settings.Type, at place: Place) -> Settings {
+        let (service, namespace) = (place.service, place.service.namespace)
+        var targets: [PolicyTarget] = []
+        if let route = place.route {
+            targets.append(PolicyTarget(kind: .httpRoute, namespace: route.namespace, name: route.name))
+        }
+        if let port = place.portName {
+            targets.append(
+                PolicyTarget(kind: .service, namespace: namespace, name: service.name, sectionName: port))
+        }
+        targets.append(PolicyTarget(kind: .service, namespace: namespace, name: service.name))
+        targets.append(PolicyTarget(kind: .namespace, namespace: namespace, name: ""))
+        targets.append(PolicyTarget(kind: .mesh, namespace: "", name: ""))
+        return merged(targets, place.direction)
+    }
+
+    /// What policies say that name the place's route rule as `sectionName`; they beat the rule's own fields.
+    public func ruleSettings<Settings: PolicySettings>(_: Settings.Type, at place: Place) -> Settings {
+        guard let route = place.route, let rule = place.ruleName else { return Settings() }
+        let target = PolicyTarget(
+            kind: .httpRoute, namespace: route.namespace, name: route.name, sectionName: rule)
+        return merged([target], place.direction)
+    }
+
+    private func merged<Settings: PolicySettings>(
+        _ targets: [PolicyTarget], _ direction: PolicyDirection
+    ) -> Settings {
+        var result = Settings()
+        for target in targets {
+            for key in [
+                Key(kind: Settings.kind, target: target, direction: direction),
+                Key(kind: Settings.kind, target: target, direction: nil),
+            ] {
+                guard let resource = winners[key], let policy = Settings.policy(in: resource.specification)
+                else {
+                    continue
+                }
+                result = result.filled(from: policy.settings)
+            }
+        }
+        return result
+    }
+}

@@ -1,0 +1,165 @@
+/// Checks a set of resources against itself: names that must be unique, and names that must exist.
+struct SpecificationChecker {
+    private(set) var errors: [ConfigError] = []
+    private var byID: [ResourceID: Resource] = [:]
+    private var services: [ServiceID: ServiceSpecification] = [:]
+
+    init(_ resources: [Resource]) {
+        var mesh: Resource?
+        for resource in resources {
+            if let first = byID[resource.id] {
+                report(
+                    resource, "metadata.name",
+                    "\(resource.id) is already defined at \(first.location.file):\(first.location.line)",
+                    "rename or remove one of the two")
+                continue
+            }
+            byID[resource.id] = resource
+            switch resource.specification {
+            case .service(let service):
+                services[ServiceID(namespace: resource.id.namespace, name: resource.id.name)] = service
+            case .mesh:
+                if let mesh {
+                    report(
+                        resource, "metadata.name",
+                        "there is already a Mesh at \(mesh.location.file):\(mesh.location.line)",
+                        "keep one of the two")
+                }
+                mesh = resource
+            case .workload, .httpRoute, .tlsPolicy, .retryPolicy, .timeoutPolicy, .circuitBreakerPolicy,
+                .rateLimitPolicy, .telemetryPolicy:
+                break
+            }
+        }
+        resources.forEach { check($0) }
+    }
+
+    private mutating func report(_ resource: Resource, _ path: String, _ problem: String, _ remedy: String) {
+        errors.append(ConfigError(resource.location(of: path), path: path, problem: problem, remedy: remedy))
+    }
+
+    private mutating func check(_ resource: Resource) {
+        switch resource.specification {
+        case .mesh, .service: break
+        case .workload(let workload): check(workload, of: resource)
+        case .httpRoute(let route): check(route, of: resource)
+        case .tlsPolicy(let policy):
+            check(policy, of: resource)
+            checkPorts(of: policy, in: resource)
+        case .retryPolicy(let policy): check(policy, of: resource)
+        case .timeoutPolicy(let policy): check(policy, of: resource)
+        case .circuitBreakerPolicy(let policy): check(policy, of: resource)
+        case .rateLimitPolicy(let policy): check(policy, of: resource)
+        case .telemetryPolicy(let policy): check(policy, of: resource)
+        }
+    }
+
+    /// The service, or a report that names the nearest one.
+    private mutating func service(
+        _ id: ServiceID, _ resource: Resource, _ path: String
+    ) -> ServiceSpecification? {
+        if let service = services[id] { return service }
+        let names = services.keys.filter { $0.namespace == id.namespace }.map(\.name).sorted()
+        let hint = NearestName.among(names, to: id.name).map { "did you mean '\($0)'?" }
+        let others = services.keys.filter { $0.name == id.name }.map(\.namespace).sorted()
+        let elsewhere = others.first.map { "there is one in namespace '\($0)'" }
+        report(
+            resource, path, "there is no Service '\(id)'",
+            hint ?? elsewhere ?? "define it, or correct the name")
+        return nil
+    }
+
+    private mutating func check(_ workload: WorkloadSpecification, of resource: Resource) {
+        let id = ServiceID(namespace: resource.id.namespace, name: workload.service)
+        guard let service = service(id, resource, "spec.service") else { return }
+        for (index, port) in workload.ports.enumerated()
+        where !service.ports.contains(where: { $0.targetPort == port.port }) {
+            let targets = service.ports.map { String($0.targetPort) }.joined(separator: ", ")
+            report(
+                resource, "spec.ports[\(index)].port",
+                "no port of Service '\(id)' has targetPort \(port.port)",
+                "write one of \(targets)")
+        }
+    }
+
+    private mutating func check(_ route: HTTPRouteSpecification, of resource: Resource) {
+        for (index, parent) in route.parents.enumerated() {
+            let path = "spec.parentRefs[\(index)]"
+            guard let service = service(parent.service, resource, "\(path).name") else { continue }
+            let ports = service.ports.filter { parent.port == nil || $0.port == parent.port }
+            if let port = parent.port, ports.isEmpty {
+                reportPort(port, of: service, parent.service, resource, "\(path).port")
+            } else if ports.allSatisfy({ $0.appProtocol == .tcp }) {
+                report(
+                    resource, "\(path).name", "Service '\(parent.service)' has no HTTP port there",
+                    "set appProtocol of the port to http, http2 or grpc")
+            }
+        }
+        var ruleNames: [String] = []
+        for (index, rule) in route.rules.enumerated() {
+            if let name = rule.name {
+                if ruleNames.contains(name) {
+                    report(
+                        resource, "spec.rules[\(index)].name", "'\(name)' is there twice", "rename one rule")
+                }
+                ruleNames.append(name)
+            }
+            for (number, backend) in rule.backends.enumerated() {
+                let path = "spec.rules[\(index)].backendRefs[\(number)]"
+                guard let service = service(backend.service, resource, "\(path).name") else { continue }
+                if !service.ports.contains(where: { $0.port == backend.port }) {
+                    reportPort(backend.port, of: service, backend.service, resource, "\(path).port")
+                }
+            }
+        }
+    }
+
+    private mutating func reportPort(
+        _ port: Int, of service: ServiceSpecification, _ id: ServiceID, _ resource: Resource, _ path: String
+    ) {
+        let ports = service.ports.map { String($0.port) }.joined(separator: ", ")
+        report(resource, path, "Service '\(id)' has no port \(port)", "write one of \(ports)")
+    }
+
+    private mutating func check<Settings>(_ policy: Policy<Settings>, of resource: Resource) {
+        let target = policy.target
+        switch target.kind {
+        case .mesh, .namespace, .grpcRoute, .tcpRoute: break
+        case .service:
+            let id = ServiceID(namespace: target.namespace, name: target.name)
+            guard let service = service(id, resource, "spec.targetRef.name") else { return }
+            let names = service.ports.map(\.name)
+            if let section = target.sectionName, !names.contains(section) {
+                let hint = NearestName.among(names, to: section).map { "did you mean '\($0)'?" }
+                report(
+                    resource, "spec.targetRef.sectionName", "Service '\(id)' has no port named '\(section)'",
+                    hint ?? "write one of \(names.joined(separator: ", "))")
+            }
+        case .httpRoute:
+            let id = ResourceID(kind: .httpRoute, namespace: target.namespace, name: target.name)
+            guard case .httpRoute(let route) = byID[id]?.specification else {
+                let names = byID.keys.filter { $0.kind == .httpRoute && $0.namespace == id.namespace }.map(
+                    \.name)
+                let hint = NearestName.among(names.sorted(), to: id.name).map { "did you mean '\($0)'?" }
+                report(
+                    resource, "spec.targetRef.name", "there is no HTTPRoute '\(id.namespace)/\(id.name)'",
+                    hint ?? "define it, or correct the name")
+                return
+            }
+            if let section = target.sectionName, !route.rules.contains(where: { $0.name == section }) {
+                report(
+                    resource, "spec.targetRef.sectionName", "the route has no rule named '\(section)'",
+                    "give the rule that name")
+            }
+        }
+    }
+
+    private mutating func checkPorts(of policy: Policy<TLSSettings>, in resource: Resource) {
+        let id = ServiceID(namespace: policy.target.namespace, name: policy.target.name)
+        guard policy.target.kind == .service, let service = services[id] else { return }
+        for (index, mode) in (policy.settings.ports ?? []).enumerated()
+        where !service.ports.contains(where: { $0.port == mode.port }) {
+            reportPort(mode.port, of: service, id, resource, "spec.ports[\(index)].port")
+        }
+    }
+}

@@ -1,1 +1,0 @@
-// MeshConfigTests: to come.
