@@ -1,0 +1,232 @@
+/// Statistics of one cluster, `cluster.NAME.`.
+public enum ClusterCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
+    case upstreamCxTotal
+    case upstreamCxHttp1Total
+    case upstreamCxHttp2Total
+    case upstreamCxActive
+    case upstreamCxConnectFail
+    case upstreamCxConnectTimeout
+    case upstreamCxConnectAttemptsExceeded
+    case upstreamCxOverflow
+    case upstreamCxPoolOverflow
+    case upstreamCxIdleTimeout
+    case upstreamCxMaxRequests
+    case upstreamCxMaxDurationReached
+    case upstreamCxNoneHealthy
+    case upstreamCxProtocolError
+    case upstreamCxDestroy
+    case upstreamCxDestroyLocal
+    case upstreamCxDestroyRemote
+    case upstreamCxDestroyWithActiveRq
+    case upstreamCxDestroyLocalWithActiveRq
+    case upstreamCxDestroyRemoteWithActiveRq
+    case upstreamCxCloseNotify
+    case upstreamCxRxBytesTotal
+    case upstreamCxRxBytesBuffered
+    case upstreamCxTxBytesTotal
+    case upstreamCxTxBytesBuffered
+    case upstreamRqTotal
+    case upstreamRqActive
+    case upstreamRqPendingTotal
+    case upstreamRqPendingActive
+    case upstreamRqPendingOverflow
+    case upstreamRqPendingFailureEject
+    case upstreamRqMaintenanceMode
+    case upstreamRqMaxDurationReached
+    case upstreamRqCancelled
+    case upstreamRqTimeout
+    case upstreamRqPerTryTimeout
+    case upstreamRqPerTryIdleTimeout
+    case upstreamRqRxReset
+    case upstreamRqTxReset
+    case upstreamRqRetry
+    case upstreamRqRetryBackoffExponential
+    case upstreamRqRetryBackoffRatelimited
+    case upstreamRqRetryLimitExceeded
+    case upstreamRqRetryOverflow
+    case upstreamRqRetrySuccess
+    case upstreamRqCompleted
+    case upstreamRq1xx
+    case upstreamRq2xx
+    case upstreamRq3xx
+    case upstreamRq4xx
+    case upstreamRq5xx
+    case upstreamFlowControlPausedReadingTotal
+    case upstreamFlowControlResumedReadingTotal
+    case upstreamFlowControlBackedUpTotal
+    case upstreamFlowControlDrainedTotal
+    case retryOrShadowAbandoned
+    case bindErrors
+    case lbHealthyPanic
+    case updateAttempt
+    case updateSuccess
+    case updateFailure
+    case updateEmpty
+    case updateNoRebuild
+    case membershipChange
+    case membershipHealthy
+    case membershipDegraded
+    case membershipExcluded
+    case membershipTotal
+    case version
+    case warmingState
+    case maxHostWeight
+    case circuitBreakersDefaultCxOpen
+    case circuitBreakersDefaultCxPoolOpen
+    case circuitBreakersDefaultRqPendingOpen
+    case circuitBreakersDefaultRqOpen
+    case circuitBreakersDefaultRqRetryOpen
+    case circuitBreakersDefaultRemainingCx
+    case circuitBreakersDefaultRemainingPending
+    case circuitBreakersDefaultRemainingRq
+    case circuitBreakersDefaultRemainingRetries
+    case circuitBreakersHighCxOpen
+    case circuitBreakersHighCxPoolOpen
+    case circuitBreakersHighRqPendingOpen
+    case circuitBreakersHighRqOpen
+    case circuitBreakersHighRqRetryOpen
+    case healthCheckAttempt
+    case healthCheckSuccess
+    case healthCheckFailure
+    case healthCheckHealthy
+    case outlierDetectionEjectionsActive
+    case outlierDetectionEjectionsEnforcedTotal
+    case outlierDetectionEjectionsEnforcedConsecutive5xx
+    case outlierDetectionEjectionsOverflow
+    case sslHandshake
+    case sslSessionReused
+    case sslConnectionError
+    case sslNoCertificate
+    case sslFailVerifyNoCert
+    case sslFailVerifyError
+    case sslFailVerifySan
+    case sslVersionsTLS12
+    case sslVersionsTLS13
+
+    /// Envoy's name, behind that of the scope.
+    public var name: StaticString {
+        switch self {
+        case .upstreamCxTotal: "upstream_cx_total"
+        case .upstreamCxHttp1Total: "upstream_cx_http1_total"
+        case .upstreamCxHttp2Total: "upstream_cx_http2_total"
+        case .upstreamCxActive: "upstream_cx_active"
+        case .upstreamCxConnectFail: "upstream_cx_connect_fail"
+        case .upstreamCxConnectTimeout: "upstream_cx_connect_timeout"
+        case .upstreamCxConnectAttemptsExceeded: "upstream_cx_connect_attempts_exceeded"
+        case .upstreamCxOverflow: "upstream_cx_overflow"
+        case .upstreamCxPoolOverflow: "upstream_cx_pool_overflow"
+        case .upstreamCxIdleTimeout: "upstream_cx_idle_timeout"
+        case .upstreamCxMaxRequests: "upstream_cx_max_requests"
+        case .upstreamCxMaxDurationReached: "upstream_cx_max_duration_reached"
+        case .upstreamCxNoneHealthy: "upstream_cx_none_healthy"
+        case .upstreamCxProtocolError: "upstream_cx_protocol_error"
+        case .upstreamCxDestroy: "upstream_cx_destroy"
+        case .upstreamCxDestroyLocal: "upstream_cx_destroy_local"
+        case .upstreamCxDestroyRemote: "upstream_cx_destroy_remote"
+        case .upstreamCxDestroyWithActiveRq: "upstream_cx_destroy_with_active_rq"
+        case .upstreamCxDestroyLocalWithActiveRq: "upstream_cx_destroy_local_with_active_rq"
+        case .upstreamCxDestroyRemoteWithActiveRq: "upstream_cx_destroy_remote_with_active_rq"
+        case .upstreamCxCloseNotify: "upstream_cx_close_notify"
+        case .upstreamCxRxBytesTotal: "upstream_cx_rx_bytes_total"
+        case .upstreamCxRxBytesBuffered: "upstream_cx_rx_bytes_buffered"
+        case .upstreamCxTxBytesTotal: "upstream_cx_tx_bytes_total"
+        case .upstreamCxTxBytesBuffered: "upstream_cx_tx_bytes_buffered"
+        case .upstreamRqTotal: "upstream_rq_total"
+        case .upstreamRqActive: "upstream_rq_active"
+        case .upstreamRqPendingTotal: "upstream_rq_pending_total"
+        case .upstreamRqPendingActive: "upstream_rq_pending_active"
+        case .upstreamRqPendingOverflow: "upstream_rq_pending_overflow"
+        case .upstreamRqPendingFailureEject: "upstream_rq_pending_failure_eject"
+        case .upstreamRqMaintenanceMode: "upstream_rq_maintenance_mode"
+        case .upstreamRqMaxDurationReached: "upstream_rq_max_duration_reached"
+        case .upstreamRqCancelled: "upstream_rq_cancelled"
+        case .upstreamRqTimeout: "upstream_rq_timeout"
+        case .upstreamRqPerTryTimeout: "upstream_rq_per_try_timeout"
+        case .upstreamRqPerTryIdleTimeout: "upstream_rq_per_try_idle_timeout"
+        case .upstreamRqRxReset: "upstream_rq_rx_reset"
+        case .upstreamRqTxReset: "upstream_rq_tx_reset"
+        case .upstreamRqRetry: "upstream_rq_retry"
+        case .upstreamRqRetryBackoffExponential: "upstream_rq_retry_backoff_exponential"
+        case .upstreamRqRetryBackoffRatelimited: "upstream_rq_retry_backoff_ratelimited"
+        case .upstreamRqRetryLimitExceeded: "upstream_rq_retry_limit_exceeded"
+        case .upstreamRqRetryOverflow: "upstream_rq_retry_overflow"
+        case .upstreamRqRetrySuccess: "upstream_rq_retry_success"
+        case .upstreamRqCompleted: "upstream_rq_completed"
+        case .upstreamRq1xx: "upstream_rq_1xx"
+        case .upstreamRq2xx: "upstream_rq_2xx"
+        case .upstreamRq3xx: "upstream_rq_3xx"
+        case .upstreamRq4xx: "upstream_rq_4xx"
+        case .upstreamRq5xx: "upstream_rq_5xx"
+        case .upstreamFlowControlPausedReadingTotal: "upstream_flow_control_paused_reading_total"
+        case .upstreamFlowControlResumedReadingTotal: "upstream_flow_control_resumed_reading_total"
+        case .upstreamFlowControlBackedUpTotal: "upstream_flow_control_backed_up_total"
+        case .upstreamFlowControlDrainedTotal: "upstream_flow_control_drained_total"
+        case .retryOrShadowAbandoned: "retry_or_shadow_abandoned"
+        case .bindErrors: "bind_errors"
+        case .lbHealthyPanic: "lb_healthy_panic"
+        case .updateAttempt: "update_attempt"
+        case .updateSuccess: "update_success"
+        case .updateFailure: "update_failure"
+        case .updateEmpty: "update_empty"
+        case .updateNoRebuild: "update_no_rebuild"
+        case .membershipChange: "membership_change"
+        case .membershipHealthy: "membership_healthy"
+        case .membershipDegraded: "membership_degraded"
+        case .membershipExcluded: "membership_excluded"
+        case .membershipTotal: "membership_total"
+        case .version: "version"
+        case .warmingState: "warming_state"
+        case .maxHostWeight: "max_host_weight"
+        case .circuitBreakersDefaultCxOpen: "circuit_breakers.default.cx_open"
+        case .circuitBreakersDefaultCxPoolOpen: "circuit_breakers.default.cx_pool_open"
+        case .circuitBreakersDefaultRqPendingOpen: "circuit_breakers.default.rq_pending_open"
+        case .circuitBreakersDefaultRqOpen: "circuit_breakers.default.rq_open"
+        case .circuitBreakersDefaultRqRetryOpen: "circuit_breakers.default.rq_retry_open"
+        case .circuitBreakersDefaultRemainingCx: "circuit_breakers.default.remaining_cx"
+        case .circuitBreakersDefaultRemainingPending: "circuit_breakers.default.remaining_pending"
+        case .circuitBreakersDefaultRemainingRq: "circuit_breakers.default.remaining_rq"
+        case .circuitBreakersDefaultRemainingRetries: "circuit_breakers.default.remaining_retries"
+        case .circuitBreakersHighCxOpen: "circuit_breakers.high.cx_open"
+        case .circuitBreakersHighCxPoolOpen: "circuit_breakers.high.cx_pool_open"
+        case .circuitBreakersHighRqPendingOpen: "circuit_breakers.high.rq_pending_open"
+        case .circuitBreakersHighRqOpen: "circuit_breakers.high.rq_open"
+        case .circuitBreakersHighRqRetryOpen: "circuit_breakers.high.rq_retry_open"
+        case .healthCheckAttempt: "health_check.attempt"
+        case .healthCheckSuccess: "health_check.success"
+        case .healthCheckFailure: "health_check.failure"
+        case .healthCheckHealthy: "health_check.healthy"
+        case .outlierDetectionEjectionsActive: "outlier_detection.ejections_active"
+        case .outlierDetectionEjectionsEnforcedTotal: "outlier_detection.ejections_enforced_total"
+        case .outlierDetectionEjectionsEnforcedConsecutive5xx:
+            "outlier_detection.ejections_enforced_consecutive_5xx"
+        case .outlierDetectionEjectionsOverflow: "outlier_detection.ejections_overflow"
+        case .sslHandshake: "ssl.handshake"
+        case .sslSessionReused: "ssl.session_reused"
+        case .sslConnectionError: "ssl.connection_error"
+        case .sslNoCertificate: "ssl.no_certificate"
+        case .sslFailVerifyNoCert: "ssl.fail_verify_no_cert"
+        case .sslFailVerifyError: "ssl.fail_verify_error"
+        case .sslFailVerifySan: "ssl.fail_verify_san"
+        case .sslVersionsTLS12: "ssl.versions.TLSv1.2"
+        case .sslVersionsTLS13: "ssl.versions.TLSv1.3"
+        }
+    }
+
+    /// Goes up and down; the others only grow.
+    public var isGauge: Bool {
+        switch self {
+        case .upstreamCxActive, .upstreamCxRxBytesBuffered, .upstreamCxTxBytesBuffered, .upstreamRqActive,
+            .upstreamRqPendingActive, .membershipHealthy, .membershipDegraded, .membershipExcluded,
+            .membershipTotal, .version, .warmingState, .maxHostWeight, .circuitBreakersDefaultCxOpen,
+            .circuitBreakersDefaultCxPoolOpen, .circuitBreakersDefaultRqPendingOpen,
+            .circuitBreakersDefaultRqOpen, .circuitBreakersDefaultRqRetryOpen,
+            .circuitBreakersDefaultRemainingCx, .circuitBreakersDefaultRemainingPending,
+            .circuitBreakersDefaultRemainingRq, .circuitBreakersDefaultRemainingRetries,
+            .circuitBreakersHighCxOpen, .circuitBreakersHighCxPoolOpen, .circuitBreakersHighRqPendingOpen,
+            .circuitBreakersHighRqOpen, .circuitBreakersHighRqRetryOpen, .healthCheckHealthy,
+            .outlierDetectionEjectionsActive:
+            true
+        default: false
+        }
+    }
+}
