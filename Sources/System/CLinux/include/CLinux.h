@@ -419,6 +419,7 @@ static inline long martlet_write(int fd, const void *bytes, size_t count) {
     }
 }
 
+static inline long martlet_duplicate(int fd) { return martlet_result(fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
 static inline long martlet_fsync(int fd) { return martlet_result(fsync(fd)); }
 static inline long martlet_rename(const char *from, const char *to) { return martlet_result(rename(from, to)); }
 static inline long martlet_unlink(const char *path) { return martlet_result(unlink(path)); }
@@ -429,7 +430,7 @@ static inline long martlet_fchmod(int fd, mode_t mode) { return martlet_result(f
 struct martlet_file_identity {
     uint64_t device, inode;
     int64_t size, modified_nanoseconds, changed_nanoseconds;
-    uint32_t mode;
+    uint8_t is_directory;
 };
 
 static inline long martlet_stat(const char *path, struct martlet_file_identity *identity) {
@@ -440,6 +441,6 @@ static inline long martlet_stat(const char *path, struct martlet_file_identity *
     identity->size = status.st_size;
     identity->modified_nanoseconds = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
     identity->changed_nanoseconds = (int64_t)status.st_ctim.tv_sec * 1000000000 + status.st_ctim.tv_nsec;
-    identity->mode = status.st_mode;
+    identity->is_directory = S_ISDIR(status.st_mode);
     return 0;
 }
