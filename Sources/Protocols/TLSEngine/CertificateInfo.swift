@@ -8,7 +8,7 @@ public struct CertificateInfo: Equatable, Sendable {
     public let issuer: String
     public let uriSANs: [String]
     public let dnsSANs: [String]
-    /// Seconds since 1970, UTC. Valid from `notBefore` up to and including `notAfter`.
+    /// Seconds since 1970, UTC. Valid from `notBefore` until just before `notAfter`.
     public let notBefore: Int64
     public let notAfter: Int64
     /// Hexadecimal, lower case.
@@ -72,7 +72,8 @@ struct Validity: Equatable {
         notAfter = unsafe Self.seconds(X509_get0_notAfter(certificate)) ?? .min
     }
 
-    func contains(_ now: Int64) -> Bool { notBefore <= now && now <= notAfter }
+    /// As OpenSSL has it: the very second of `notAfter` is too late.
+    func contains(_ now: Int64) -> Bool { notBefore <= now && now < notAfter }
 
     func intersected(with other: Validity) -> Validity {
         Validity(notBefore: max(notBefore, other.notBefore), notAfter: min(notAfter, other.notAfter))
@@ -85,8 +86,8 @@ struct Validity: Equatable {
     }
 }
 
-/// The subject alternative names that a mesh looks at. A name with bytes that no URI or host name has (a NUL, a
-/// space, anything but ASCII) is left out, and so is everything behind the first `countMax` names.
+/// The subject alternative names that a mesh looks at. A name with bytes that no URI or host name has (a NUL,
+/// a space, anything but ASCII) is left out, and so is everything behind the first `countMax` names.
 struct SubjectNames: Equatable {
     static let countMax = 128
     static let bytesMax = 2048

@@ -1,7 +1,7 @@
 import COpenSSL
 
-/// Decides whether a peer is who it must be: by its chain when it shows one, and again, by what is remembered of
-/// the chain, when it resumes.
+/// Decides whether a peer is who it must be: by its chain when it shows one, and again, by what is remembered
+/// of the chain, when it resumes.
 enum PeerVerification {
     static func verify(_ store: OpaquePointer, for record: inout SessionRecord) -> Bool {
         guard let leaf = unsafe X509_STORE_CTX_get0_cert(store) else {

@@ -28,8 +28,8 @@ public struct SANMatcher: Hashable, Sendable {
 
     private func accepts(uri: String) -> Bool { Self.match(pattern, uri) }
 
-    /// DNS names have no case, and an exact pattern is also met by a certificate's wildcard in place of its first
-    /// label (RFC 6125, section 6.4).
+    /// DNS names have no case, and an exact pattern is also met by a certificate's wildcard in place of its
+    /// first label (RFC 6125, section 6.4).
     private func accepts(dnsName: String) -> Bool {
         let name = dnsName.lowercased()
         switch pattern {

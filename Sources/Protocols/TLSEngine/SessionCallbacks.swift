@@ -2,8 +2,8 @@ import COpenSSL
 
 /// What OpenSSL asks while it runs a session. The record of the session hangs on the `SSL` itself.
 enum SessionCallbacks {
-    /// A chain arrived: decides whether the peer may stay. Returns 1, or 0 with the reason set in the store, from
-    /// which OpenSSL picks the alert.
+    /// A chain arrived: decides whether the peer may stay. Returns 1, or 0 with the reason set in the store,
+    /// from which OpenSSL picks the alert.
     static let certificateReceived: @convention(c) (OpaquePointer?, UnsafeMutableRawPointer?) -> CInt = {
         store, _ in
         guard let store = unsafe store,
@@ -24,7 +24,8 @@ enum SessionCallbacks {
         return 1
     }
 
-    /// A server is about to issue a ticket: its life ends with the peer's chain, and it says under what it was made.
+    /// A server is about to issue a ticket: its life ends with the peer's chain, and it says under what it
+    /// was made.
     static let ticketWanted: @convention(c) (OpaquePointer?, UnsafeMutableRawPointer?) -> CInt = { ssl, _ in
         guard let record = unsafe SessionRecord.of(ssl), let session = unsafe SSL_get_session(ssl) else {
             return 0

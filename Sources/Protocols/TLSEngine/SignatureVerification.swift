@@ -20,9 +20,9 @@ public enum SignatureFailure: Error, Equatable, Sendable, CustomStringConvertibl
     }
 }
 
-/// Checks a detached signature (ECDSA in DER, or RSA PKCS#1; over SHA-256 of `bytes`) against the first certificate
-/// of `chainPEM`, whose chain must end in the bundle and be valid `now` (seconds since 1970). Returns the signer:
-/// whether that one may sign such a thing is for the caller to say.
+/// Checks a detached signature (ECDSA in DER, or RSA PKCS#1; over SHA-256 of `bytes`) against the first
+/// certificate of `chainPEM`, whose chain must end in the bundle and be valid `now` (seconds since 1970).
+/// Returns the signer: whether that one may sign such a thing is for the caller to say.
 public func verifySignature(
     of bytes: [UInt8], signature: [UInt8], chainPEM: [UInt8], trustBundlePEM: [UInt8], now: Int64
 ) throws(SignatureFailure) -> CertificateInfo {

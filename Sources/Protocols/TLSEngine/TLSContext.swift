@@ -1,7 +1,7 @@
 import COpenSSL
 
-/// What sessions of one kind have in common: role, certificate, trust, whom to accept. Immutable and shared by all
-/// threads; its memory goes with the last session that uses it.
+/// What sessions of one kind have in common: role, certificate, trust, whom to accept. Immutable and shared
+/// by all threads; its memory goes with the last session that uses it.
 @safe public final class TLSContext: Sendable {
     let core: TLSContextCore
     private let peerNames: [SANMatcher]
@@ -9,8 +9,8 @@ import COpenSSL
     private let peerDNSName: String?
     let serverName: String?
 
-    /// With `sibling`, a context that differs only in the peers that it accepts and the server that it names shares
-    /// the sibling's memory (tens of KB, and the parsed trust bundle); any other sibling is ignored.
+    /// With `sibling`, a context that differs only in the peers that it accepts and the server that it names
+    /// shares the sibling's memory (tens of KB, and the parsed trust bundle); any other sibling is ignored.
     public init(_ settings: TLSSettings, sharingWith sibling: TLSContext? = nil) throws(TLSSettingsError) {
         for name in [settings.serverName, settings.peerDNSName].compactMap({ $0 }) {
             guard (1...255).contains(name.utf8.count), !name.hasPrefix("."), !name.utf8.contains(0) else {

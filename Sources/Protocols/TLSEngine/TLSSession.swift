@@ -13,8 +13,8 @@ public enum TLSReadResult: Equatable, Sendable, BitwiseCopyable {
     case bytes(Int)
     /// All input is used up.
     case wantsInput
-    /// The peer will send nothing more (`close_notify`). An end of the stream without it is a cut connection, which
-    /// the owner of the socket notices.
+    /// The peer will send nothing more (`close_notify`). An end of the stream without it is a cut connection,
+    /// which the owner of the socket notices.
     case closed
     case failed(TLSFailure)
 }
@@ -25,11 +25,12 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
     case failed(TLSFailure)
 }
 
-/// One TLS connection: a handle, plain data, that its owner frees once. Every call may leave ciphertext in the
-/// transport's output, a failed one too (the alert): send it, whatever the result.
+/// One TLS connection: a handle, plain data, that its owner frees once. Every call may leave ciphertext in
+/// the transport's output, a failed one too (the alert): send it, whatever the result.
 ///
-/// `handshake` until it is done; then `read` after every input, until it wants more (or the buffer is full: then
-/// again with room, `hasPendingPlaintext` tells without a try); `write` at any time; `shutdown` once at the end.
+/// `handshake` until it is done; then `read` after every input, until it wants more (or the buffer is full:
+/// then again with room, `hasPendingPlaintext` tells without a try); `write` at any time; `shutdown` once at
+/// the end.
 @safe public struct TLSSession: BitwiseCopyable, Equatable {
     /// Of plaintext in one record (RFC 8446, section 5.1).
     static let recordMax = 16 << 10
@@ -38,9 +39,9 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
 
     public static func == (left: TLSSession, right: TLSSession) -> Bool { unsafe left.record == right.record }
 
-    /// A new session. A client names `serverName` (SNI), else the context's, and offers to resume the session that
-    /// `cache` has for `resumptionKey`: the key must stand for server, context and name together. Nil when memory
-    /// ran out.
+    /// A new session. A client names `serverName` (SNI), else the context's, and offers to resume the session
+    /// that `cache` has for `resumptionKey`: the key must stand for server, context and name together. Nil
+    /// when memory ran out.
     public static func make(
         context: TLSContext, transport: TLSTransport, serverName: String? = nil, resumptionKey: UInt64 = 0,
         cache: TLSSessionCache? = nil
@@ -93,14 +94,15 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
         unsafe record.pointee.peerValidity = terms.validity
     }
 
-    /// Ends the session and drops what it left in the transport's output; no copy of the handle may be used again.
+    /// Ends the session and drops what it left in the transport's output; no copy of the handle may be used
+    /// again.
     public func free() {
         let window = unsafe record.pointee.window
         if unsafe window.pointee.outputOwner == UnsafeRawPointer(record) {
             unsafe window.pointee.dropOutput()
         }
-        // A session that is freed without a goodbye can no longer be resumed, says OpenSSL; after a mere end of the
-        // connection it can.
+        // A session that is freed without a goodbye can no longer be resumed, says OpenSSL; after a mere end
+        // of the connection it can.
         if unsafe record.pointee.failure == nil {
             unsafe SSL_set_shutdown(record.pointee.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
         }
@@ -133,8 +135,8 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
         while true {
             let room = unsafe buffer.writable
             guard let target = room.baseAddress, room.count > 0 else { return .bytes(total) }
-            // OpenSSL reads no further ahead than one record, so that an empty window has no more to give, except
-            // what is decrypted already. Asking it would cost more than a small record.
+            // OpenSSL reads no further ahead than one record, so that an empty window has no more to give,
+            // except what is decrypted already. Asking it would cost more than a small record.
             if unsafe window.pointee.inputCount == 0 && SSL_pending(ssl) == 0 && !hasReceivedCloseNotify {
                 return total > 0 ? .bytes(total) : .wantsInput
             }

@@ -1,7 +1,7 @@
 import COpenSSL
 
-/// Sessions that a client may resume, by a key of the caller's choice (endpoint and context, say); the newest of
-/// each key. Confined to its thread. When full, the oldest key goes.
+/// Sessions that a client may resume, by a key of the caller's choice (endpoint and context, say); the newest
+/// of each key. Confined to its thread. When full, the oldest key goes.
 @safe public final class TLSSessionCache {
     @safe private struct Entry {
         let session: OpaquePointer

@@ -13,7 +13,8 @@ public struct TLSSettings: Sendable {
     public enum Trust: Hashable, Sendable {
         /// Its chain must end at one of these certificates (PEM; any certificate of the bundle is an anchor).
         case bundle([UInt8])
-        /// Any certificate will do, an expired one too. A server that does not require one does not ask for one.
+        /// Any certificate will do, an expired one too. A server that does not require one does not ask for
+        /// one.
         case anyCertificate
     }
 
@@ -41,8 +42,8 @@ public struct TLSSettings: Sendable {
     public var clientCertificate = ClientCertificate.required
     /// The peer's certificate must satisfy one of these, unless there are none.
     public var peerNames: [SANMatcher] = []
-    /// SHA-256 of the peer's certificate, 64 hexadecimal digits (colons allowed): it must be one of these, unless
-    /// there are none.
+    /// SHA-256 of the peer's certificate, 64 hexadecimal digits (colons allowed): it must be one of these,
+    /// unless there are none.
     public var peerCertificateHashes: [String] = []
     /// The peer's certificate must be valid for this DNS name (RFC 6125, without the common name).
     public var peerDNSName: String?

@@ -2,12 +2,12 @@ import COpenSSL
 import Glibc
 import MeshPrimitives
 
-/// The memory through which the sessions of one worker exchange ciphertext with its sockets. They share it, one at
-/// a time: set the input, drive one session, take the output (and keep what remains of the input), then turn to the
-/// next. Confined to its thread.
+/// The memory through which the sessions of one worker exchange ciphertext with its sockets. They share it,
+/// one at a time: set the input, drive one session, take the output (and keep what remains of the input),
+/// then turn to the next. Confined to its thread.
 @safe public final class TLSTransport {
-    /// Ciphertext that may wait in `output` before a session stops accepting plaintext. What a session must say by
-    /// itself (a handshake, an alert, the answers to one window of input) comes on top.
+    /// Ciphertext that may wait in `output` before a session stops accepting plaintext. What a session must
+    /// say by itself (a handshake, an alert, the answers to one window of input) comes on top.
     public static let outputMax = 256 << 10
 
     let window: UnsafeMutablePointer<TransportWindow>
@@ -43,8 +43,8 @@ import MeshPrimitives
         set { unsafe window.pointee.wallClockSeconds = newValue }
     }
 
-    /// The ciphertext that the next session reads. The bytes must stay in place until the next call of this, or of
-    /// `clearInput`.
+    /// The ciphertext that the next session reads. The bytes must stay in place until the next call of this,
+    /// or of `clearInput`.
     public func setInput(_ bytes: ByteView) {
         unsafe window.pointee.input = bytes.pointer
         unsafe window.pointee.inputCount = bytes.count
@@ -52,8 +52,8 @@ import MeshPrimitives
 
     public func clearInput() { setInput(ByteView("")) }
 
-    /// Ciphertext that the session did not consume yet: it stopped for lack of room, or is over. The bytes are those
-    /// of `setInput`.
+    /// Ciphertext that the session did not consume yet: it stopped for lack of room, or is over. The bytes
+    /// are those of `setInput`.
     public var remainingInput: ByteView {
         guard let start = unsafe window.pointee.input else { return ByteView("") }
         return unsafe ByteView(base: start, count: window.pointee.inputCount)

@@ -1,7 +1,7 @@
 import COpenSSL
 
-/// The secret under which a server seals session tickets. Contexts that were given the same keys, and have the same
-/// certificate and trust bundle, accept each other's tickets. Never printed.
+/// The secret under which a server seals session tickets. Contexts that were given the same keys, and have
+/// the same certificate and trust bundle, accept each other's tickets. Never printed.
 public struct TicketKeys: Hashable, Sendable, CustomStringConvertible, CustomReflectable {
     static let byteCount = 80
     let bytes: [UInt8]

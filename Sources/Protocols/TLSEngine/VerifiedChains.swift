@@ -1,6 +1,6 @@
-/// Chains that were verified before, so that the next connection with the same chain costs a few hashes instead of
-/// signatures. Holds for the content of chain, trust bundle and purpose, up to the earliest `notAfter`; says nothing
-/// about names. When full, the oldest entry goes.
+/// Chains that were verified before, so that the next connection with the same chain costs a few hashes
+/// instead of signatures. Holds for the content of chain, trust bundle and purpose, up to the earliest
+/// `notAfter`; says nothing about names. When full, the oldest entry goes.
 struct VerifiedChains {
     static let countMax = 1024
 

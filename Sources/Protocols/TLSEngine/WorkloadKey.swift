@@ -1,7 +1,7 @@
 import COpenSSL
 
-/// The private key of a workload: ECDSA on P-256. It leaves this type only as PEM text, for the owner's file and for
-/// `TLSSettings.Identity`; it is never printed.
+/// The private key of a workload: ECDSA on P-256. It leaves this type only as PEM text, for the owner's file
+/// and for `TLSSettings.Identity`; it is never printed.
 @safe public final class WorkloadKey: @unchecked Sendable, CustomStringConvertible, CustomReflectable {
     private let key: PrivateKey
 
@@ -46,7 +46,8 @@ import COpenSSL
         }
     }
 
-    /// A request for a certificate with this URI (PKCS#10, DER; RFC 2986). The subject is empty: the URI is the name.
+    /// A request for a certificate with this URI (PKCS#10, DER; RFC 2986). The subject is empty: the URI is
+    /// the name.
     public func certificateRequest(uriSAN: String) throws(TLSSettingsError) -> [UInt8] {
         guard (1...SubjectNames.bytesMax).contains(uriSAN.utf8.count),
             uriSAN.utf8.allSatisfy({ (0x21...0x7e).contains($0) })

@@ -74,7 +74,8 @@ static inline GENERAL_NAMES *martlet_subject_names(const X509 *certificate) {
 }
 static inline int martlet_names_count(const GENERAL_NAMES *names) { return sk_GENERAL_NAME_num(names); }
 // Bytes of a URI or DNS name, of which `type` says which; NULL for other kinds.
-static inline const unsigned char *martlet_names_at(const GENERAL_NAMES *names, int index, int *type, int *count) {
+static inline const unsigned char *martlet_names_at(
+    const GENERAL_NAMES *names, int index, int *type, int *count) {
     GENERAL_NAME *name = sk_GENERAL_NAME_value(names, index);
     *type = name->type;
     if (name->type != GEN_URI && name->type != GEN_DNS) return NULL;
@@ -108,3 +109,6 @@ static inline int martlet_print_name_rfc2253(BIO *bio, const X509_NAME *name) {
 
 // Keys
 static inline EVP_PKEY *martlet_generate_p256(void) { return EVP_EC_gen("P-256"); }
+static inline void martlet_extensions_free(STACK_OF(X509_EXTENSION) *extensions) {
+    sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
+}
