@@ -141,160 +141,160 @@ public enum FieldName: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         switch name.count {
         case 2:
             switch name[0] | 0x20 {
-            case 0x62: self = name.equalsIgnoringCase("b3") ? .b3 : .other
-            case 0x74: self = name.equalsIgnoringCase("te") ? .te : .other
+            case 0x62: self = name.equalsLowercased("b3") ? .b3 : .other
+            case 0x74: self = name.equalsLowercased("te") ? .te : .other
             default: self = .other
             }
         case 3:
-            self = name.equalsIgnoringCase("via") ? .via : .other
+            self = name.equalsLowercased("via") ? .via : .other
         case 4:
             switch name[0] | 0x20 {
-            case 0x64: self = name.equalsIgnoringCase("date") ? .date : .other
-            case 0x68: self = name.equalsIgnoringCase("host") ? .host : .other
+            case 0x64: self = name.equalsLowercased("date") ? .date : .other
+            case 0x68: self = name.equalsLowercased("host") ? .host : .other
             default: self = .other
             }
         case 6:
             switch name[0] | 0x20 {
-            case 0x63: self = name.equalsIgnoringCase("cookie") ? .cookie : .other
-            case 0x65: self = name.equalsIgnoringCase("expect") ? .expect : .other
-            case 0x73: self = name.equalsIgnoringCase("server") ? .server : .other
+            case 0x63: self = name.equalsLowercased("cookie") ? .cookie : .other
+            case 0x65: self = name.equalsLowercased("expect") ? .expect : .other
+            case 0x73: self = name.equalsLowercased("server") ? .server : .other
             default: self = .other
             }
         case 7:
             switch name[0] | 0x20 {
-            case 0x72: self = name.equalsIgnoringCase("referer") ? .referer : .other
-            case 0x74: self = name.equalsIgnoringCase("trailer") ? .trailer : .other
-            case 0x75: self = name.equalsIgnoringCase("upgrade") ? .upgrade : .other
+            case 0x72: self = name.equalsLowercased("referer") ? .referer : .other
+            case 0x74: self = name.equalsLowercased("trailer") ? .trailer : .other
+            case 0x75: self = name.equalsLowercased("upgrade") ? .upgrade : .other
             default: self = .other
             }
         case 8:
-            self = name.equalsIgnoringCase("location") ? .location : .other
+            self = name.equalsLowercased("location") ? .location : .other
         case 10:
             switch name[0] | 0x20 {
-            case 0x63: self = name.equalsIgnoringCase("connection") ? .connection : .other
-            case 0x6b: self = name.equalsIgnoringCase("keep-alive") ? .keepAlive : .other
-            case 0x73: self = name.equalsIgnoringCase("set-cookie") ? .setCookie : .other
-            case 0x74: self = name.equalsIgnoringCase("tracestate") ? .tracestate : .other
-            case 0x75: self = name.equalsIgnoringCase("user-agent") ? .userAgent : .other
-            case 0x78: self = name.equalsIgnoringCase("x-b3-flags") ? .xB3Flags : .other
+            case 0x63: self = name.equalsLowercased("connection") ? .connection : .other
+            case 0x6b: self = name.equalsLowercased("keep-alive") ? .keepAlive : .other
+            case 0x73: self = name.equalsLowercased("set-cookie") ? .setCookie : .other
+            case 0x74: self = name.equalsLowercased("tracestate") ? .tracestate : .other
+            case 0x75: self = name.equalsLowercased("user-agent") ? .userAgent : .other
+            case 0x78: self = name.equalsLowercased("x-b3-flags") ? .xB3Flags : .other
             default: self = .other
             }
         case 11:
             switch name[0] | 0x20 {
-            case 0x67: self = name.equalsIgnoringCase("grpc-status") ? .grpcStatus : .other
-            case 0x72: self = name.equalsIgnoringCase("retry-after") ? .retryAfter : .other
-            case 0x74: self = name.equalsIgnoringCase("traceparent") ? .traceparent : .other
-            case 0x78: self = name.equalsIgnoringCase("x-b3-spanid") ? .xB3Spanid : .other
+            case 0x67: self = name.equalsLowercased("grpc-status") ? .grpcStatus : .other
+            case 0x72: self = name.equalsLowercased("retry-after") ? .retryAfter : .other
+            case 0x74: self = name.equalsLowercased("traceparent") ? .traceparent : .other
+            case 0x78: self = name.equalsLowercased("x-b3-spanid") ? .xB3Spanid : .other
             default: self = .other
             }
         case 12:
             switch name[9] | 0x20 {
-            case 0x2d: self = name.equalsIgnoringCase("x-request-id") ? .xRequestID : .other
-            case 0x61: self = name.equalsIgnoringCase("grpc-message") ? .grpcMessage : .other
-            case 0x65: self = name.equalsIgnoringCase("x-b3-traceid") ? .xB3Traceid : .other
-            case 0x6c: self = name.equalsIgnoringCase("x-b3-sampled") ? .xB3Sampled : .other
-            case 0x6f: self = name.equalsIgnoringCase("grpc-timeout") ? .grpcTimeout : .other
-            case 0x74: self = name.equalsIgnoringCase("proxy-status") ? .proxyStatus : .other
-            case 0x79: self = name.equalsIgnoringCase("content-type") ? .contentType : .other
+            case 0x2d: self = name.equalsLowercased("x-request-id") ? .xRequestID : .other
+            case 0x61: self = name.equalsLowercased("grpc-message") ? .grpcMessage : .other
+            case 0x65: self = name.equalsLowercased("x-b3-traceid") ? .xB3Traceid : .other
+            case 0x6c: self = name.equalsLowercased("x-b3-sampled") ? .xB3Sampled : .other
+            case 0x6f: self = name.equalsLowercased("grpc-timeout") ? .grpcTimeout : .other
+            case 0x74: self = name.equalsLowercased("proxy-status") ? .proxyStatus : .other
+            case 0x79: self = name.equalsLowercased("content-type") ? .contentType : .other
             default: self = .other
             }
         case 13:
-            self = name.equalsIgnoringCase("authorization") ? .authorization : .other
+            self = name.equalsLowercased("authorization") ? .authorization : .other
         case 14:
             switch name[0] | 0x20 {
-            case 0x63: self = name.equalsIgnoringCase("content-length") ? .contentLength : .other
-            case 0x68: self = name.equalsIgnoringCase("http2-settings") ? .http2Settings : .other
+            case 0x63: self = name.equalsLowercased("content-length") ? .contentLength : .other
+            case 0x68: self = name.equalsLowercased("http2-settings") ? .http2Settings : .other
             default: self = .other
             }
         case 15:
             switch name[2] | 0x20 {
-            case 0x65: self = name.equalsIgnoringCase("idempotency-key") ? .idempotencyKey : .other
-            case 0x66: self = name.equalsIgnoringCase("x-forwarded-for") ? .xForwardedFor : .other
-            case 0x6d: self = name.equalsIgnoringCase("x-martlet-retry") ? .xMartletRetry : .other
+            case 0x65: self = name.equalsLowercased("idempotency-key") ? .idempotencyKey : .other
+            case 0x66: self = name.equalsLowercased("x-forwarded-for") ? .xForwardedFor : .other
+            case 0x6d: self = name.equalsLowercased("x-martlet-retry") ? .xMartletRetry : .other
             default: self = .other
             }
         case 16:
             switch name[12] | 0x20 {
-            case 0x68: self = name.equalsIgnoringCase("x-forwarded-host") ? .xForwardedHost : .other
-            case 0x70: self = name.equalsIgnoringCase("x-forwarded-port") ? .xForwardedPort : .other
-            case 0x72: self = name.equalsIgnoringCase("x-envoy-internal") ? .xEnvoyInternal : .other
-            case 0x74: self = name.equalsIgnoringCase("proxy-connection") ? .proxyConnection : .other
-            case 0x79: self = name.equalsIgnoringCase("x-envoy-retry-on") ? .xEnvoyRetryOn : .other
+            case 0x68: self = name.equalsLowercased("x-forwarded-host") ? .xForwardedHost : .other
+            case 0x70: self = name.equalsLowercased("x-forwarded-port") ? .xForwardedPort : .other
+            case 0x72: self = name.equalsLowercased("x-envoy-internal") ? .xEnvoyInternal : .other
+            case 0x74: self = name.equalsLowercased("proxy-connection") ? .proxyConnection : .other
+            case 0x79: self = name.equalsLowercased("x-envoy-retry-on") ? .xEnvoyRetryOn : .other
             default: self = .other
             }
         case 17:
             switch name[13] | 0x20 {
-            case 0x61: self = name.equalsIgnoringCase("x-b3-parentspanid") ? .xB3Parentspanid : .other
-            case 0x64: self = name.equalsIgnoringCase("transfer-encoding") ? .transferEncoding : .other
-            case 0x65: self = name.equalsIgnoringCase("x-ratelimit-reset") ? .xRatelimitReset : .other
-            case 0x69: self = name.equalsIgnoringCase("x-ratelimit-limit") ? .xRatelimitLimit : .other
-            case 0x72: self = name.equalsIgnoringCase("x-forwarded-proto") ? .xForwardedProto : .other
+            case 0x61: self = name.equalsLowercased("x-b3-parentspanid") ? .xB3Parentspanid : .other
+            case 0x64: self = name.equalsLowercased("transfer-encoding") ? .transferEncoding : .other
+            case 0x65: self = name.equalsLowercased("x-ratelimit-reset") ? .xRatelimitReset : .other
+            case 0x69: self = name.equalsLowercased("x-ratelimit-limit") ? .xRatelimitLimit : .other
+            case 0x72: self = name.equalsLowercased("x-forwarded-proto") ? .xForwardedProto : .other
             default: self = .other
             }
         case 18:
             switch name[0] | 0x20 {
-            case 0x70: self = name.equalsIgnoringCase("proxy-authenticate") ? .proxyAuthenticate : .other
-            case 0x78: self = name.equalsIgnoringCase("x-envoy-overloaded") ? .xEnvoyOverloaded : .other
+            case 0x70: self = name.equalsLowercased("proxy-authenticate") ? .proxyAuthenticate : .other
+            case 0x78: self = name.equalsLowercased("x-envoy-overloaded") ? .xEnvoyOverloaded : .other
             default: self = .other
             }
         case 19:
             switch name[8] | 0x20 {
-            case 0x6d: self = name.equalsIgnoringCase("x-envoy-max-retries") ? .xEnvoyMaxRetries : .other
-            case 0x72: self = name.equalsIgnoringCase("x-envoy-ratelimited") ? .xEnvoyRatelimited : .other
-            case 0x74: self = name.equalsIgnoringCase("proxy-authorization") ? .proxyAuthorization : .other
+            case 0x6d: self = name.equalsLowercased("x-envoy-max-retries") ? .xEnvoyMaxRetries : .other
+            case 0x72: self = name.equalsLowercased("x-envoy-ratelimited") ? .xEnvoyRatelimited : .other
+            case 0x74: self = name.equalsLowercased("proxy-authorization") ? .proxyAuthorization : .other
             default: self = .other
             }
         case 21:
             switch name[8] | 0x20 {
             case 0x61:
                 self =
-                    name.equalsIgnoringCase("x-envoy-attempt-count")
+                    name.equalsLowercased("x-envoy-attempt-count")
                     ? .xEnvoyAttemptCount
                     : .other
             case 0x6d:
                 self =
-                    name.equalsIgnoringCase("x-ratelimit-remaining")
+                    name.equalsLowercased("x-ratelimit-remaining")
                     ? .xRatelimitRemaining
                     : .other
             case 0x6f:
                 self =
-                    name.equalsIgnoringCase("x-envoy-original-path")
+                    name.equalsLowercased("x-envoy-original-path")
                     ? .xEnvoyOriginalPath
                     : .other
-            case 0x72: self = name.equalsIgnoringCase("x-envoy-retry-grpc-on") ? .xEnvoyRetryGrpcOn : .other
+            case 0x72: self = name.equalsLowercased("x-envoy-retry-grpc-on") ? .xEnvoyRetryGrpcOn : .other
             default: self = .other
             }
         case 23:
-            self = name.equalsIgnoringCase("x-forwarded-client-cert") ? .xForwardedClientCert : .other
+            self = name.equalsLowercased("x-forwarded-client-cert") ? .xForwardedClientCert : .other
         case 24:
-            self = name.equalsIgnoringCase("x-envoy-external-address") ? .xEnvoyExternalAddress : .other
+            self = name.equalsLowercased("x-envoy-external-address") ? .xEnvoyExternalAddress : .other
         case 27:
-            self = name.equalsIgnoringCase("x-envoy-decorator-operation") ? .xEnvoyDecoratorOperation : .other
+            self = name.equalsLowercased("x-envoy-decorator-operation") ? .xEnvoyDecoratorOperation : .other
         case 29:
             self =
-                name.equalsIgnoringCase("x-envoy-upstream-service-time") ? .xEnvoyUpstreamServiceTime : .other
+                name.equalsLowercased("x-envoy-upstream-service-time") ? .xEnvoyUpstreamServiceTime : .other
         case 30:
             switch name[8] | 0x20 {
             case 0x65:
                 self =
-                    name.equalsIgnoringCase("x-envoy-expected-rq-timeout-ms")
+                    name.equalsLowercased("x-envoy-expected-rq-timeout-ms")
                     ? .xEnvoyExpectedRqTimeoutMs
                     : .other
             case 0x72:
                 self =
-                    name.equalsIgnoringCase("x-envoy-retriable-status-codes")
+                    name.equalsLowercased("x-envoy-retriable-status-codes")
                     ? .xEnvoyRetriableStatusCodes
                     : .other
             case 0x75:
                 self =
-                    name.equalsIgnoringCase("x-envoy-upstream-rq-timeout-ms")
+                    name.equalsLowercased("x-envoy-upstream-rq-timeout-ms")
                     ? .xEnvoyUpstreamRqTimeoutMs
                     : .other
             default: self = .other
             }
         case 38:
             self =
-                name.equalsIgnoringCase("x-envoy-upstream-rq-per-try-timeout-ms")
+                name.equalsLowercased("x-envoy-upstream-rq-per-try-timeout-ms")
                 ? .xEnvoyUpstreamRqPerTryTimeoutMs : .other
         default: self = .other
         }

@@ -13,7 +13,7 @@ public struct Field: BitwiseCopyable, Sendable {
     /// Named by this message's `Connection` field, so not to be forwarded.
     public var isConnectionOption = false
 
-    public init(
+    @inlinable public init(
         nameStart: Int, nameCount: Int, valueStart: Int, valueCount: Int, lineEnd: Int, name: FieldName
     ) {
         self.nameStart = UInt16(nameStart)
@@ -30,9 +30,11 @@ public struct ByteRange: BitwiseCopyable, Sendable, Equatable {
     public var start: UInt16
     public var count: UInt16
 
-    public static let empty = ByteRange(start: 0, count: 0)
+    @inlinable public static var empty: ByteRange { ByteRange(start: 0, count: 0) }
 
-    public init(start: Int, count: Int) { (self.start, self.count) = (UInt16(start), UInt16(count)) }
+    @inlinable public init(start: Int, count: Int) {
+        (self.start, self.count) = (UInt16(start), UInt16(count))
+    }
 
     @inlinable public var isEmpty: Bool { count == 0 }
     @inlinable public var range: Range<Int> { Int(start)..<(Int(start) + Int(count)) }
@@ -56,15 +58,16 @@ public enum BodyLength: Equatable, Sendable, BitwiseCopyable {
 /// `:authority` as the first field, `host`. A trailer section has no start line.
 public struct MessageHead: BitwiseCopyable, Sendable {
     /// More fields than this are refused (431).
-    public static let fieldsMax = 100
+    @inlinable public static var fieldsMax: Int { 100 }
     /// More bytes than this are refused (431): 60 KiB.
-    public static let bytesMax = 60 << 10
+    @inlinable public static var bytesMax: Int { 60 << 10 }
 
     /// Bytes of the whole head, the empty line included.
     public var length: UInt16 = 0
     /// End of the start line, where the first field begins.
     public var fieldsStart: UInt16 = 0
-    public private(set) var fieldCount: UInt8 = 0
+    @inlinable public var fieldCount: UInt8 { fieldCountStored }
+    @usableFromInline var fieldCountStored: UInt8 = 0
 
     // Requests.
     public var method = Method.other
@@ -92,8 +95,8 @@ public struct MessageHead: BitwiseCopyable, Sendable {
     /// `TE: trailers` was there.
     public var acceptsTrailers = false
 
-    private var known: UInt64 = 0
-    private var storage = InlineArray<100, Field>(
+    @usableFromInline var known: UInt64 = 0
+    @usableFromInline var storage = InlineArray<100, Field>(
         repeating: Field(nameStart: 0, nameCount: 0, valueStart: 0, valueCount: 0, lineEnd: 0, name: .other))
 
     public init() {}
@@ -102,7 +105,7 @@ public struct MessageHead: BitwiseCopyable, Sendable {
     public mutating func reset() {
         length = 0
         fieldsStart = 0
-        fieldCount = 0
+        fieldCountStored = 0
         method = .other
         methodToken = .empty
         target = .empty
@@ -119,54 +122,54 @@ public struct MessageHead: BitwiseCopyable, Sendable {
         known = 0
     }
 
-    public var count: Int { Int(fieldCount) }
+    @inlinable public var count: Int { Int(fieldCountStored) }
 
     @inlinable public subscript(_ index: Int) -> Field {
         get { field(index) }
     }
 
-    public func field(_ index: Int) -> Field {
+    @inlinable public func field(_ index: Int) -> Field {
         precondition(index < count)
         return storage[index]
     }
 
     /// false if there are `fieldsMax` already.
-    public mutating func append(_ field: Field) -> Bool {
+    @inlinable public mutating func append(_ field: Field) -> Bool {
         guard count < Self.fieldsMax else { return false }
         storage[count] = field
-        fieldCount += 1
+        fieldCountStored &+= 1
         known |= 1 << UInt64(field.name.rawValue)
         return true
     }
 
-    public mutating func markConnectionOption(_ index: Int) {
+    @inlinable public mutating func markConnectionOption(_ index: Int) {
         precondition(index < count)
         storage[index].isConnectionOption = true
     }
 
     @inlinable public var isRequest: Bool { status == 0 }
 
-    public func contains(_ name: FieldName) -> Bool { known & (1 << UInt64(name.rawValue)) != 0 }
+    @inlinable public func contains(_ name: FieldName) -> Bool { known & (1 << UInt64(name.rawValue)) != 0 }
 
     /// Index of the first field of that known name, at or after `start`.
-    public func firstIndex(of name: FieldName, from start: Int = 0) -> Int? {
+    @inlinable public func firstIndex(of name: FieldName, from start: Int = 0) -> Int? {
         guard contains(name) else { return nil }
         for index in start..<max(count, start) where storage[index].name == name { return index }
         return nil
     }
 
     /// The value of the first field of that known name.
-    public func value(of name: FieldName, in bytes: ByteView) -> ByteView? {
+    @inlinable public func value(of name: FieldName, in bytes: ByteView) -> ByteView? {
         guard let index = firstIndex(of: name) else { return nil }
         return value(index, in: bytes)
     }
 
-    public func value(_ index: Int, in bytes: ByteView) -> ByteView {
+    @inlinable public func value(_ index: Int, in bytes: ByteView) -> ByteView {
         let field = field(index)
         return bytes[Int(field.valueStart)..<(Int(field.valueStart) + Int(field.valueCount))]
     }
 
-    public func name(_ index: Int, in bytes: ByteView) -> ByteView {
+    @inlinable public func name(_ index: Int, in bytes: ByteView) -> ByteView {
         let field = field(index)
         return bytes[Int(field.nameStart)..<(Int(field.nameStart) + Int(field.nameCount))]
     }

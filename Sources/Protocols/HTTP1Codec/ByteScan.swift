@@ -1,0 +1,119 @@
+import MeshPrimitives
+
+/// Classes of bytes (RFC 9110 sections 5.5 and 5.6.2, RFC 3986 section 3.2.2), as bitmaps in two literals: a table in
+/// memory would cost more than the test.
+extension UInt8 {
+    @inline(__always) func isIn(_ low: UInt64, _ high: UInt64) -> Bool {
+        self < 128 && (self < 64 ? low : high) >> UInt64(self & 63) & 1 == 1
+    }
+
+    /// A character of a token: "!#$%&'*+-.^_`|~", digits, letters.
+    @inline(__always) var isTokenCharacter: Bool { isIn(0x03ff_6cfa_0000_0000, 0x57ff_ffff_c7ff_fffe) }
+    /// A character of a registered name, but for percent-encoded ones: unreserved and sub-delimiters.
+    @inline(__always) var isNameCharacter: Bool { isIn(0x2bff_7fd2_0000_0000, 0x47ff_fffe_87ff_fffe) }
+    @inline(__always) var isSpaceOrTab: Bool { self == .space || self == .tab }
+    @inline(__always) var isDigit: Bool { self &- 0x30 < 10 }
+    /// 0 to 15, or nil.
+    @inline(__always) var hexValue: UInt8? {
+        if self &- 0x30 < 10 { return self &- 0x30 }
+        let letter = (self | 0x20) &- 0x61
+        return letter < 6 ? letter &+ 10 : nil
+    }
+
+    @inline(__always) static var tab: UInt8 { 0x09 }
+    @inline(__always) static var lineFeed: UInt8 { 0x0a }
+    @inline(__always) static var carriageReturn: UInt8 { 0x0d }
+    @inline(__always) static var space: UInt8 { 0x20 }
+    @inline(__always) static var hash: UInt8 { 0x23 }
+    @inline(__always) static var percent: UInt8 { 0x25 }
+    @inline(__always) static var asterisk: UInt8 { 0x2a }
+    @inline(__always) static var comma: UInt8 { 0x2c }
+    @inline(__always) static var slash: UInt8 { 0x2f }
+    @inline(__always) static var colon: UInt8 { 0x3a }
+    @inline(__always) static var semicolon: UInt8 { 0x3b }
+    @inline(__always) static var questionMark: UInt8 { 0x3f }
+    @inline(__always) static var openBracket: UInt8 { 0x5b }
+    @inline(__always) static var closeBracket: UInt8 { 0x5d }
+    @inline(__always) static var delete: UInt8 { 0x7f }
+}
+
+/// Each scan gives the first index at or after `start` whose byte is not of the class, or `count`. Sixteen bytes are
+/// looked at together as long as there are so many.
+extension ByteView {
+    /// Token characters.
+    @inline(__always) func endOfToken(from start: Int) -> Int {
+        var index = start
+        while index &+ 16 <= count {
+            let lanes = lanes(at: index)
+            let isLetter = (lanes | 0x20) &- 0x61 .< 26
+            let isUsual = isLetter .| (lanes &- 0x30 .< 10) .| (lanes .== 0x2d)
+            let step = (.!isUsual).firstTrue
+            index &+= step
+            if step == 16 { continue }
+            // The rarer characters of tokens, one at a time.
+            guard self[index].isTokenCharacter else { return index }
+            index &+= 1
+        }
+        while index < count, self[index].isTokenCharacter { index &+= 1 }
+        return index
+    }
+
+    /// Visible characters, spaces, tabs and bytes above 127.
+    @inline(__always) func endOfText(from start: Int) -> Int {
+        var index = start
+        while index &+ 16 <= count {
+            let lanes = lanes(at: index)
+            let isControl = ((lanes .< 0x20) .& (lanes .!= 0x09)) .| (lanes .== 0x7f)
+            let step = isControl.firstTrue
+            index &+= step
+            if step < 16 { return index }
+        }
+        while index < count {
+            let byte = self[index]
+            guard byte >= 0x20 && byte != .delete || byte == .tab else { return index }
+            index &+= 1
+        }
+        return index
+    }
+
+    /// Visible ASCII characters without "#", which begins a fragment: no target has one (RFC 9112 section 3.2).
+    @inline(__always) func endOfTarget(from start: Int) -> Int {
+        var index = start
+        while index &+ 16 <= count {
+            let lanes = lanes(at: index)
+            // 0x21...0x7e become 0...0x5d.
+            let step = ((lanes &- 0x21 .> 0x5d) .| (lanes .== 0x23)).firstTrue
+            index &+= step
+            if step < 16 { return index }
+        }
+        while index < count {
+            let byte = self[index]
+            guard byte &- 0x21 <= 0x5d && byte != .hash else { return index }
+            index &+= 1
+        }
+        return index
+    }
+
+    /// The part `range` without spaces and tabs at its ends.
+    @inline(__always) func trimmedRange(_ range: Range<Int>) -> Range<Int> {
+        var (low, high) = (range.lowerBound, range.upperBound)
+        while low < high, self[low].isSpaceOrTab { low &+= 1 }
+        while low < high, self[high &- 1].isSpaceOrTab { high &-= 1 }
+        return low..<high
+    }
+
+    var isToken: Bool { !isEmpty && endOfToken(from: 0) == count }
+
+    /// Calls `body` with each member of a comma-separated list; empty ones are left out (RFC 9110 section 5.6.1).
+    /// Stops, and gives false, where `body` does.
+    @inline(__always) func allMembers(_ body: (ByteView) -> Bool) -> Bool {
+        var start = 0
+        while start <= count {
+            let end = firstIndex(of: .comma, from: start) ?? count
+            let member = trimmedRange(start..<end)
+            if !member.isEmpty, !body(self[member]) { return false }
+            start = end &+ 1
+        }
+        return true
+    }
+}
