@@ -102,7 +102,7 @@ let controlPlaneTargets: [Target] = [
     control("XDSMessages", in: "ControlPlane", [swiftProtobuf]),  // 0
     control("MeshConfig", in: "ControlPlane", ["CYAML"]),  // 4
     control("CertificateAuthority", in: "ControlPlane", [crypto, swiftASN1, x509]),  // 4
-    control("ResourceStore", in: "ControlPlane", ["MeshConfig", logging]),  // 5
+    control("ResourceStore", in: "ControlPlane", ["MeshConfig", crypto, logging]),  // 5
     control("ConfigCompiler", in: "ControlPlane", ["MeshConfig", "XDSMessages", swiftProtobuf]),  // 5
     control("Fleet", in: "ControlPlane", ["AdminAPI", "ConfigCompiler", "MeshConfig", "XDSMessages", logging]),  // 5
     control(
@@ -162,7 +162,7 @@ let testTargets: [Target] = [
     tests("MeshConfig", ["MeshConfig", "TestSupport"]),
     tests("CertificateAuthority", ["CertificateAuthority", crypto, swiftASN1, x509]),
     tests("ConfigCompiler", ["ConfigCompiler", "MeshConfig", "XDSMessages"]),
-    tests("ResourceStore", ["MeshConfig", "ResourceStore"]),
+    tests("ResourceStore", ["MeshConfig", "ResourceStore", logging]),
     tests("Fleet", ["ConfigCompiler", "Fleet", "MeshConfig", "XDSMessages"]),
     tests("ControlAPI", ["AdminAPI", "ControlAPI"]),
     tests(

@@ -61,7 +61,7 @@ import Testing
                 - path: {type: Exact, value: /x}
                   method: POST
                   headers: [{name: X-Kind, value: gold}]
-                  queryParams: [{name: q, type: RegularExpression, value: "[0-9]+"}]
+                  queryParams: [{name: q, value: "7"}]
                 - path: {value: /y/}
                 filters:
                 - type: RequestHeaderModifier
@@ -83,7 +83,7 @@ import Testing
         #expect(rule.matches[0].path == .exact("/x"))
         #expect(rule.matches[0].method == "POST")
         #expect(
-            rule.matches[0].queryParameters == [.init(name: "q", value: "[0-9]+", isRegularExpression: true)])
+            rule.matches[0].queryParameters == [.init(name: "q", value: "7", isRegularExpression: false)])
         #expect(rule.matches[1].path == .prefix("/y"))
         #expect(rule.filters.requestHeaders?.remove == ["c"])
         #expect(rule.filters.rewrite?.path == .replaceFullPath("/z"))
