@@ -89,7 +89,7 @@ struct Validity: Equatable {
 /// The subject alternative names that a mesh looks at. A name with bytes that no URI or host name has (a NUL,
 /// a space, anything but ASCII) is left out, and so is everything behind the first `countMax` names.
 struct SubjectNames: Equatable {
-    static let countMax = 128
+    static let countMax = 256
     static let bytesMax = 2048
 
     private(set) var uris: [String] = []

@@ -32,9 +32,9 @@ enum SessionCallbacks {
         }
         let core = unsafe record.pointee.context.core
         let validity = unsafe record.pointee.peerValidity
-        let (left, isPast) = unsafe validity.notAfter.subtractingReportingOverflow(record.pointee.now)
+        let (left, isEndless) = unsafe validity.notAfter.subtractingReportingOverflow(record.pointee.now)
         let lifetime =
-            isPast ? core.traits.ticketLifetimeMax : min(core.traits.ticketLifetimeMax, max(1, left))
+            isEndless ? core.traits.ticketLifetimeMax : min(core.traits.ticketLifetimeMax, max(1, left))
         _ = unsafe SSL_SESSION_set_timeout(session, Int(lifetime))
         let note = TicketNote(conditions: core.conditions, validity: validity).bytes
         return unsafe SSL_SESSION_set1_ticket_appdata(session, note, note.count)

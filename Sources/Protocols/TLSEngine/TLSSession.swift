@@ -26,7 +26,8 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
 }
 
 /// One TLS connection: a handle, plain data, that its owner frees once. Every call may leave ciphertext in
-/// the transport's output, a failed one too (the alert): send it, whatever the result.
+/// the transport's output, a failed one too (the alert): send it, whatever the result, and before another
+/// session is driven. Who cannot (plaintext led straight to another session) calls `flush` afterwards.
 ///
 /// `handshake` until it is done; then `read` after every input, until it wants more (or the buffer is full:
 /// then again with room, `hasPendingPlaintext` tells without a try); `write` at any time; `shutdown` once at
@@ -98,8 +99,9 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
     /// again.
     public func free() {
         let window = unsafe record.pointee.window
-        if unsafe window.pointee.outputOwner == UnsafeRawPointer(record) {
+        if unsafe window.pointee.outputOwner == record {
             unsafe window.pointee.dropOutput()
+            unsafe window.pointee.outputOwner = nil
         }
         // A session that is freed without a goodbye can no longer be resumed, says OpenSSL; after a mere end
         // of the connection it can.
@@ -181,6 +183,9 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
         _ = unsafe SSL_shutdown(record.pointee.ssl)
     }
 
+    /// Puts what this session wanted to send before another was driven back into the transport's output.
+    public func flush() { enter() }
+
     /// Whether decrypted bytes wait for room, so that `read` gives some without new input.
     public var hasPendingPlaintext: Bool { unsafe SSL_pending(record.pointee.ssl) > 0 }
 
@@ -251,13 +256,24 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
     // MARK: Helpers
 
     @inline(__always) private func enter() {
-        let window = unsafe record.pointee.window
-        if unsafe window.pointee.outputOwner != UnsafeRawPointer(record) {
-            precondition(
-                unsafe window.pointee.outputCount == 0, "the output of another session was not taken")
-            unsafe window.pointee.outputOwner = UnsafeRawPointer(record)
-        }
+        if unsafe record.pointee.window.pointee.outputOwner != record { takeOverOutput() }
         ErrorQueue.clear()
+    }
+
+    @inline(never) private func takeOverOutput() {
+        let window = unsafe record.pointee.window
+        if let previous = unsafe window.pointee.outputOwner, unsafe window.pointee.outputCount > 0 {
+            unsafe previous.pointee.heldOutput += previous.pointee.transport.output.bytes
+        }
+        unsafe window.pointee.dropOutput()
+        unsafe window.pointee.outputOwner = record
+        if unsafe !record.pointee.heldOutput.isEmpty {
+            unsafe record.pointee.heldOutput.withByteView { held in
+                // Without memory the stream has a hole, at which the peer breaks off.
+                _ = unsafe window.pointee.write(held.pointer, count: held.count)
+            }
+            unsafe record.pointee.heldOutput = []
+        }
     }
 
     private func outcome(_ result: CInt) -> TLSReadResult {
@@ -285,6 +301,8 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
     let resumptionKey: UInt64
     /// Of the peer's whole chain, when it was verified.
     var peerValidity = Validity.always
+    /// What was not taken from the transport before another session was driven.
+    var heldOutput: [UInt8] = []
     private(set) var failure: TLSFailure?
     private(set) var detail = ""
 

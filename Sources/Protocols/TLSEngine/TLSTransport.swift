@@ -59,13 +59,14 @@ import MeshPrimitives
         return unsafe ByteView(base: start, count: window.pointee.inputCount)
     }
 
-    /// Ciphertext for the peer of the session that was driven. Valid until a session is driven again.
+    /// Ciphertext for the peer of the session that was driven last. Valid until a session is driven again.
     public var output: ByteView {
         guard let start = unsafe window.pointee.output else { return ByteView("") }
         return unsafe ByteView(base: start + window.pointee.outputStart, count: window.pointee.outputCount)
     }
 
-    /// Forgets the first `n` bytes of `output`. All of it must be gone before another session is driven.
+    /// Forgets the first `n` bytes of `output`. What is left when another session is driven waits, in a copy,
+    /// for the next call of its own session.
     public func discardOutput(_ n: Int) {
         precondition(n >= 0 && n <= (unsafe window.pointee.outputCount))
         unsafe window.pointee.outputStart += n
@@ -88,7 +89,7 @@ import MeshPrimitives
     var outputEnd = 0
     var outputCapacity = 0
     /// Whose bytes are in `output`.
-    var outputOwner: UnsafeRawPointer?
+    var outputOwner: UnsafeMutablePointer<SessionRecord>?
     var wallClockSeconds: Int64 = 0
 
     @inline(__always) var outputCount: Int { outputEnd &- outputStart }
