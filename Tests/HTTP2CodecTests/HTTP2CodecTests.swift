@@ -1,1 +1,1 @@
-// HTTP2CodecTests: to come.
+// HTTP2CodecTests: sessions against each other in memory, and against frames written by hand.
