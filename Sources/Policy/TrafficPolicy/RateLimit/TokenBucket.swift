@@ -29,7 +29,7 @@ public struct TokenBucket: ~Copyable, Sendable {
         self.settings = settings
         origin = now
         let perMicrosecond = Nanoseconds.perMicrosecond
-        let interval = UInt64((settings.fillInterval + perMicrosecond - 1) / perMicrosecond)
+        let interval = UInt64((settings.fillInterval - 1) / perMicrosecond + 1)
         let tokens = UInt64(settings.tokensPerFill)
         let divisor = Self.greatestCommonDivisor(interval, tokens)
         if tokens / divisor <= Self.unitsMax {

@@ -1,1 +1,0 @@
-// TrafficPolicyTests: to come.
