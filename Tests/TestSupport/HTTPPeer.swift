@@ -4,6 +4,8 @@ import Foundation
 public enum PeerReply: Sendable {
     case answer(Int, fields: [(String, String)] = [], body: String = "")
     case chunks(Int, [String], trailers: [(String, String)] = [])
+    /// An answer with so many bytes, sent as fast as they are taken.
+    case long(Int)
     /// Any bytes; the connection stays open.
     case raw(String)
     /// Any bytes, then a FIN.
@@ -165,6 +167,13 @@ public final class HTTPPeer: @unchecked Sendable {
             try stream.send(head(status, [("transfer-encoding", "chunked")]))
             for chunk in chunks { try stream.send(String(chunk.utf8.count, radix: 16) + "\r\n\(chunk)\r\n") }
             try stream.send("0\r\n" + trailers.map { "\($0.0): \($0.1)\r\n" }.joined() + "\r\n")
+            return true
+        case .long(let count):
+            try stream.send(head(200, [("content-length", "\(count)")]))
+            let piece = [UInt8](repeating: 0x79, count: 256 << 10)
+            for start in stride(from: 0, to: count, by: piece.count) {
+                try stream.send(start + piece.count <= count ? piece : Array(piece[..<(count - start)]))
+            }
             return true
         case .raw(let text):
             try stream.send(text)

@@ -2,6 +2,7 @@ import Foundation
 
 /// A blocking TCP connection to or from the loopback interface, with a buffer for what came. Every wait has a bound.
 public final class TCPStream: @unchecked Sendable {
+    private static let noSignal = Int32(0x4000)  // MSG_NOSIGNAL, which is imported in another type
     private let descriptor: Int32
     private let lock = NSLock()
     private var isClosed = false
@@ -52,7 +53,7 @@ public final class TCPStream: @unchecked Sendable {
         var sent = 0
         while sent < bytes.count {
             let count = bytes.withUnsafeBytes {
-                Glibc.send(descriptor, $0.baseAddress?.advanced(by: sent), $0.count - sent, Int32(0x4000))  // MSG_NOSIGNAL
+                Glibc.send(descriptor, $0.baseAddress?.advanced(by: sent), $0.count - sent, Self.noSignal)
             }
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else {
