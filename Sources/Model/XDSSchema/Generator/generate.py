@@ -22,7 +22,7 @@ MESSAGES = os.path.join(ROOT, "Sources", "ControlPlane", "XDSMessages", "Generat
 PAGE = os.path.join(ROOT, "docs", "ENVOY-COMPATIBILITY.md")
 WELL_KNOWN = [
     "Any", "BoolValue", "BytesValue", "DoubleValue", "Duration", "Empty", "FloatValue", "Int32Value", "Int64Value",
-    "ListValue", "StringValue", "Struct", "Timestamp", "UInt32Value", "UInt64Value", "Value",
+    "ListValue", "StringValue", "Struct", "UInt32Value", "UInt64Value", "Value",
 ]
 F = dp.FieldDescriptorProto
 KINDS = [
@@ -31,6 +31,10 @@ KINDS = [
     F.TYPE_SINT64, F.TYPE_ENUM, F.TYPE_MESSAGE,
 ]
 KIND_MAP, KIND_OPAQUE = len(KINDS), len(KINDS) + 1
+SPECIAL_NAMES = {
+    "google.protobuf.Any": "AnyMessage",
+    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": "UpstreamsHttpProtocolOptions",
+}
 REPEATED, REFUSED, WITHOUT_EFFECT, PRESENCE, SECRET = 1, 2, 4, 8, 16
 
 
@@ -200,11 +204,11 @@ def rule_code(rule, option):
 
 
 def swift_text(name, text):
-    lines = [f'    static let {name}: StaticString = #"""']
+    lines = [f"    static var {name}: StaticString {{", '#"""']
     for start in range(0, len(text), 100):
         tail = "\\#" if start + 100 < len(text) else ""
         lines.append(text[start : start + 100] + tail)
-    return lines + ['"""#']
+    return lines + ['"""#', "    }"]
 
 
 def short_names(names):
@@ -213,15 +217,14 @@ def short_names(names):
     for name in names:
         package = [part for part in name.split(".") if part[0].islower()]
         own = "".join(part for part in name.split(".") if not part[0].islower())
+        own = "Martlet" + own if package[0] == "martlet" else own
         plain.setdefault(own, []).append((name, package))
     result = {}
     for own, holders in plain.items():
         for name, package in holders:
             words = [word for word in package if not re.fullmatch(r"v\d+", word)]
             prefix = "" if len(holders) == 1 else "".join(part.capitalize() for part in words[-1].split("_"))
-            if package[0] == "martlet":
-                prefix = "Martlet"
-            result[name] = prefix + own
+            result[name] = SPECIAL_NAMES.get(name, prefix + own)
     if len(set(result.values())) != len(result):
         raise SystemExit("two messages have one Swift name")
     return result
@@ -230,7 +233,7 @@ def short_names(names):
 def swift_identifier(name):
     words = name.split("_")
     text = words[0] + "".join(word[:1].upper() + word[1:] for word in words[1:])
-    return f"`{text}`" if text in ("case", "default", "filter", "prefix", "type", "match", "operator") else text
+    return f"`{text}`" if text in ("case", "default", "filter", "prefix", "type", "match", "operator", "protocol", "prefix") else text
 
 
 def write_table(table):

@@ -10,7 +10,7 @@ import sys
 
 from google.protobuf import descriptor as d
 from google.protobuf import descriptor_pool
-from google.protobuf import any_pb2, duration_pb2, empty_pb2, struct_pb2, timestamp_pb2, wrappers_pb2
+from google.protobuf import any_pb2, duration_pb2, empty_pb2, struct_pb2, wrappers_pb2
 from google.protobuf import descriptor_pb2 as dp
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -36,7 +36,7 @@ SCALARS = {
     dp.FieldDescriptorProto.TYPE_SINT64: "sint64",
 }
 KNOWN_FILES = {
-    "Any": "any", "Duration": "duration", "Timestamp": "timestamp", "Empty": "empty", "Struct": "struct",
+    "Any": "any", "Duration": "duration", "Empty": "empty", "Struct": "struct",
     "Value": "struct", "ListValue": "struct", "NullValue": "struct",
 }
 

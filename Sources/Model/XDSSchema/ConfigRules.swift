@@ -1,0 +1,210 @@
+/// A constraint that the API declares on a field, as the table writes it: `r` required · `lA-B` bytes of a string ·
+/// `iA-B` elements · `nA:B` number (a duration in nanoseconds) · `h` and `v` header name and value · `p…` prefix;
+/// separated by `;`, and what follows `e` is for each element.
+struct FieldRule {
+    private let parts: [Substring]
+
+    init(_ text: String) { parts = text.split(separator: ";") }
+
+    private init(parts: [Substring]) { self.parts = parts }
+
+    var isEmpty: Bool { parts.isEmpty }
+    var isRequired: Bool { own.contains("r") }
+    var each: FieldRule {
+        FieldRule(parts: parts.firstIndex(of: "e").map { Array(parts[($0 + 1)...]) } ?? [])
+    }
+
+    private var own: ArraySlice<Substring> { parts[..<(parts.firstIndex(of: "e") ?? parts.endIndex)] }
+
+    /// What is wrong with the number of elements.
+    func problem(count: Int) -> String? {
+        for part in own where part.first == "i" {
+            let (low, high) = bounds(part.dropFirst(), separator: "-")
+            if let low, Int64(count) < low { return "needs at least \(low) element\(low == 1 ? "" : "s")" }
+            if let high, Int64(count) > high { return "has \(count) elements, more than \(high)" }
+        }
+        return nil
+    }
+
+    func problem(text: String) -> String? {
+        let count = text.utf8.count
+        for part in own {
+            switch part.first {
+            case "l":
+                let (low, high) = bounds(part.dropFirst(), separator: "-")
+                if let low, count < low {
+                    return count == 0 ? "must not be empty" : "is shorter than \(low) bytes"
+                }
+                if let high, count > high { return "is longer than \(high) bytes" }
+            case "h"
+            where !text.isEmpty && !text.utf8.enumerated().allSatisfy { Self.isNameByte($1, first: $0 == 0) }:
+                return "'\(text.clipped)' is not a header name"
+            case "v" where text.utf8.contains { $0 < 0x20 && $0 != 0x09 || $0 == 0x7F }:
+                return "holds a control character, which a header value cannot"
+            case "p" where !text.isEmpty && !text.hasPrefix(part.dropFirst()):
+                return "must begin with '\(part.dropFirst())'"
+            default:
+                continue
+            }
+        }
+        return nil
+    }
+
+    func problem(number: Double, shown: (Int64) -> String) -> String? {
+        for part in own where part.first == "n" {
+            let (low, high) = bounds(part.dropFirst(), separator: ":")
+            if number.isNaN { return "is not a number" }
+            if let low, number < Double(low) { return "must be at least \(shown(low))" }
+            if let high, number > Double(high) { return "must be at most \(shown(high))" }
+        }
+        return nil
+    }
+
+    private func bounds(_ text: Substring, separator: Character) -> (low: Int64?, high: Int64?) {
+        guard let place = text.lastIndex(of: separator) else { return (nil, nil) }
+        return (Int64(text[..<place]), Int64(text[text.index(after: place)...]))
+    }
+
+    /// RFC 9110's token, and `:` in front for pseudo-headers.
+    private static func isNameByte(_ byte: UInt8, first: Bool) -> Bool {
+        switch byte {
+        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
+        case UInt8(ascii: ":"): first
+        default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
+        }
+    }
+}
+
+extension ConfigMessage {
+    /// Checks the constraints that the API declares, in this message and all within; true if none is broken.
+    @discardableResult
+    public func validate(path: String = "", problems: inout ConfigProblems) -> Bool {
+        let before = problems.list.count + problems.omitted
+        var checker = RuleChecker(problems: problems, path: PathStack(root: path))
+        checker.check(self)
+        problems = checker.problems
+        return problems.list.count + problems.omitted == before
+    }
+}
+
+/// The walk of `ConfigMessage.validate`.
+private struct RuleChecker {
+    var problems: ConfigProblems
+    var path: PathStack
+
+    mutating func check(_ message: ConfigMessage) {
+        if message.type == XDS.Duration.messageType { checkDuration(message) }
+        for oneof in 0..<message.type.oneofCount where message.type.isOneofRequired(oneof) {
+            let isSet = message.fields.contains {
+                message.type.field(numbered: $0.number.rawValue)?.oneof == oneof
+            }
+            if !isSet { addMissing(oneof, message) }
+        }
+        for index in message.type.fieldRange {
+            let field = FieldDescriptor(index: UInt16(index))
+            let found = message.fields.first { $0.number == field.number }
+            let rule = FieldRule(field.rule)
+            path.push(.field(field))
+            let isOpen = field.oneof != nil && found == nil
+            if !rule.isEmpty, !isOpen, !field.isRefused, !field.isWithoutEffect {
+                apply(rule, field, found, position: found?.position ?? message.position)
+            }
+            if let found { descend(found) }
+            path.pop()
+        }
+    }
+
+    private mutating func addMissing(_ oneof: Int, _ message: ConfigMessage) {
+        let names = message.type.fields.filter { $0.oneof == oneof && !$0.isRefused }.map { "'\($0.name)'" }
+        problems.add(
+            "needs \(names.count == 1 ? "" : "one of ")\(names.joined(separator: ", "))", path: path.text(),
+            at: message.position)
+    }
+
+    private mutating func checkDuration(_ message: ConfigMessage) {
+        let (seconds, nanos) = (message.signed(1), message.signed(2))
+        let isValid =
+            seconds.magnitude <= UInt64(DurationText.secondsMax) && nanos.magnitude < 1_000_000_000
+            && (seconds == 0 || nanos == 0 || (seconds < 0) == (nanos < 0))
+        if !isValid { problems.add("is not a valid duration", path: path.text(), at: message.position) }
+    }
+
+    private mutating func descend(_ field: ConfigField) {
+        switch field.value {
+        case .message(let message):
+            check(message)
+        case .list(let values):
+            for (index, value) in values.enumerated() {
+                guard case .message(let message) = value else { break }
+                path.push(.index(index))
+                check(message)
+                path.pop()
+            }
+        case .map(let entries):
+            for entry in entries {
+                guard case .message(let message) = entry.value else { break }
+                path.push(.key(entry.key))
+                check(message)
+                path.pop()
+            }
+        case .bool, .signed, .unsigned, .double, .text, .bytes, .enumerated:
+            break
+        }
+    }
+
+    private mutating func apply(
+        _ rule: FieldRule, _ field: FieldDescriptor, _ found: ConfigField?, position: TextPosition
+    ) {
+        if rule.isRequired, found == nil {
+            problems.add("is missing", path: path.text(), at: position)
+            return
+        }
+        if field.isRepeated {
+            var elements: [ConfigValue] = []
+            if case .list(let list) = found?.value { elements = list }
+            if case .map(let entries) = found?.value { elements = entries.map(\.value) }
+            if let problem = rule.problem(count: elements.count) {
+                problems.add(problem, path: path.text(), at: position)
+            }
+            let each = rule.each
+            guard !each.isEmpty else { return }
+            for (index, element) in elements.enumerated() {
+                path.push(.index(index))
+                apply(each, to: element, position: position)
+                path.pop()
+            }
+            return
+        }
+        if let found {
+            apply(rule, to: found.value, position: position)
+        } else if !field.hasPresence {
+            apply(rule, to: field.defaultValue, position: position)
+        }
+    }
+
+    private mutating func apply(_ rule: FieldRule, to value: ConfigValue, position: TextPosition) {
+        var problem: String?
+        switch value {
+        case .text(let text): problem = rule.problem(text: text)
+        case .signed(let number): problem = rule.problem(number: Double(number), shown: String.init)
+        case .unsigned(let number): problem = rule.problem(number: Double(number), shown: String.init)
+        case .double(let number): problem = rule.problem(number: number, shown: String.init)
+        case .message(let message) where message.type == XDS.Duration.messageType:
+            let nanoseconds = Double(message.signed(1)) * 1e9 + Double(message.signed(2))
+            problem = rule.problem(number: nanoseconds) { bound in
+                if bound == 0 { return "0s" }
+                return bound == 1
+                    ? "0.000000001s (above zero)"
+                    : DurationText.text(seconds: bound / 1_000_000_000, nanos: Int32(bound % 1_000_000_000))
+            }
+        case .message(let message) where message.type.isWrapper:
+            if let field = message.type.field(numbered: 1) {
+                return apply(rule, to: message[1] ?? field.defaultValue, position: position)
+            }
+        case .bytes(let bytes):
+            if rule.problem(text: bytes.isEmpty ? "" : "x") != nil { problem = "must not be empty" }
+        case .bool, .enumerated, .message, .list, .map: break
+        }
+        if let problem { problems.add(problem, path: path.text(), at: position) }
+    }
+}
