@@ -20,25 +20,19 @@ import TrafficPolicy
                 == 10)
     }
 
-    @Test("The numbers for the answer's fields: what is left, when it is full, when to come back")
+    @Test("The numbers for the answer's fields: what is left, and when to come back")
     func numbers() {
         let bucket = TokenBucket(
             TokenBucketSettings(maxTokens: 4, tokensPerFill: 2, fillInterval: 60 * second), at: .zero)
-        #expect(
-            bucket.take(at: .zero)
-                == RateLimitDecision(
-                    isAllowed: true, limit: 4, remaining: 3, resetSeconds: 30, retryAfterSeconds: 0))
-        for _ in 0..<2 { _ = bucket.take(at: .zero) }
-        #expect(
-            bucket.take(at: .zero)
-                == RateLimitDecision(
-                    isAllowed: true, limit: 4, remaining: 0, resetSeconds: 120, retryAfterSeconds: 30)
-        )
-        let later = MonotonicInstant(nanoseconds: 29 * second + 1)
-        #expect(
-            bucket.take(at: later)
-                == RateLimitDecision(
-                    isAllowed: false, limit: 4, remaining: 0, resetSeconds: 91, retryAfterSeconds: 1))
+        func taken(_ nanoseconds: Int64) -> [UInt32] {
+            let decision = bucket.take(at: MonotonicInstant(nanoseconds: nanoseconds))
+            #expect(decision.limit == 4)
+            return [decision.isAllowed ? 1 : 0, decision.remaining, decision.resetSeconds]
+        }
+        #expect(taken(0) == [1, 3, 0] && taken(0) == [1, 2, 0] && taken(0) == [1, 1, 0])
+        #expect(taken(0) == [1, 0, 30])
+        #expect(taken(29 * second + 1) == [0, 0, 1])
+        #expect(bucket.look(at: MonotonicInstant(nanoseconds: 5)).retryAfterSeconds == 30)
         #expect(bucket.look(at: MonotonicInstant(nanoseconds: 30 * second)).isAllowed)
         #expect(bucket.look(at: MonotonicInstant(nanoseconds: 30 * second)).remaining == 1)
     }

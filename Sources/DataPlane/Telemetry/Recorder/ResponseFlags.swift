@@ -1,7 +1,7 @@
 import MeshPrimitives
 
-/// What went wrong with a request, or was done to it: Envoy's flags, bits in Envoy's order, which is the order in which
-/// a log line lists them.
+/// What went wrong with a request, or was done to it: Envoy's flags. A log line lists them in the order of their bits;
+/// Envoy does in the order in which they were set, so the flags that it sets before others come first here (`URX,UF`).
 public struct ResponseFlags: OptionSet, Hashable, Sendable, BitwiseCopyable {
     public let rawValue: UInt32
 
@@ -10,21 +10,21 @@ public struct ResponseFlags: OptionSet, Hashable, Sendable, BitwiseCopyable {
     private init(bit: UInt32) { rawValue = 1 << bit }
 
     public static let failedLocalHealthCheck = ResponseFlags(bit: 0)
-    public static let noHealthyUpstream = ResponseFlags(bit: 1)
-    public static let upstreamRequestTimeout = ResponseFlags(bit: 2)
-    public static let localReset = ResponseFlags(bit: 3)
-    public static let upstreamRemoteReset = ResponseFlags(bit: 4)
-    public static let upstreamConnectionFailure = ResponseFlags(bit: 5)
-    public static let upstreamConnectionTermination = ResponseFlags(bit: 6)
-    public static let upstreamOverflow = ResponseFlags(bit: 7)
-    public static let noRouteFound = ResponseFlags(bit: 8)
-    public static let delayInjected = ResponseFlags(bit: 9)
-    public static let faultInjected = ResponseFlags(bit: 10)
-    public static let rateLimited = ResponseFlags(bit: 11)
-    public static let unauthorizedExternalService = ResponseFlags(bit: 12)
-    public static let rateLimitServiceError = ResponseFlags(bit: 13)
-    public static let downstreamConnectionTermination = ResponseFlags(bit: 14)
-    public static let upstreamRetryLimitExceeded = ResponseFlags(bit: 15)
+    public static let upstreamRetryLimitExceeded = ResponseFlags(bit: 1)
+    public static let upstreamOverflow = ResponseFlags(bit: 2)
+    public static let noHealthyUpstream = ResponseFlags(bit: 3)
+    public static let upstreamRequestTimeout = ResponseFlags(bit: 4)
+    public static let localReset = ResponseFlags(bit: 5)
+    public static let upstreamRemoteReset = ResponseFlags(bit: 6)
+    public static let upstreamConnectionFailure = ResponseFlags(bit: 7)
+    public static let upstreamConnectionTermination = ResponseFlags(bit: 8)
+    public static let noRouteFound = ResponseFlags(bit: 9)
+    public static let delayInjected = ResponseFlags(bit: 10)
+    public static let faultInjected = ResponseFlags(bit: 11)
+    public static let rateLimited = ResponseFlags(bit: 12)
+    public static let unauthorizedExternalService = ResponseFlags(bit: 13)
+    public static let rateLimitServiceError = ResponseFlags(bit: 14)
+    public static let downstreamConnectionTermination = ResponseFlags(bit: 15)
     public static let streamIdleTimeout = ResponseFlags(bit: 16)
     public static let invalidEnvoyRequestHeaders = ResponseFlags(bit: 17)
     public static let downstreamProtocolError = ResponseFlags(bit: 18)
@@ -51,21 +51,21 @@ public struct ResponseFlags: OptionSet, Hashable, Sendable, BitwiseCopyable {
     private static func names(_ bit: Int) -> (StaticString, StaticString) {
         switch bit {
         case 0: ("LH", "FailedLocalHealthCheck")
-        case 1: ("UH", "NoHealthyUpstream")
-        case 2: ("UT", "UpstreamRequestTimeout")
-        case 3: ("LR", "LocalReset")
-        case 4: ("UR", "UpstreamRemoteReset")
-        case 5: ("UF", "UpstreamConnectionFailure")
-        case 6: ("UC", "UpstreamConnectionTermination")
-        case 7: ("UO", "UpstreamOverflow")
-        case 8: ("NR", "NoRouteFound")
-        case 9: ("DI", "DelayInjected")
-        case 10: ("FI", "FaultInjected")
-        case 11: ("RL", "RateLimited")
-        case 12: ("UAEX", "UnauthorizedExternalService")
-        case 13: ("RLSE", "RateLimitServiceError")
-        case 14: ("DC", "DownstreamConnectionTermination")
-        case 15: ("URX", "UpstreamRetryLimitExceeded")
+        case 1: ("URX", "UpstreamRetryLimitExceeded")
+        case 2: ("UO", "UpstreamOverflow")
+        case 3: ("UH", "NoHealthyUpstream")
+        case 4: ("UT", "UpstreamRequestTimeout")
+        case 5: ("LR", "LocalReset")
+        case 6: ("UR", "UpstreamRemoteReset")
+        case 7: ("UF", "UpstreamConnectionFailure")
+        case 8: ("UC", "UpstreamConnectionTermination")
+        case 9: ("NR", "NoRouteFound")
+        case 10: ("DI", "DelayInjected")
+        case 11: ("FI", "FaultInjected")
+        case 12: ("RL", "RateLimited")
+        case 13: ("UAEX", "UnauthorizedExternalService")
+        case 14: ("RLSE", "RateLimitServiceError")
+        case 15: ("DC", "DownstreamConnectionTermination")
         case 16: ("SI", "StreamIdleTimeout")
         case 17: ("IH", "InvalidEnvoyRequestHeaders")
         case 18: ("DPE", "DownstreamProtocolError")

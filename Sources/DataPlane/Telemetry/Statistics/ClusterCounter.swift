@@ -27,6 +27,7 @@ public enum ClusterCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
     case upstreamCxTxBytesBuffered
     case upstreamRqTotal
     case upstreamRqActive
+    case upstreamRqActiveOverflow
     case upstreamRqPendingTotal
     case upstreamRqPendingActive
     case upstreamRqPendingOverflow
@@ -133,6 +134,7 @@ public enum ClusterCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         case .upstreamCxTxBytesBuffered: "upstream_cx_tx_bytes_buffered"
         case .upstreamRqTotal: "upstream_rq_total"
         case .upstreamRqActive: "upstream_rq_active"
+        case .upstreamRqActiveOverflow: "upstream_rq_active_overflow"
         case .upstreamRqPendingTotal: "upstream_rq_pending_total"
         case .upstreamRqPendingActive: "upstream_rq_pending_active"
         case .upstreamRqPendingOverflow: "upstream_rq_pending_overflow"

@@ -79,8 +79,7 @@ public struct TokenBucket: ~Copyable, Sendable {
         return RateLimitDecision(
             isAllowed: isAllowed, limit: settings.maxTokens,
             remaining: UInt32(clamping: filled / tokenLength),
-            resetSeconds: UInt32(clamping: Self.roundingUp(fullLength - filled, perSecond)),
-            retryAfterSeconds: filled >= tokenLength
+            resetSeconds: filled >= tokenLength
                 ? 0 : UInt32(clamping: Self.roundingUp(tokenLength - filled, perSecond)))
     }
 

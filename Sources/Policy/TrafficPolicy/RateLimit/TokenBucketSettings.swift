@@ -20,15 +20,14 @@ public struct RateLimitDecision: Equatable, Sendable, BitwiseCopyable {
     public var limit: UInt32
     /// `x-ratelimit-remaining`: whole tokens left after this decision.
     public var remaining: UInt32
-    /// `x-ratelimit-reset`: whole seconds until the bucket is full again, rounded up.
+    /// `x-ratelimit-reset`: whole seconds until a token is there, rounded up; 0 if one is there now.
     public var resetSeconds: UInt32
-    /// `retry-after`: whole seconds until a token is there, rounded up; 0 if one is there now.
-    public var retryAfterSeconds: UInt32
 
-    public init(
-        isAllowed: Bool, limit: UInt32, remaining: UInt32, resetSeconds: UInt32, retryAfterSeconds: UInt32
-    ) {
+    public init(isAllowed: Bool, limit: UInt32, remaining: UInt32, resetSeconds: UInt32) {
         (self.isAllowed, self.limit, self.remaining) = (isAllowed, limit, remaining)
-        (self.resetSeconds, self.retryAfterSeconds) = (resetSeconds, retryAfterSeconds)
+        self.resetSeconds = resetSeconds
     }
+
+    /// `retry-after` of a refusal: never 0.
+    public var retryAfterSeconds: UInt32 { max(1, resetSeconds) }
 }
