@@ -50,6 +50,11 @@ public struct HTTP2ConnectionError: Error, Equatable, Sendable, BitwiseCopyable 
 
     public let code: HTTP2ErrorCode
     public let reason: Reason
+
+    public init(code: HTTP2ErrorCode, reason: Reason) {
+        self.code = code
+        self.reason = reason
+    }
 }
 
 /// What the peer did, in the order in which it did it.

@@ -165,13 +165,15 @@ extension HeadAssembler {
             case (.request, 5) where name.equals(":path"):
                 Self.bytesAre(MARTLET_H2_PATH, value) && Self.keep(value, in: &path, &scratch)
             case (.request, 7) where name.equals(":method"):
-                Self.bytesAre(MARTLET_H2_TOKEN, value) && Self.keep(value, in: &method, &scratch)
+                !value.isEmpty && Self.bytesAre(MARTLET_H2_TOKEN, value)
+                    && Self.keep(value, in: &method, &scratch)
             case (.request, 7) where name.equals(":scheme"):
                 Self.isScheme(value) && Self.keep(value, in: &scheme, &scratch)
             case (.request, 10) where name.equals(":authority"):
                 Self.bytesAre(MARTLET_H2_AUTHORITY, value) && Self.keep(value, in: &authority, &scratch)
             case (.request, 9) where name.equals(":protocol"):
-                Self.bytesAre(MARTLET_H2_TOKEN, value) && Self.keep(value, in: &connectProtocol, &scratch)
+                !value.isEmpty && Self.bytesAre(MARTLET_H2_TOKEN, value)
+                    && Self.keep(value, in: &connectProtocol, &scratch)
             case (.response, 7) where name.equals(":status"):
                 keepStatus(value)
             default:
