@@ -1,0 +1,136 @@
+import Glibc
+import MeshPrimitives
+import Reactor
+
+/// The kernel of a host: the table of C functions, each of which looks up the host behind its context.
+@unsafe func makeSimulatedKernel(_ context: SimulatedHost.Context) -> Kernel {
+    // One retain for ever: kernels are plain data, and nobody tells when the last one has gone.
+    unsafe Kernel(table: simulatedTable.pointer, context: Unmanaged.passRetained(context).toOpaque())
+}
+
+private func host(_ context: UnsafeMutableRawPointer?) -> SimulatedHost? {
+    guard let context = unsafe context else { return nil }
+    return unsafe Unmanaged<SimulatedHost.Context>.fromOpaque(context).takeUnretainedValue().host
+}
+
+/// What every call says once the network is gone.
+private let isGone = -Int(ENETDOWN)
+
+private func fill(_ place: UnsafeMutableRawPointer, _ address: SocketAddress?) -> Int {
+    guard let address else { return -Int(ENOTCONN) }
+    unsafe place.storeBytes(of: address, as: SocketAddress.self)
+    return 0
+}
+
+private func copy(_ bytes: ArraySlice<UInt8>, to place: UnsafeMutableRawPointer) {
+    unsafe bytes.withUnsafeBytes { source in
+        if let start = source.baseAddress { unsafe place.copyMemory(from: start, byteCount: source.count) }
+    }
+}
+
+private func append(_ bytes: UnsafeRawPointer?, _ count: Int, to all: inout [UInt8]) {
+    unsafe all.append(contentsOf: UnsafeRawBufferPointer(start: bytes, count: count))
+}
+
+@safe private struct SimulatedTable: @unchecked Sendable {
+    let pointer: UnsafePointer<KernelTable>
+
+    init() {
+        let table = UnsafeMutablePointer<KernelTable>.allocate(capacity: 1)
+        unsafe table.initialize(to: makeTable())
+        unsafe pointer = UnsafePointer(table)
+    }
+}
+
+/// Never freed: every kernel points to it.
+private let simulatedTable = SimulatedTable()
+
+private func makeTable() -> KernelTable {
+    unsafe KernelTable(
+        now: { context in unsafe host(context)?.core.now ?? NetworkCore.start },
+        wallClock: { context in
+            unsafe (host(context)?.core.now ?? NetworkCore.start) + NetworkCore.wallClockStart
+        },
+        fillRandom: { context, bytes, count in
+            for index in 0..<count {
+                unsafe bytes.storeBytes(
+                    of: host(context)?.randomByte() ?? 0, toByteOffset: index, as: UInt8.self)
+            }
+        },
+        makePoller: { context in unsafe host(context)?.makePoller() ?? isGone },
+        watch: { context, poller, descriptor, interest, token in
+            unsafe host(context)?.watch(
+                poller, descriptor, Readiness(rawValue: interest), Token(rawValue: token)) ?? isGone
+        },
+        unwatch: { context, poller, descriptor in
+            unsafe host(context)?.unwatch(poller, descriptor) ?? isGone
+        },
+        wait: { context, poller, place, max, timeout in
+            guard let host = unsafe host(context) else { return 0 }
+            guard let events = host.wait(poller, max: max, timeout: timeout) else { return -Int(EBADF) }
+            for (index, event) in events.enumerated() {
+                unsafe place.storeBytes(
+                    of: event, toByteOffset: index * MemoryLayout<ReadyEvent>.stride, as: ReadyEvent.self)
+            }
+            return events.count
+        },
+        listen: { context, address, sharesPort, backlog in
+            unsafe host(context)?.listen(
+                address.load(as: SocketAddress.self), sharesPort: sharesPort, backlog: backlog) ?? isGone
+        },
+        localAddress: { context, descriptor, place in
+            guard let host = unsafe host(context) else { return isGone }
+            return unsafe fill(place, host.localAddress(descriptor))
+        },
+        peerAddress: { context, descriptor, place in
+            guard let host = unsafe host(context) else { return isGone }
+            return unsafe fill(place, host.peerAddress(descriptor))
+        },
+        // What Linux says of a connection that was not redirected.
+        originalDestination: { _, _, _ in -Int(ENOENT) },
+        accept: { context, descriptor, place in
+            guard let host = unsafe host(context) else { return isGone }
+            let (result, peer) = host.accept(descriptor)
+            if peer != nil { _ = unsafe fill(place, peer) }
+            return result
+        },
+        connect: { context, address, source, isPending in
+            unsafe isPending.pointee = true
+            let source = unsafe source.map { unsafe $0.load(as: SocketAddress.self) }
+            return unsafe host(context)?.connect(address.load(as: SocketAddress.self), from: source) ?? isGone
+        },
+        connectResult: { context, descriptor in
+            unsafe host(context)?.connectResult(descriptor) ?? Int(ENETDOWN)
+        },
+        setNoDelay: { context, descriptor, _ in
+            unsafe host(context)?.isStream(descriptor) == true ? 0 : -Int(EBADF)
+        },
+        setKeepalive: { context, descriptor, _, _, _ in
+            unsafe host(context)?.isStream(descriptor) == true ? 0 : -Int(EBADF)
+        },
+        receive: { context, descriptor, place, count in
+            unsafe host(context)?.receive(descriptor, max: count) { unsafe copy($0, to: place) } ?? isGone
+        },
+        peek: { context, descriptor in
+            unsafe host(context)?.receive(descriptor, max: 1, keeps: true) { _ in } ?? isGone
+        },
+        send: { context, descriptor, bytes, count in
+            var all: [UInt8] = []
+            unsafe append(bytes, count, to: &all)
+            return unsafe host(context)?.send(descriptor, all) ?? isGone
+        },
+        sendGathered: { context, descriptor, a, aCount, b, bCount, c, cCount, d, dCount in
+            var all: [UInt8] = []
+            unsafe append(a, aCount, to: &all)
+            unsafe append(b, bCount, to: &all)
+            unsafe append(c, cCount, to: &all)
+            unsafe append(d, dCount, to: &all)
+            return unsafe host(context)?.send(descriptor, all) ?? isGone
+        },
+        shutdownWrite: { context, descriptor in unsafe host(context)?.shutdownWrite(descriptor) ?? isGone },
+        close: { context, descriptor in unsafe host(context)?.close(descriptor, byReset: false) },
+        reset: { context, descriptor in unsafe host(context)?.close(descriptor, byReset: true) },
+        makeWaker: { context in unsafe host(context)?.makeWaker() ?? isGone },
+        wake: { context, descriptor in unsafe host(context)?.wake(descriptor) },
+        drainWaker: { context, descriptor in unsafe host(context)?.drainWaker(descriptor) })
+}
