@@ -10,11 +10,12 @@ let common: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 let dataPlane: [SwiftSetting] = common + [.strictMemorySafety(), .enableExperimentalFeature("Lifetimes")]
 
 func pure(
-    _ name: String, in folder: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []
+    _ name: String, in folder: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [],
+    also settings: [SwiftSetting] = []
 ) -> Target {
     .target(
         name: name, dependencies: dependencies, path: "Sources/\(folder)/\(name)", exclude: exclude,
-        swiftSettings: dataPlane)
+        swiftSettings: dataPlane + settings)
 }
 
 func control(_ name: String, in folder: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -49,7 +50,8 @@ let systemTargets: [Target] = [
 ]
 
 let protocolTargets: [Target] = [
-    pure("HTTPModel", in: "Protocols", ["MeshPrimitives"]),  // 1
+    pure(
+        "HTTPModel", in: "Protocols", ["MeshPrimitives"], also: [.enableExperimentalFeature("AddressableParameters")]),  // 1
     pure("TLSEngine", in: "Protocols", ["COpenSSL", "MeshPrimitives"]),  // 1
     pure("HTTP1Codec", in: "Protocols", ["HTTPModel", "MeshPrimitives"]),  // 2
     pure("HTTP2Codec", in: "Protocols", ["CNGHTTP2", "HTTPModel", "MeshPrimitives"]),  // 2

@@ -37,68 +37,71 @@ extension UInt8 {
     @inline(__always) static var delete: UInt8 { 0x7f }
 }
 
-/// Each scan gives the first index at or after `start` whose byte is not of the class, or `count`. Sixteen bytes are
-/// looked at together as long as there are so many.
+/// One byte in each lane. The comparisons of a vector with a plain number are loops over its lanes: forty times slower.
+@inline(__always) private func all(_ byte: UInt8) -> SIMD16<UInt8> { SIMD16(repeating: byte) }
+
+/// Each scan gives the first index at or after `start` whose byte is not of the class, or `count`. Behind the view's
+/// end there are zeros, and zero is of no class.
 extension ByteView {
     /// Token characters.
     @inline(__always) func endOfToken(from start: Int) -> Int {
         var index = start
-        while index &+ 16 <= count {
+        while true {
             let lanes = lanes(at: index)
-            let isLetter = (lanes | 0x20) &- 0x61 .< 26
-            let isUsual = isLetter .| (lanes &- 0x30 .< 10) .| (lanes .== 0x2d)
+            let isLetter = (lanes | all(0x20)) &- all(0x61) .< all(26)
+            let isUsual = isLetter .| (lanes &- all(0x30) .< all(10)) .| (lanes .== all(0x2d))
             let step = (.!isUsual).firstTrue
             index &+= step
             if step == 16 { continue }
             // The rarer characters of tokens, one at a time.
-            guard self[index].isTokenCharacter else { return index }
+            guard index < count, self[index] != .colon, self[index].isTokenCharacter else { return index }
             index &+= 1
         }
-        while index < count, self[index].isTokenCharacter { index &+= 1 }
-        return index
     }
 
     /// Visible characters, spaces, tabs and bytes above 127.
     @inline(__always) func endOfText(from start: Int) -> Int {
         var index = start
-        while index &+ 16 <= count {
+        while true {
             let lanes = lanes(at: index)
-            let isControl = ((lanes .< 0x20) .& (lanes .!= 0x09)) .| (lanes .== 0x7f)
+            let isControl = ((lanes .< all(0x20)) .& (lanes .!= all(0x09))) .| (lanes .== all(0x7f))
             let step = isControl.firstTrue
             index &+= step
             if step < 16 { return index }
         }
-        while index < count {
-            let byte = self[index]
-            guard byte >= 0x20 && byte != .delete || byte == .tab else { return index }
-            index &+= 1
-        }
-        return index
     }
 
     /// Visible ASCII characters without "#", which begins a fragment: no target has one (RFC 9112 section 3.2).
     @inline(__always) func endOfTarget(from start: Int) -> Int {
         var index = start
-        while index &+ 16 <= count {
+        while true {
             let lanes = lanes(at: index)
             // 0x21...0x7e become 0...0x5d.
-            let step = ((lanes &- 0x21 .> 0x5d) .| (lanes .== 0x23)).firstTrue
+            let step = ((lanes &- all(0x21) .> all(0x5d)) .| (lanes .== all(0x23))).firstTrue
             index &+= step
             if step < 16 { return index }
         }
-        while index < count {
-            let byte = self[index]
-            guard byte &- 0x21 <= 0x5d && byte != .hash else { return index }
-            index &+= 1
-        }
-        return index
     }
 
-    /// The part `range` without spaces and tabs at its ends.
+    /// Letters, digits, hyphens and dots.
+    @inline(__always) func endOfPlainName(from start: Int) -> Int {
+        var index = start
+        while true {
+            let lanes = lanes(at: index)
+            let isLetter = (lanes | all(0x20)) &- all(0x61) .< all(26)
+            // Hyphen, dot, slash and the digits are neighbours.
+            let isOther = (lanes &- all(0x2d) .< all(13)) .& (lanes .!= all(0x2f))
+            let step = (.!(isLetter .| isOther)).firstTrue
+            index &+= step
+            if step < 16 { return index }
+        }
+    }
+
+    /// The part `range` of a field's value without spaces and tabs at its ends: no other byte of it is below them.
     @inline(__always) func trimmedRange(_ range: Range<Int>) -> Range<Int> {
         var (low, high) = (range.lowerBound, range.upperBound)
-        while low < high, self[low].isSpaceOrTab { low &+= 1 }
-        while low < high, self[high &- 1].isSpaceOrTab { high &-= 1 }
+        while low < high, self[low] <= .space { low &+= 1 }
+        while low < high, self[high &- 1] <= .space { high &-= 1 }
         return low..<high
     }
 

@@ -13,7 +13,13 @@ struct ConnectionOptions {
     init?(marking head: inout MessageHead, _ bytes: ByteView) {
         var count = 0
         for index in 0..<head.count where head.field(index).name == .connection {
-            let isValid = head.value(index, in: bytes).allMembers { option in
+            // What nearly all connections say, without taking it apart.
+            let value = head.value(index, in: bytes)
+            if value.equalsLowercased("keep-alive"), !head.contains(.keepAlive) {
+                hasKeepAlive = true
+                continue
+            }
+            let isValid = value.allMembers { option in
                 count += 1
                 return count <= HTTP1Limits.connectionOptionsMax && read(option, bytes, &head)
             }

@@ -23,8 +23,8 @@ enum FieldSection {
                     guard byte == .carriageReturn, position == lineStart else {
                         return .invalid(nameError(byte, isFirst: position == lineStart))
                     }
-                    guard position + 1 < bytes.count else { break }
-                    guard bytes[position + 1] == .lineFeed else { return .invalid(.bareCarriageReturn) }
+                    guard position &+ 1 < bytes.count else { break }
+                    guard bytes[position &+ 1] == .lineFeed else { return .invalid(.bareCarriageReturn) }
                     head.length = UInt16(position + 2)
                     return .complete
                 }
@@ -36,8 +36,8 @@ enum FieldSection {
             position = bytes.endOfText(from: position)
             guard position < bytes.count else { break }
             guard bytes[position] == .carriageReturn else { return .invalid(valueError(bytes[position])) }
-            guard position + 1 < bytes.count else { break }
-            guard bytes[position + 1] == .lineFeed else { return .invalid(.bareCarriageReturn) }
+            guard position &+ 1 < bytes.count else { break }
+            guard bytes[position &+ 1] == .lineFeed else { return .invalid(.bareCarriageReturn) }
             let value = bytes.trimmedRange((colon &+ 1)..<position)
             position &+= 2
             let name = FieldName(bytes[lineStart..<colon])
@@ -47,7 +47,9 @@ enum FieldSection {
             if name != .other {
                 if kind == .trailers {
                     field.isConnectionOption = !isAllowedTrailer(name)
-                } else if let error = Framing.note(name, bytes[value], isRequest: kind == .request, &head) {
+                } else if let error = Framing.note(
+                    name, value, in: bytes, isRequest: kind == .request, &head)
+                {
                     return .invalid(error)
                 }
             }

@@ -4,22 +4,24 @@ import MeshPrimitives
 /// What the fields of one head mean together: where its body ends, and what becomes of the connection
 /// (RFC 9112 sections 3.2, 6 and 9).
 enum Framing {
-    /// Looks at one field before it joins the head.
+    /// Looks at one field before it joins the head; `value` is its place in `bytes`.
     @inline(__always)
     static func note(
-        _ name: FieldName, _ value: ByteView, isRequest: Bool, _ head: inout MessageHead
+        _ name: FieldName, _ value: Range<Int>, in bytes: ByteView, isRequest: Bool, _ head: inout MessageHead
     ) -> HTTP1Error? {
         switch name {
-        case .host: isRequest ? noteHost(value, head) : nil
-        case .contentLength: noteContentLength(value, &head)
-        case .transferEncoding: noteTransferEncoding(value, &head)
-        default: nil
+        case .host:
+            guard isRequest else { return nil }
+            if head.contains(.host) { return .repeatedHost }
+            guard Authority.isValid(value, in: bytes, requiresPort: false) else { return .invalidHost }
+            if head.authority.isEmpty {
+                head.authority = ByteRange(start: value.lowerBound, count: value.count)
+            }
+            return nil
+        case .contentLength: return noteContentLength(bytes[value], &head)
+        case .transferEncoding: return noteTransferEncoding(bytes[value], &head)
+        default: return nil
         }
-    }
-
-    private static func noteHost(_ value: ByteView, _ head: MessageHead) -> HTTP1Error? {
-        if head.contains(.host) { return .repeatedHost }
-        return Authority.isValid(value, requiresPort: false) ? nil : .invalidHost
     }
 
     /// One number. Even two equal ones are refused: who takes the first and who the last is what smuggling is about.
@@ -50,14 +52,7 @@ enum Framing {
     }
 
     static func finishRequest(_ bytes: ByteView, _ head: inout MessageHead) -> HTTP1Error? {
-        if let index = head.firstIndex(of: .host) {
-            if head.authority.isEmpty {
-                let field = head.field(index)
-                head.authority = ByteRange(start: Int(field.valueStart), count: Int(field.valueCount))
-            }
-        } else if head.version == 11 {
-            return .missingHost
-        }
+        if head.version == 11, !head.contains(.host) { return .missingHost }
         if let error = finishConnection(bytes, &head) { return error }
         if head.contains(.te) { noteTE(bytes, &head) }
         if head.contains(.expect), head.version == 11, let error = noteExpect(bytes, &head) { return error }
@@ -88,8 +83,11 @@ enum Framing {
     private static func removeFraming(_ head: inout MessageHead) -> HTTP1Error? {
         let body = head.body
         head.body = .none
-        for name in [FieldName.contentLength, .transferEncoding] {
-            if let index = head.firstIndex(of: name) { head.markConnectionOption(index) }
+        if body != .none {
+            for index in 0..<head.count {
+                let name = head.field(index).name
+                if name == .contentLength || name == .transferEncoding { head.markConnectionOption(index) }
+            }
         }
         switch body {
         case .none, .bytes(0): return nil

@@ -8,7 +8,7 @@ enum RequestTarget {
     static func read(_ range: Range<Int>, in bytes: ByteView, into head: inout MessageHead) -> Bool {
         head.target = ByteRange(start: range.lowerBound, count: range.count)
         if head.method == .connect {
-            guard Authority.isValid(bytes[range], requiresPort: true) else { return false }
+            guard Authority.isValid(range, in: bytes, requiresPort: true) else { return false }
             head.authority = head.target
             return true
         }
@@ -39,9 +39,11 @@ enum RequestTarget {
             return false
         }
         let pathStart = target.firstIndex(of: .slash, from: schemeCount) ?? target.count
-        let authority = target[schemeCount..<pathStart]
-        guard !authority.isEmpty, Authority.isValid(authority, requiresPort: false) else { return false }
-        head.authority = ByteRange(start: range.lowerBound + schemeCount, count: authority.count)
+        let authority = (range.lowerBound + schemeCount)..<(range.lowerBound + pathStart)
+        guard !authority.isEmpty, Authority.isValid(authority, in: bytes, requiresPort: false) else {
+            return false
+        }
+        head.authority = ByteRange(start: authority.lowerBound, count: authority.count)
         if pathStart < target.count {
             head.path = ByteRange(start: range.lowerBound + pathStart, count: target.count - pathStart)
         } else {

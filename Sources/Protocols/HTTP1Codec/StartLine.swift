@@ -61,9 +61,11 @@ enum StartLine {
         }
         if progress.stage == .statusVersion {
             // "HTTP/1.1 200", then a space, or the end of the line: many servers leave an empty reason's space out.
-            for index in Int(progress.position)..<12 {
-                guard index < bytes.count else { return progress.pause(at: index) }
-                if let error = statusLineError(bytes, at: index) { return .invalid(error) }
+            if bytes.count < 12 || !bytes.prefix(9).equals("HTTP/1.1 ") || !areStatus(bytes) {
+                for index in Int(progress.position)..<12 {
+                    guard index < bytes.count else { return progress.pause(at: index) }
+                    if let error = statusLineError(bytes, at: index) { return .invalid(error) }
+                }
             }
             guard bytes.count > 12 else { return progress.pause(at: 12) }
             head.version = bytes[7] == 0x31 ? 11 : 10
@@ -85,6 +87,10 @@ enum StartLine {
         guard bytes[end + 1] == .lineFeed else { return .invalid(.bareCarriageReturn) }
         head.reason = ByteRange(start: start, count: end - start)
         return enterFields(at: end + 2, &head, &progress)
+    }
+
+    @inline(__always) private static func areStatus(_ bytes: ByteView) -> Bool {
+        bytes[9].isDigit && bytes[9] != 0x30 && bytes[10].isDigit && bytes[11].isDigit
     }
 
     private static func enterFields(

@@ -33,12 +33,12 @@ import Glibc
     @inlinable public var isEmpty: Bool { count == 0 }
     @inlinable public var indices: Range<Int> { 0..<count }
 
-    @inlinable public subscript(_ index: Int) -> UInt8 {
+    @inlinable @inline(__always) public subscript(_ index: Int) -> UInt8 {
         precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
         return unsafe base[index]
     }
 
-    @inlinable public subscript(_ range: Range<Int>) -> ByteView {
+    @inlinable @inline(__always) public subscript(_ range: Range<Int>) -> ByteView {
         precondition(range.lowerBound >= 0 && range.upperBound <= count)
         return unsafe ByteView(base: base + range.lowerBound, count: range.count)
     }

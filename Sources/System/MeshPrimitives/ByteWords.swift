@@ -12,10 +12,30 @@ extension ByteView {
         return unsafe UInt32(littleEndian: UnsafeRawPointer(base + index).loadUnaligned(as: UInt32.self))
     }
 
-    /// Sixteen bytes, one per lane.
+    /// Sixteen bytes from `index` on, one per lane, and zeros where the view has no more.
     @inlinable @inline(__always) public func lanes(at index: Int) -> SIMD16<UInt8> {
-        precondition(index >= 0 && index <= count &- 16)
+        precondition(index >= 0 && index <= count)
+        guard index <= count &- 16 else { return lastLanes(at: index) }
         return unsafe UnsafeRawPointer(base + index).loadUnaligned(as: SIMD16<UInt8>.self)
+    }
+
+    /// Fewer than sixteen bytes are left.
+    @usableFromInline func lastLanes(at index: Int) -> SIMD16<UInt8> {
+        var words = SIMD2<UInt64>.zero
+        if count >= 16 {
+            // The view's last sixteen bytes, shifted until `index` comes first.
+            let (low, high) = (word(at: count &- 16), word(at: count &- 8))
+            let shift = UInt64(index &- (count &- 16)) &* 8
+            // Shifts by 64 and more, of either sign, give zero here.
+            words[0] = low >> shift | (shift < 64 ? high << (64 &- shift) : high >> (shift &- 64))
+            words[1] = high >> shift
+        } else {
+            for offset in 0..<(count &- index) {
+                words[offset >> 3] |= UInt64(self[index &+ offset]) << (UInt64(offset & 7) &* 8)
+            }
+        }
+        return unsafe unsafeBitCast(
+            SIMD2(words[0].littleEndian, words[1].littleEndian), to: SIMD16<UInt8>.self)
     }
 
     /// Equal to a literal made of lower-case letters, digits and hyphens, where letters of the view may have either
