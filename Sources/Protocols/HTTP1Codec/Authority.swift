@@ -4,23 +4,27 @@ import MeshPrimitives
 enum Authority {
     /// An empty host is valid here: it is what a client sends for a target without authority.
     static func isValid(_ range: Range<Int>, in bytes: ByteView, requiresPort: Bool) -> Bool {
-        guard let hostEnd = endOfHost(bytes, range), hostEnd <= range.upperBound else { return false }
-        guard hostEnd < range.upperBound else { return !requiresPort }
+        var hostEnd = bytes.endOfPlainName(from: range.lowerBound)
+        if hostEnd < range.upperBound, bytes[hostEnd] != .colon {
+            guard let end = endOfRareHost(bytes, range, from: hostEnd) else { return false }
+            hostEnd = end
+        }
+        // A plain name that goes on behind the range was not the range's to begin with.
+        guard hostEnd < range.upperBound else { return hostEnd == range.upperBound && !requiresPort }
         guard bytes[hostEnd] == .colon, !requiresPort || hostEnd > range.lowerBound else { return false }
-        let digits = range.upperBound - hostEnd - 1
+        let digits = range.upperBound &- hostEnd &- 1
         guard digits <= 5 else { return false }
         var port = 0
-        for index in (hostEnd + 1)..<range.upperBound {
+        for index in (hostEnd &+ 1)..<range.upperBound {
             guard bytes[index].isDigit else { return false }
             port = port &* 10 &+ Int(bytes[index] &- 0x30)
         }
         return port <= 65535 && (digits > 0 || !requiresPort)
     }
 
-    /// May lie behind the range's end if that is no end of a host; then the host is invalid.
-    private static func endOfHost(_ bytes: ByteView, _ range: Range<Int>) -> Int? {
-        var index = bytes.endOfPlainName(from: range.lowerBound)
-        guard index < range.upperBound, bytes[index] != .colon else { return index }
+    /// Of a host with other characters than letters, digits, hyphens and dots, the first of them at `start`.
+    private static func endOfRareHost(_ bytes: ByteView, _ range: Range<Int>, from start: Int) -> Int? {
+        var index = start
         if index == range.lowerBound, bytes[index] == .openBracket {
             return endOfAddress(bytes, range)
         }

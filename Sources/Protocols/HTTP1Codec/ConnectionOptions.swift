@@ -12,7 +12,9 @@ struct ConnectionOptions {
     /// the sender's demand would change what the message means to whoever reads it next.
     init?(marking head: inout MessageHead, _ bytes: ByteView) {
         var count = 0
-        for index in 0..<head.count where head.field(index).name == .connection {
+        var next = head.firstIndex(of: .connection)
+        while let index = next {
+            next = head.firstIndex(of: .connection, from: index + 1)
             // What nearly all connections say, without taking it apart.
             let value = head.value(index, in: bytes)
             if value.equalsLowercased("keep-alive"), !head.contains(.keepAlive) {

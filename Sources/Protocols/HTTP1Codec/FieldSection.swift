@@ -38,7 +38,11 @@ enum FieldSection {
             guard bytes[position] == .carriageReturn else { return .invalid(valueError(bytes[position])) }
             guard position &+ 1 < bytes.count else { break }
             guard bytes[position &+ 1] == .lineFeed else { return .invalid(.bareCarriageReturn) }
-            let value = bytes.trimmedRange((colon &+ 1)..<position)
+            // Nearly always one space stands before the value, and nothing else around it.
+            let isPlain =
+                bytes[colon &+ 1] == .space && bytes[colon &+ 2] > .space && bytes[position &- 1] > .space
+            let value =
+                isPlain ? (colon &+ 2)..<position : bytes.trimmedRange((colon &+ 1)..<position)
             position &+= 2
             let name = FieldName(bytes[lineStart..<colon])
             var field = Field(

@@ -14,13 +14,14 @@ extension ByteView {
 
     /// Sixteen bytes from `index` on, one per lane, and zeros where the view has no more.
     @inlinable @inline(__always) public func lanes(at index: Int) -> SIMD16<UInt8> {
-        precondition(index >= 0 && index <= count)
+        precondition(index >= 0)
         guard index <= count &- 16 else { return lastLanes(at: index) }
         return unsafe UnsafeRawPointer(base + index).loadUnaligned(as: SIMD16<UInt8>.self)
     }
 
     /// Fewer than sixteen bytes are left.
     @usableFromInline func lastLanes(at index: Int) -> SIMD16<UInt8> {
+        precondition(index <= count)
         var words = SIMD2<UInt64>.zero
         if count >= 16 {
             // The view's last sixteen bytes, shifted until `index` comes first.
