@@ -24,8 +24,8 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
         @usableFromInline var nextFree: UInt32
     }
 
-    @usableFromInline static var pageBits: UInt32 { 6 }
-    @usableFromInline static var pageSize: Int { 1 << Int(pageBits) }
+    @inlinable static var pageBits: UInt32 { 6 }
+    @inlinable static var pageSize: Int { 1 << Int(pageBits) }
 
     @usableFromInline var pages: UnsafeMutablePointer<UnsafeMutablePointer<Entry>>
     @usableFromInline let pagesMax: Int

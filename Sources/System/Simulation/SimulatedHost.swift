@@ -6,7 +6,7 @@ import Reactor
 /// table.
 final class SimulatedHost {
     /// Outlives the host, since kernels point to it: a few words that are never freed.
-    final class Context {
+    final class Anchor {
         var host: SimulatedHost?
     }
 
@@ -33,7 +33,7 @@ final class SimulatedHost {
     let core: NetworkCore
     let index: Int
     let address: SocketAddress
-    private(set) var context: Context
+    private(set) var anchor: Anchor
     var descriptorsMax = 1 << 16
     private(set) var openCount = 0
     private var random: SeededRandom
@@ -45,12 +45,12 @@ final class SimulatedHost {
         (self.core, self.index, self.address) = (core, index, address)
         // Its own numbers, so that what a program draws does not change what the network does.
         random = SeededRandom(seed: seed &+ UInt64(index &+ 1) &* 0x9e37_79b9_7f4a_7c15)
-        context = Context()
-        context.host = self
+        anchor = Anchor()
+        anchor.host = self
     }
 
     func detach() {
-        context.host = nil
+        anchor.host = nil
         objects = []
         listeners = []
     }
@@ -109,12 +109,12 @@ final class SimulatedHost {
     /// Its program ends. The program's kernels are cut off, so that what it still does, closing its descriptors above
     /// all, does not reach the next one.
     func crash() {
-        context.host = nil
+        anchor.host = nil
         for index in objects.indices where objects[index] != nil {
             close(Int32(index + Self.firstDescriptor), byReset: false)
         }
-        context = Context()
-        context.host = self
+        anchor = Anchor()
+        anchor.host = self
     }
 
     // MARK: Events

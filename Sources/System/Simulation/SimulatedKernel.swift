@@ -2,15 +2,30 @@ import Glibc
 import MeshPrimitives
 import Reactor
 
-/// The kernel of a host: the table of C functions, each of which looks up the host behind its context.
-@unsafe func makeSimulatedKernel(_ context: SimulatedHost.Context) -> Kernel {
-    // One retain for ever: kernels are plain data, and nobody tells when the last one has gone.
-    unsafe Kernel(table: simulatedTable.pointer, context: Unmanaged.passRetained(context).toOpaque())
+/// The kernel of a host: a table of C functions, each of which looks up the host behind its context.
+enum SimulatedKernel {
+    /// The anchor is retained for ever: kernels are plain data, and nobody tells when the last one has gone.
+    static func make(_ anchor: SimulatedHost.Anchor) -> Kernel {
+        unsafe Kernel(table: table.pointer, context: Unmanaged.passRetained(anchor).toOpaque())
+    }
+
+    @safe private struct Table: @unchecked Sendable {
+        let pointer: UnsafePointer<KernelTable>
+
+        init() {
+            let table = UnsafeMutablePointer<KernelTable>.allocate(capacity: 1)
+            unsafe table.initialize(to: makeTable())
+            unsafe pointer = UnsafePointer(table)
+        }
+    }
+
+    /// Never freed: every kernel points to it.
+    private static let table = Table()
 }
 
 private func host(_ context: UnsafeMutableRawPointer?) -> SimulatedHost? {
     guard let context = unsafe context else { return nil }
-    return unsafe Unmanaged<SimulatedHost.Context>.fromOpaque(context).takeUnretainedValue().host
+    return unsafe Unmanaged<SimulatedHost.Anchor>.fromOpaque(context).takeUnretainedValue().host
 }
 
 /// What every call says once the network is gone.
@@ -32,18 +47,26 @@ private func append(_ bytes: UnsafeRawPointer?, _ count: Int, to all: inout [UIn
     unsafe all.append(contentsOf: UnsafeRawBufferPointer(start: bytes, count: count))
 }
 
-@safe private struct SimulatedTable: @unchecked Sendable {
-    let pointer: UnsafePointer<KernelTable>
-
-    init() {
-        let table = UnsafeMutablePointer<KernelTable>.allocate(capacity: 1)
-        unsafe table.initialize(to: makeTable())
-        unsafe pointer = UnsafePointer(table)
+private func wait(
+    _ host: SimulatedHost?, _ poller: Int32, _ place: UnsafeMutableRawPointer, max: Int, timeout: Int64
+) -> Int {
+    guard let host else { return 0 }
+    guard let events = host.wait(poller, max: max, timeout: timeout) else { return -Int(EBADF) }
+    for (index, event) in events.enumerated() {
+        unsafe place.storeBytes(
+            of: event, toByteOffset: index * MemoryLayout<ReadyEvent>.stride, as: ReadyEvent.self)
     }
+    return events.count
 }
 
-/// Never freed: every kernel points to it.
-private let simulatedTable = SimulatedTable()
+private func accept(
+    _ host: SimulatedHost?, _ listener: Int32, _ place: UnsafeMutableRawPointer
+) -> Int {
+    guard let host else { return isGone }
+    let (result, peer) = host.accept(listener)
+    if peer != nil { _ = unsafe fill(place, peer) }
+    return result
+}
 
 private func makeTable() -> KernelTable {
     unsafe KernelTable(
@@ -66,13 +89,7 @@ private func makeTable() -> KernelTable {
             unsafe host(context)?.unwatch(poller, descriptor) ?? isGone
         },
         wait: { context, poller, place, max, timeout in
-            guard let host = unsafe host(context) else { return 0 }
-            guard let events = host.wait(poller, max: max, timeout: timeout) else { return -Int(EBADF) }
-            for (index, event) in events.enumerated() {
-                unsafe place.storeBytes(
-                    of: event, toByteOffset: index * MemoryLayout<ReadyEvent>.stride, as: ReadyEvent.self)
-            }
-            return events.count
+            unsafe Simulation.wait(host(context), poller, place, max: max, timeout: timeout)
         },
         listen: { context, address, sharesPort, backlog in
             unsafe host(context)?.listen(
@@ -89,10 +106,7 @@ private func makeTable() -> KernelTable {
         // What Linux says of a connection that was not redirected.
         originalDestination: { _, _, _ in -Int(ENOENT) },
         accept: { context, descriptor, place in
-            guard let host = unsafe host(context) else { return isGone }
-            let (result, peer) = host.accept(descriptor)
-            if peer != nil { _ = unsafe fill(place, peer) }
-            return result
+            unsafe Simulation.accept(host(context), descriptor, place)
         },
         connect: { context, address, source, isPending in
             unsafe isPending.pointee = true

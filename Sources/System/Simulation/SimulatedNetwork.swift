@@ -30,7 +30,7 @@ public final class SimulatedNetwork {
 
     /// The kernel of the host with this address (its port does not matter), the same host each time. It exists from the
     /// first call on. Loopback addresses lead to the host itself.
-    public func kernel(host: SocketAddress) -> Kernel { unsafe makeSimulatedKernel(core.host(host).context) }
+    public func kernel(host: SocketAddress) -> Kernel { SimulatedKernel.make(core.host(host).anchor) }
 
     /// What a host may have open at once; 65536 to begin with.
     public func setDescriptorsMax(_ max: Int, host: SocketAddress) { core.host(host).descriptorsMax = max }
