@@ -12,7 +12,7 @@ import MeshPrimitives
 
     public enum ReceiveResult: Equatable, Sendable {
         case accepted
-        /// Take what events there are, write the output, then close.
+        /// Take what events there are, write the output, then close. Streams that are open get no `closed` any more.
         case failed(HTTP2ConnectionError)
     }
 
@@ -30,9 +30,6 @@ import MeshPrimitives
 
     private let session: OpaquePointer
     private let state: UnsafeMutablePointer<SessionState>
-    private var currentHead = -1
-    /// The tag of the stream of the last event; 0 for events of the whole connection.
-    public private(set) var eventTag: UInt64 = 0
 
     /// nil only if memory is short.
     public init?(role: Role, settings: HTTP2Settings) {
@@ -62,7 +59,7 @@ extension HTTP2Session {
     public func receive(_ bytes: ByteView, now: MonotonicInstant) -> ReceiveResult {
         if let failure = unsafe state.pointee.failure { return .failed(failure) }
         unsafe precondition(state.pointee.events.viewCount == 0, "events were left behind")
-        currentHead = -1
+        unsafe state.pointee.currentHead = -1
         unsafe state.pointee.events.forgetHeads()
         unsafe state.pointee.heads.forgetFinished()
         unsafe state.pointee.budget.advance(to: now)
@@ -79,21 +76,18 @@ extension HTTP2Session {
 
     /// The next thing that happened, nil if there is none.
     public func nextEvent() -> HTTP2Event? {
-        guard let entry = unsafe state.pointee.events.pop() else { return nil }
-        currentHead = entry.head
-        eventTag = 0
-        if entry.index >= 0 {
-            eventTag = unsafe state.pointee.streams[entry.index].tag
-            if case .closed = entry.event { unsafe state.pointee.streams.free(entry.index) }
-        }
-        return entry.event
+        unsafe state.pointee.nextEvent()
     }
+
+    /// The tag of the stream of the last event; 0 for events of the whole connection.
+    public var eventTag: UInt64 { unsafe state.pointee.eventTag }
 
     /// The head or trailer section of the last event: its index goes into `head`, its bytes are valid until the next
     /// `receive`. nil if the last event was about something else.
     public func readHead(into head: inout MessageHead) -> ByteView? {
-        guard currentHead >= 0 else { return nil }
-        return unsafe state.pointee.heads.read(state.pointee.events.heads[currentHead], into: &head)
+        let index = unsafe state.pointee.currentHead
+        guard index >= 0 else { return nil }
+        return unsafe state.pointee.heads.read(state.pointee.events.heads[index], into: &head)
     }
 
     /// The same with the bytes copied into `buffer`, which must be empty; false if they do not fit.

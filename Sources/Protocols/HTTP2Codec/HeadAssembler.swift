@@ -72,13 +72,13 @@ import MeshPrimitives
             bytes.count <= Self.storedBytesMax
         else { return false }
         guard isActive, verdict == .fine else { return true }
-        guard name.count > 0, Self.isValue(value) else {
+        guard name.count > 0 else {
             verdict = .malformed
             return true
         }
         if name[0] == 0x3a {
             appendPseudo(name, value)
-        } else if Self.bytesAre(MARTLET_H2_NAME, name) {
+        } else if Self.bytesAre(MARTLET_H2_NAME, name), Self.isValue(value) {
             if !startLineIsWritten { writeStartLine(allowsExtendedConnect: allowsExtendedConnect) }
             if verdict == .fine { appendRegular(name, value) }
         } else {
@@ -350,7 +350,7 @@ extension HeadAssembler {
         guard value.count > 0 else { return true }
         let (first, last) = (value[0], value[value.count - 1])
         guard first != 0x20, first != 0x09, last != 0x20, last != 0x09 else { return false }
-        return bytesAre(MARTLET_H2_VALUE, value)
+        return unsafe martlet_h2_is_value(value.pointer, value.count) != 0
     }
 
     private static func isScheme(_ value: ByteView) -> Bool {

@@ -29,6 +29,9 @@ import MeshPrimitives
     var goAwayCode: UInt32 = 0
     var peerStreamsMax = 100
     var malformedCount = 0
+    /// Of the event that was taken last.
+    var currentHead = -1
+    var eventTag: UInt64 = 0
 
     init(isServer: Bool, settings: HTTP2Settings) {
         (self.isServer, self.settings) = (isServer, settings)
@@ -36,6 +39,17 @@ import MeshPrimitives
 
     /// Bytes that `send` may still add to the output.
     var outputRoom: Int { settings.outputMax - output.pending }
+
+    mutating func nextEvent() -> HTTP2Event? {
+        guard let entry = events.pop() else { return nil }
+        currentHead = entry.head
+        eventTag = 0
+        if entry.index >= 0 {
+            eventTag = streams[entry.index].tag
+            if case .closed = entry.event { streams.free(entry.index) }
+        }
+        return entry.event
+    }
 
     /// All streams that wait, from the one behind the last that was woken first, may try again.
     mutating func wakeAll() {
