@@ -63,7 +63,7 @@ struct Bootstrap {
 
     private static func text(_ cluster: Cluster) -> String {
         let endpoints = cluster.ports.map {
-            "      - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: \($0)}}}"
+            "        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: \($0)}}}"
         }
         return """
               - name: \(cluster.name)
@@ -74,7 +74,7 @@ struct Bootstrap {
                   cluster_name: \(cluster.name)
                   endpoints:
                   - lb_endpoints:
-            \(indented(endpoints.joined(separator: "\n"), 0))
+            \(endpoints.joined(separator: "\n"))
             """
     }
 }

@@ -81,6 +81,16 @@ final class ProxyUnderTest {
         return 0
     }
 
+    /// The sum of all counters that begin with `prefix` and end with `suffix`: listeners are named after their address.
+    func stat(_ suffix: String, of prefix: String) throws -> Int {
+        var sum = 0
+        for line in try admin("/stats").text.split(separator: "\n") where line.hasPrefix(prefix) {
+            let parts = line.components(separatedBy: ": ")
+            if parts[0].hasSuffix(suffix) { sum += Int(parts.last ?? "") ?? 0 }
+        }
+        return sum
+    }
+
     /// Waits until a counter has this value.
     func expectStat(_ name: String, _ value: Int, sourceLocation: SourceLocation = #_sourceLocation) throws {
         var last = -1

@@ -170,6 +170,7 @@ public final class HTTPPeer: @unchecked Sendable {
             return true
         case .long(let count):
             try stream.send(head(200, [("content-length", "\(count)")]))
+            if toHead { return true }
             let piece = [UInt8](repeating: 0x79, count: 256 << 10)
             for start in stride(from: 0, to: count, by: piece.count) {
                 try stream.send(start + piece.count <= count ? piece : Array(piece[..<(count - start)]))
