@@ -16,6 +16,7 @@ struct ConnectionTrace {
     private var pending: [UInt8] = []
     private var stage = Stage.head
     private var head = MessageHead()
+    private var trailers = MessageHead()
     private var progress = HeadProgress()
     private var decoder = BodyDecoder(.none)
     private var content: [UInt8] = []
@@ -108,14 +109,14 @@ struct ConnectionTrace {
 
     private mutating func readTrailers() {
         let result = pending.withByteView {
-            HTTP1Parser.parseTrailers($0, into: &head, progress: &progress)
+            HTTP1Parser.parseTrailers($0, into: &trailers, progress: &progress)
         }
         switch result {
         case .needsMore: break
         case .invalid(let error): fail(error)
         case .complete:
-            lines.append("trailers" + pending.withByteView { fields(of: head, $0) })
-            pending.removeFirst(Int(head.length))
+            lines.append("trailers" + pending.withByteView { fields(of: trailers, $0) })
+            pending.removeFirst(Int(trailers.length))
             decoder.trailersRead()
             stage = .body
         }
