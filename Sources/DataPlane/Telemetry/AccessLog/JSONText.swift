@@ -38,6 +38,28 @@ enum JSONText {
         json.append(UInt8(ascii: "\""))
     }
 
+    /// Escapes what was written from `start` on, in place; most text needs nothing done.
+    static func escape(_ output: inout [UInt8], from start: Int) {
+        var index = start
+        while index < output.count, isPlain(output[index]) { index += 1 }
+        guard index < output.count else { return }
+        let tail = Array(output[index...])
+        output.removeLast(output.count - index)
+        var quoted: [UInt8] = []
+        tail.withByteView { append(string: $0, to: &quoted) }
+        output += quoted.dropFirst().dropLast()
+    }
+
+    /// Puts quotes around what was written from `start` on.
+    static func quote(_ output: inout [UInt8], from start: Int) {
+        output.insert(UInt8(ascii: "\""), at: start)
+        output.append(UInt8(ascii: "\""))
+    }
+
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        byte >= 0x20 && byte < 0x7f && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
+    }
+
     private static func append(escape letter: UInt8, to json: inout [UInt8]) {
         json.append(UInt8(ascii: "\\"))
         json.append(letter)

@@ -111,6 +111,9 @@ public struct ExchangeRecord: Sendable, BitwiseCopyable {
     public var responseSendStarted: Int64 = -1
     /// The last one did.
     public var responseSent: Int64 = -1
+    /// From the end of the request sent upstream to the head of the answer: `x-envoy-upstream-service-time`. -1: none
+    /// came.
+    public var upstreamServiceTime: Int64 = -1
     /// The request was over.
     public var ended: Int64 = -1
 

@@ -1,0 +1,99 @@
+import Synchronization
+
+/// The last requests of one worker. The worker writes, anybody may read at any time: a slot that is being written while
+/// it is read is left out (a sequence lock for each slot, over words that cannot tear).
+@safe public final class FlightRecorder: @unchecked Sendable {
+    private static let wordsPerRecord = (MemoryLayout<ExchangeRecord>.size + 7) / 8
+    /// A slot's sequence number, then its record.
+    private static let wordsPerSlot = wordsPerRecord + 1
+
+    /// Requests that are kept.
+    public let capacity: Int
+    private let words: UnsafeMutablePointer<Atomic<UInt64>>
+    private let written = Atomic<UInt64>(0)
+
+    public init(capacity: Int = 1024) {
+        precondition(capacity > 0 && capacity <= 1 << 20)
+        self.capacity = capacity
+        let count = capacity * Self.wordsPerSlot
+        unsafe words = .allocate(capacity: count)
+        for index in 0..<count { unsafe (words + index).initialize(to: Atomic(0)) }
+    }
+
+    deinit { unsafe words.deallocate() }
+
+    /// For the one thread whose recorder this is.
+    public func append(_ record: borrowing ExchangeRecord) {
+        let number = written.load(ordering: .relaxed)
+        let slot = unsafe words + Int(number % UInt64(capacity)) * Self.wordsPerSlot
+        // Odd while the slot is written; never the same for two records.
+        unsafe slot[0].store(number &* 2 &+ 1, ordering: .relaxed)
+        atomicMemoryFence(ordering: .releasing)
+        var copy = copy record
+        unsafe withUnsafeBytes(of: &copy) { bytes in
+            var offset = 0
+            for word in 1..<Self.wordsPerSlot {
+                if offset + 8 <= bytes.count {
+                    unsafe slot[word].store(
+                        bytes.load(fromByteOffset: offset, as: UInt64.self), ordering: .relaxed)
+                } else {
+                    var rest: UInt64 = 0
+                    for byte in offset..<bytes.count {
+                        unsafe rest |= UInt64(bytes[byte]) << UInt64(8 * (byte - offset))
+                    }
+                    unsafe slot[word].store(rest, ordering: .relaxed)
+                }
+                offset += 8
+            }
+        }
+        unsafe slot[0].store(number &* 2 &+ 2, ordering: .releasing)
+        written.store(number &+ 1, ordering: .releasing)
+    }
+
+    /// Requests recorded since the start, kept or not.
+    public var count: UInt64 { written.load(ordering: .acquiring) }
+
+    /// The last ones, newest first, `max` at the most.
+    public func newest(_ max: Int = .max) -> [ExchangeRecord] {
+        var records: [ExchangeRecord] = []
+        forEachNewest(max) { record in
+            records.append(record)
+            return true
+        }
+        return records
+    }
+
+    /// The newest request with that id.
+    public func find(_ id: RequestID) -> ExchangeRecord? {
+        var found: ExchangeRecord?
+        forEachNewest(.max) { record in
+            if record.requestID == id { found = record }
+            return found == nil
+        }
+        return found
+    }
+
+    /// Until `body` answers false.
+    public func forEachNewest(_ max: Int, _ body: (ExchangeRecord) -> Bool) {
+        let end = count
+        for age in 1...UInt64(capacity) where age <= end && age <= UInt64(clamping: max) {
+            if let record = read(end - age), !body(record) { return }
+        }
+    }
+
+    /// nil if another one has taken its place.
+    private func read(_ number: UInt64) -> ExchangeRecord? {
+        let slot = unsafe words + Int(number % UInt64(capacity)) * Self.wordsPerSlot
+        let sequence = number &* 2 &+ 2
+        guard unsafe slot[0].load(ordering: .acquiring) == sequence else { return nil }
+        return unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Self.wordsPerRecord) {
+            buffer in
+            for word in 0..<Self.wordsPerRecord {
+                unsafe buffer[word] = slot[word + 1].load(ordering: .relaxed)
+            }
+            atomicMemoryFence(ordering: .acquiring)
+            guard unsafe slot[0].load(ordering: .relaxed) == sequence else { return nil }
+            return unsafe UnsafeRawBufferPointer(buffer).load(as: ExchangeRecord.self)
+        }
+    }
+}
