@@ -105,7 +105,7 @@ let controlPlaneTargets: [Target] = [
     control("MeshConfig", in: "ControlPlane", ["CYAML"]),  // 4
     control("CertificateAuthority", in: "ControlPlane", [crypto, swiftASN1, x509]),  // 4
     control("ResourceStore", in: "ControlPlane", ["MeshConfig", crypto, logging]),  // 5
-    control("ConfigCompiler", in: "ControlPlane", ["MeshConfig", "XDSMessages", swiftProtobuf]),  // 5
+    control("ConfigCompiler", in: "ControlPlane", ["MeshConfig", "XDSMessages", crypto, swiftProtobuf]),  // 5
     control("Fleet", in: "ControlPlane", ["AdminAPI", "ConfigCompiler", "MeshConfig", "XDSMessages", logging]),  // 5
     control(
         "DiscoveryServer", in: "ControlPlane",

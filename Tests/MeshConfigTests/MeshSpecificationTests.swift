@@ -21,6 +21,23 @@ import Testing
         #expect(service.ports == [.init(name: "port-80", port: 80, appProtocol: .http, targetPort: 8080)])
     }
 
+    @Test("A port without target finds the number that it has itself, or the only one that there is")
+    func applicationPorts() throws {
+        func service(_ ports: String) throws -> ServiceSpecification {
+            let text =
+                "apiVersion: martlet.mesh/v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [\(ports)]}\n"
+            return try #require(try read(text).services[ServiceID(namespace: "default", name: "a")])
+        }
+        let one = try service("{port: 80}")
+        #expect(one.applicationPort(behind: one.ports[0], among: [40_123]) == 40_123)
+        #expect(one.applicationPort(behind: one.ports[0], among: [40_123, 80]) == 80)
+        #expect(one.applicationPort(behind: one.ports[0], among: [40_123, 81]) == nil)
+        let target = try service("{port: 80, targetPort: 8080}")
+        #expect(target.applicationPort(behind: target.ports[0], among: [40_123]) == nil)
+        let two = try service("{port: 80, name: a}, {port: 81, name: b}")
+        #expect(two.applicationPort(behind: two.ports[0], among: [40_123]) == nil)
+    }
+
     @Test("Static endpoints, names and selectors are read")
     func endpoints() throws {
         func endpoints(_ text: String) throws -> ServiceSpecification.Endpoints? {
@@ -62,7 +79,7 @@ import Testing
                   method: POST
                   headers: [{name: X-Kind, value: gold}]
                   queryParams: [{name: q, value: "7"}]
-                - path: {value: /y/}
+                - path: {type: Exact, value: /y/}
                 filters:
                 - type: RequestHeaderModifier
                   requestHeaderModifier: {set: [{name: a, value: b}], remove: [c]}
@@ -84,7 +101,7 @@ import Testing
         #expect(rule.matches[0].method == "POST")
         #expect(
             rule.matches[0].queryParameters == [.init(name: "q", value: "7", isRegularExpression: false)])
-        #expect(rule.matches[1].path == .prefix("/y"))
+        #expect(rule.matches[1].path == .exact("/y/"))
         #expect(rule.filters.requestHeaders?.remove == ["c"])
         #expect(rule.filters.rewrite?.path == .replaceFullPath("/z"))
         #expect(rule.backends.map(\.weight) == [9, 1])

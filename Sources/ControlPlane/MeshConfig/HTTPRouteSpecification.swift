@@ -161,25 +161,34 @@ extension HTTPRouteSpecification {
         if !rule.backends.isEmpty, rule.backends.allSatisfy({ $0.weight == 0 }) {
             fields.report("backendRefs", "every backend has weight 0", "give one of them a weight")
         }
-        checkPrefixRewrite(rule, fields)
+        if rule.filters.redirect == nil, rule.backends.isEmpty, !fields.has("backendRefs") {
+            fields.report("backendRefs", "is missing", "name a backend, or add a RequestRedirect")
+        }
+        fields.refuseEmpty("backendRefs", "name a backend, or add a RequestRedirect")
+        checkPathModifiers(rule, fields)
         return rule
     }
 
-    /// Gateway API: `ReplacePrefixMatch` needs `PathPrefix` matches.
-    private static func checkPrefixRewrite(_ rule: Rule, _ fields: Fields) {
-        let modifiers = [rule.filters.redirect?.path, rule.filters.rewrite?.path]
-        let replacesPrefix = modifiers.contains { modifier in
+    /// Gateway API: `ReplacePrefixMatch` needs `PathPrefix` matches. A rewrite of the full path behind a prefix would
+    /// need a regular expression on the wire.
+    private static func checkPathModifiers(_ rule: Rule, _ fields: Fields) {
+        let replacesPrefix = [rule.filters.redirect?.path, rule.filters.rewrite?.path].contains { modifier in
             if case .replacePrefixMatch = modifier { return true }
             return false
         }
-        let onlyPrefixes = rule.matches.allSatisfy { match in
+        let prefixes = rule.matches.count { match in
             if case .prefix = match.path { return true }
             return false
         }
-        if replacesPrefix, !onlyPrefixes {
+        if replacesPrefix, prefixes < rule.matches.count {
             fields.report(
                 "filters", "ReplacePrefixMatch needs matches of type PathPrefix",
                 "change the type of the matches")
+        }
+        if case .replaceFullPath = rule.filters.rewrite?.path, prefixes > 0 {
+            fields.report(
+                "filters", "a URLRewrite with ReplaceFullPath behind a PathPrefix is not supported yet",
+                "use matches of type Exact, or ReplacePrefixMatch")
         }
     }
 

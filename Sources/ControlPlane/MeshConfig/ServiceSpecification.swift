@@ -21,13 +21,14 @@ public struct ServiceSpecification: Sendable, Equatable {
         /// What callers write after the colon.
         public var port: Int
         public var appProtocol: ApplicationProtocol
-        /// The application's own port, which a workload lists.
-        public var targetPort: Int
+        /// The application's own port, which a workload lists. `nil`: the same number; and of a service with one
+        /// port the one port of a workload, whatever its number.
+        public var targetPort: Int?
     }
 
     public struct StaticEndpoint: Sendable, Equatable {
         public var address: String
-        /// `nil`: the service port's `targetPort`.
+        /// `nil`: the service port's `targetPort`, or its own number.
         public var port: Int?
         public var weight: Int
         public var zone: String
@@ -44,6 +45,14 @@ public struct ServiceSpecification: Sendable, Equatable {
 
     public var ports: [Port]
     public var endpoints: Endpoints
+
+    /// Which of a workload's application ports stands behind a port of this service.
+    public func applicationPort(behind port: Port, among candidates: [Int]) -> Int? {
+        let number = port.targetPort ?? port.port
+        if candidates.contains(number) { return number }
+        let isObvious = port.targetPort == nil && ports.count == 1 && candidates.count == 1
+        return isObvious ? candidates[0] : nil
+    }
 }
 
 /// `Workload`: one instance of a service. Sidecars register theirs themselves.
@@ -128,8 +137,7 @@ extension ServiceSpecification {
         }
         guard let port else { return nil }
         return Port(
-            name: name ?? "port-\(port)", port: port, appProtocol: appProtocol, targetPort: targetPort ?? port
-        )
+            name: name ?? "port-\(port)", port: port, appProtocol: appProtocol, targetPort: targetPort)
     }
 
     private static func readEndpoints(_ fields: Fields) -> Endpoints? {

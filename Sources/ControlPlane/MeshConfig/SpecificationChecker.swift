@@ -72,9 +72,10 @@ struct SpecificationChecker {
     private mutating func check(_ workload: WorkloadSpecification, of resource: Resource) {
         let id = ServiceID(namespace: resource.id.namespace, name: workload.service)
         guard let service = service(id, resource, "spec.service") else { return }
-        for (index, port) in workload.ports.enumerated()
-        where !service.ports.contains(where: { $0.targetPort == port.port }) {
-            let targets = service.ports.map { String($0.targetPort) }.joined(separator: ", ")
+        let candidates = workload.ports.map(\.port)
+        let used = service.ports.compactMap { service.applicationPort(behind: $0, among: candidates) }
+        for (index, port) in workload.ports.enumerated() where !used.contains(port.port) {
+            let targets = service.ports.map { String($0.targetPort ?? $0.port) }.joined(separator: ", ")
             report(
                 resource, "spec.ports[\(index)].port",
                 "no port of Service '\(id)' has targetPort \(port.port)",

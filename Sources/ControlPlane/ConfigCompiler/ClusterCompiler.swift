@@ -1,0 +1,303 @@
+import MeshConfig
+import XDSMessages
+
+/// Clusters and their endpoints: one cluster for each port of each service.
+struct ClusterCompiler {
+    static let connectTimeout = Duration.seconds(5)
+    static let idleTimeout = Duration.seconds(3600)
+    static let budgetPercent = 20.0
+    static let budgetWindow = Duration.seconds(10)
+    static let budgetMin = 3
+
+    private let compiler: ConfigCompiler
+    private let proxyClass: ProxyClass
+
+    init(_ compiler: ConfigCompiler, _ proxyClass: ProxyClass) {
+        (self.compiler, self.proxyClass) = (compiler, proxyClass)
+    }
+
+    private struct Endpoint {
+        let address: HostPort
+        let zone: String
+        let weight: Int
+        let health: WorkloadSpecification.Health
+        /// The service whose identity the endpoint's certificate carries; `nil` without sidecar.
+        let identity: ServiceID?
+    }
+
+    // MARK: Clusters
+
+    func cluster(_ id: ServiceID, _ service: ServiceSpecification, _ port: ServiceSpecification.Port)
+        -> Cluster
+    {
+        let place = PolicyIndex.Place(service: id, portName: port.name, direction: .outbound)
+        let timeouts = compiler.policies.settings(TimeoutSettings.self, at: place)
+        var cluster = Cluster()
+        cluster.name = ConfigCompiler.clusterName(id, port: port.port)
+        cluster.connectTimeout = .init(timeouts.connect ?? Self.connectTimeout)
+        cluster.lbPolicy = .roundRobin
+        if case .dns(let host) = service.endpoints {
+            cluster.type = .strictDns
+            cluster.loadAssignment = dnsAssignment(cluster.name, host, port.targetPort ?? port.port)
+        } else {
+            cluster.type = .eds
+            cluster.edsClusterConfig.edsConfig = .aggregated
+        }
+        setLimits(&cluster, place)
+        let canBeSecure = setTransport(&cluster, id, service, port)
+        if port.appProtocol != .tcp {
+            let options = httpOptions(
+                port.appProtocol, idle: timeouts.idle ?? Self.idleTimeout, canNegotiate: canBeSecure)
+            cluster.typedExtensionProtocolOptions["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"] =
+                Wire.packed(options)
+        }
+        return cluster
+    }
+
+    /// To the application behind the sidecar: plain, and without bounds of its own; callers have theirs.
+    static func inbound(_ app: ProxyNode.App) -> Cluster {
+        let name = ConfigCompiler.Names.inbound(app.port)
+        var cluster = Cluster()
+        cluster.name = name
+        cluster.type = .static
+        cluster.connectTimeout = .init(connectTimeout)
+        cluster.loadAssignment.clusterName = name
+        cluster.loadAssignment.endpoints = [
+            .with {
+                $0.lbEndpoints = [
+                    .with { $0.endpoint.address = .init(HostPort(host: "127.0.0.1", port: app.port)) }
+                ]
+            }
+        ]
+        let unlimited = Google_Protobuf_UInt32Value(UInt32.max)
+        cluster.circuitBreakers.thresholds = [
+            .with {
+                $0.maxConnections = unlimited
+                $0.maxPendingRequests = unlimited
+                $0.maxRequests = unlimited
+                $0.maxRetries = unlimited
+            }
+        ]
+        switch app.appProtocol {
+        case .tcp, .tls: break
+        case .http, .http2, .grpc, .auto:
+            var options = HTTPOptions()
+            options.commonHTTPProtocolOptions.idleTimeout = .init(idleTimeout)
+            if app.appProtocol == .http2 || app.appProtocol == .grpc {
+                options.explicitHTTPConfig.http2ProtocolOptions = .init()
+            } else {
+                options.explicitHTTPConfig.httpProtocolOptions = .mesh(isDownstream: false)
+            }
+            cluster.typedExtensionProtocolOptions["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"] =
+                Wire.packed(options)
+        }
+        return cluster
+    }
+
+    private func setLimits(_ cluster: inout Cluster, _ place: PolicyIndex.Place) {
+        let limits = compiler.policies.settings(CircuitBreakerSettings.self, at: place)
+        let retries = compiler.policies.settings(RetrySettings.self, at: place)
+        let percent = retries.budgetPercent ?? Self.budgetPercent
+        let retriesMin = retries.budgetMin ?? Self.budgetMin
+        var threshold = Envoy_Config_Cluster_V3_CircuitBreakers.Thresholds()
+        threshold.maxConnections = .init(clamping: limits.connections ?? 1024)
+        threshold.maxPendingRequests = .init(clamping: limits.pending ?? 1024)
+        threshold.maxRequests = .init(clamping: limits.requests ?? 1024)
+        threshold.maxRetries = .init(clamping: limits.retries ?? 3)
+        if proxyClass.isMartlet {
+            let budget = Martlet_V1_Cluster.with {
+                $0.retryBudget.percent = percent
+                $0.retryBudget.window = .init(retries.budgetWindow ?? Self.budgetWindow)
+                $0.retryBudget.retriesMin = UInt32(clamping: retriesMin)
+            }
+            cluster.typedExtensionProtocolOptions["martlet.cluster"] = Wire.packed(budget)
+        } else {
+            // Envoy's budget has no window: a share of the requests in flight is the nearest that it can do.
+            threshold.retryBudget.budgetPercent.value = percent
+            threshold.retryBudget.minRetryConcurrency = .init(clamping: retriesMin)
+        }
+        cluster.circuitBreakers.thresholds = [threshold]
+    }
+
+    /// True if every way to the service negotiates the protocol by TLS where it has TLS.
+    private func setTransport(
+        _ cluster: inout Cluster, _ id: ServiceID, _ service: ServiceSpecification,
+        _ port: ServiceSpecification.Port
+    ) -> Bool {
+        let place = PolicyIndex.Place(service: id, portName: port.name, direction: .inbound)
+        let settings = compiler.policies.settings(TLSSettings.self, at: place)
+        let mutual = settings.mutual(port: port.port)
+        let secure = TLSContexts(tls: proxyClass.tls).upstream(
+            identities: identities(id, service, port),
+            serverName: "outbound.\(port.port).\(id.name).\(id.namespace)",
+            minimum: settings.minimumVersion ?? .v13, alpn: alpn(port.appProtocol))
+        guard let secure, mutual != .disabled else { return false }
+        switch mutual {
+        case .disabled:
+            return false
+        case .strict:
+            cluster.transportSocket = secure
+            return true
+        case .permissive:
+            cluster.transportSocketMatches = [
+                .with {
+                    $0.name = "mtls"
+                    $0.match.fields["martlet.tls"] = .init(stringValue: "true")
+                    $0.transportSocket = secure
+                },
+                .with {
+                    $0.name = "plain"
+                    $0.match = .init()
+                    $0.transportSocket = .plain
+                },
+            ]
+            return true
+        }
+    }
+
+    private func alpn(_ appProtocol: ApplicationProtocol) -> [String] {
+        switch appProtocol {
+        case .http, .auto: return TLSContexts.alpnHTTP
+        case .http2, .grpc: return ["h2"]
+        case .tcp, .tls: return []
+        }
+    }
+
+    private func httpOptions(
+        _ appProtocol: ApplicationProtocol, idle: Duration, canNegotiate: Bool
+    ) -> HTTPOptions {
+        var options = HTTPOptions()
+        options.commonHTTPProtocolOptions.idleTimeout = .init(idle)
+        if appProtocol == .http2 || appProtocol == .grpc {
+            options.explicitHTTPConfig.http2ProtocolOptions = .init()
+        } else if canNegotiate, proxyClass.isMartlet {
+            // Between sidecars HTTP/2 by ALPN, HTTP/1.1 where there is no TLS. Envoy refuses a cluster that can
+            // negotiate and also has a plain transport.
+            options.autoConfig.httpProtocolOptions = .mesh(isDownstream: false)
+            options.autoConfig.http2ProtocolOptions = .init()
+        } else {
+            options.explicitHTTPConfig.httpProtocolOptions = .mesh(isDownstream: false)
+        }
+        return options
+    }
+
+    private func dnsAssignment(_ name: String, _ host: String, _ port: Int) -> LoadAssignment {
+        .with {
+            $0.clusterName = name
+            $0.endpoints = [
+                .with {
+                    $0.lbEndpoints = [
+                        .with {
+                            $0.endpoint.address.socketAddress.address = host
+                            $0.endpoint.address.socketAddress.portValue = UInt32(port)
+                        }
+                    ]
+                }
+            ]
+        }
+    }
+
+    // MARK: Endpoints
+
+    /// The endpoints of one service port; `nil` if they come by DNS.
+    func assignment(
+        _ id: ServiceID, _ service: ServiceSpecification, _ port: ServiceSpecification.Port
+    ) -> LoadAssignment? {
+        if case .dns = service.endpoints { return nil }
+        let byZone = Dictionary(grouping: endpoints(id, service, port), by: \.zone)
+        var assignment = LoadAssignment()
+        assignment.clusterName = ConfigCompiler.clusterName(id, port: port.port)
+        assignment.endpoints = byZone.sorted { $0.key < $1.key }.map { zone, endpoints in
+            .with {
+                $0.locality.zone = zone
+                $0.lbEndpoints = endpoints.map(lbEndpoint)
+            }
+        }
+        return assignment
+    }
+
+    private func lbEndpoint(_ endpoint: Endpoint) -> Envoy_Config_Endpoint_V3_LbEndpoint {
+        .with {
+            $0.endpoint.address = .init(endpoint.address)
+            $0.loadBalancingWeight = .init(clamping: endpoint.weight)
+            switch endpoint.health {
+            case .healthy: $0.healthStatus = .healthy
+            case .unhealthy: $0.healthStatus = .unhealthy
+            case .draining: $0.healthStatus = .draining
+            }
+            if endpoint.identity != nil {
+                $0.metadata.filterMetadata["envoy.transport_socket_match"] = .with {
+                    $0.fields["martlet.tls"] = .init(stringValue: "true")
+                }
+            }
+        }
+    }
+
+    /// The identities that the service's endpoints may show: its own, and those of workloads that it selects.
+    private func identities(
+        _ id: ServiceID, _ service: ServiceSpecification, _ port: ServiceSpecification.Port
+    ) -> [String] {
+        let others = endpoints(id, service, port).compactMap(\.identity)
+        return Set([id] + others).sorted().map(compiler.identityURI)
+    }
+
+    /// In the order of their addresses.
+    private func endpoints(
+        _ id: ServiceID, _ service: ServiceSpecification, _ port: ServiceSpecification.Port
+    ) -> [Endpoint] {
+        var endpoints: [Endpoint]
+        switch service.endpoints {
+        case .dns:
+            return []
+        case .fixed(let fixed):
+            endpoints = fixed.map { endpoint in
+                Endpoint(
+                    address: HostPort(
+                        host: endpoint.address, port: endpoint.port ?? port.targetPort ?? port.port),
+                    zone: endpoint.zone, weight: endpoint.weight, health: .healthy, identity: nil)
+            }
+        case .registered:
+            endpoints = compiler.workloads.filter { $0.serviceID == id }.compactMap {
+                registered($0, service, port)
+            }
+            endpoints += declared(service, port, in: id.namespace) { _, workload in
+                workload.service == id.name
+            }
+        case .selector(let labels):
+            endpoints = declared(service, port, in: id.namespace) { _, workload in
+                labels.allSatisfy { workload.labels[$0.key] == $0.value }
+            }
+        }
+        endpoints.sort { ($0.address.host, $0.address.port) < ($1.address.host, $1.address.port) }
+        return endpoints
+    }
+
+    private func registered(
+        _ workload: Workload, _ service: ServiceSpecification, _ port: ServiceSpecification.Port
+    ) -> Endpoint? {
+        let number = service.applicationPort(behind: port, among: workload.ports.map(\.port))
+        guard let match = workload.ports.first(where: { $0.port == number }) else { return nil }
+        return Endpoint(
+            address: HostPort(host: workload.address, port: match.advertisedPort), zone: workload.zone,
+            weight: 1,
+            health: .healthy, identity: workload.isMeshed ? workload.serviceID : nil)
+    }
+
+    private func declared(
+        _ service: ServiceSpecification, _ port: ServiceSpecification.Port, in namespace: String,
+        where isWanted: (ResourceID, WorkloadSpecification) -> Bool
+    ) -> [Endpoint] {
+        compiler.specification.resources.compactMap { resource in
+            guard case .workload(let workload) = resource.specification, resource.id.namespace == namespace,
+                isWanted(resource.id, workload),
+                let number = service.applicationPort(behind: port, among: workload.ports.map(\.port)),
+                let match = workload.ports.first(where: { $0.port == number })
+            else { return nil }
+            let identity = ServiceID(namespace: namespace, name: workload.service)
+            return Endpoint(
+                address: HostPort(host: workload.address, port: match.advertisedPort), zone: workload.zone,
+                weight: workload.weight, health: workload.health, identity: workload.isMeshed ? identity : nil
+            )
+        }
+    }
+}

@@ -1,0 +1,229 @@
+import MeshConfig
+import XDSMessages
+
+/// The listeners of one proxy, at the addresses that it has bound already.
+struct ListenerCompiler {
+    static let samplingPercent = 1.0
+
+    private typealias FilterChain = Envoy_Config_Listener_V3_FilterChain
+    private typealias NetworkFilter = Envoy_Config_Listener_V3_Filter
+
+    private let compiler: ConfigCompiler
+    private let node: ProxyNode
+
+    init(_ compiler: ConfigCompiler, _ node: ProxyNode) { (self.compiler, self.node) = (compiler, node) }
+
+    func listeners() -> [Listener] {
+        var listeners = node.apps.map(inbound)
+        if let outbound = node.outbound { listeners.append(self.outbound(at: outbound)) }
+        return listeners + node.upstreams.compactMap(upstream)
+    }
+
+    // MARK: Inbound
+
+    private func inbound(_ app: ProxyNode.App) -> Listener {
+        let name = ConfigCompiler.Names.inbound(app.port)
+        // What the service says about the port behind which this application port stands.
+        let service = compiler.specification.services[node.service]
+        let port = service?.ports.first {
+            service?.applicationPort(behind: $0, among: node.apps.map(\.port)) == app.port
+        }
+        let place = PolicyIndex.Place(service: node.service, portName: port?.name, direction: .inbound)
+        let tls = compiler.policies.settings(TLSSettings.self, at: place)
+        let mutual = tls.mutual(port: port?.port ?? 0)
+        let isTCP = app.appProtocol == .tcp || app.appProtocol == .tls
+        let filter = isTCP ? tcpProxy(to: name) : inboundManager(app, place)
+        let alpn: [String]
+        switch app.appProtocol {
+        case .http, .auto: alpn = TLSContexts.alpnHTTP
+        case .http2, .grpc: alpn = ["h2"]
+        case .tcp, .tls: alpn = []
+        }
+        let secure = TLSContexts(tls: node.tls).downstream(
+            trustDomain: compiler.specification.mesh.trustDomain, minimum: tls.minimumVersion ?? .v13,
+            alpn: alpn)
+        var listener = Listener()
+        listener.name = name
+        listener.address = .init(app.listen)
+        let plainChain = FilterChain.with { $0.filters = [filter] }
+        guard let secure, mutual != .disabled else {
+            listener.filterChains = [plainChain]
+            return listener
+        }
+        let secureChain = FilterChain.with {
+            $0.filters = [filter]
+            $0.transportSocket = secure
+        }
+        guard mutual == .permissive else {
+            listener.filterChains = [secureChain]
+            return listener
+        }
+        listener.listenerFilters = [
+            .with {
+                $0.name = "envoy.filters.listener.tls_inspector"
+                $0.typedConfig = Wire.packed(Envoy_Extensions_Filters_Listener_TlsInspector_V3_TlsInspector())
+            }
+        ]
+        listener.filterChains = [("tls", secureChain), ("raw_buffer", plainChain)].map { transport, chain in
+            var chain = chain
+            chain.filterChainMatch.transportProtocol = transport
+            return chain
+        }
+        return listener
+    }
+
+    private func inboundManager(_ app: ProxyNode.App, _ place: PolicyIndex.Place) -> NetworkFilter {
+        let name = ConfigCompiler.Names.inbound(app.port)
+        var outboundPlace = place
+        outboundPlace.direction = .outbound
+        let timeouts = compiler.policies.settings(TimeoutSettings.self, at: outboundPlace)
+        var manager = manager(place, prefix: "inbound_\(app.port)")
+        manager.routeConfig.name = name
+        manager.routeConfig.virtualHosts = [
+            .with {
+                $0.name = name
+                $0.domains = ["*"]
+                $0.routes = [
+                    .with {
+                        $0.name = "default"
+                        $0.match.prefix = "/"
+                        $0.route.cluster = name
+                        // Callers bound the time; a second clock here would cut what they allow.
+                        $0.route.timeout = .init()
+                    }
+                ]
+            }
+        ]
+        manager.forwardClientCertDetails = .sanitizeSet
+        manager.setCurrentClientCertDetails.uri = true
+        manager.streamIdleTimeout = .init(timeouts.stream ?? RouteCompiler.streamIdleTimeout)
+        if let limit = rateLimit(place) { manager.httpFilters.insert(limit, at: 0) }
+        return filter(manager)
+    }
+
+    private func rateLimit(_ place: PolicyIndex.Place) -> HTTPFilter? {
+        let settings = compiler.policies.settings(RateLimitSettings.self, at: place)
+        guard let rate = settings.rate else { return nil }
+        let limit = Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateLimit.with {
+            $0.statPrefix = "http_local_rate_limiter"
+            $0.status.code = .init(rawValue: settings.status ?? 429) ?? .tooManyRequests
+            $0.tokenBucket.maxTokens = UInt32(clamping: settings.burst ?? rate.requests)
+            $0.tokenBucket.tokensPerFill = .init(clamping: rate.requests)
+            $0.tokenBucket.fillInterval = .init(rate.interval)
+            $0.filterEnabled = .always
+            $0.filterEnforced = .always
+            $0.enableXRatelimitHeaders = settings.sendsHeaders ?? true ? .draftVersion03 : .off
+        }
+        return HTTPFilter("envoy.filters.http.local_ratelimit", limit)
+    }
+
+    // MARK: Outbound
+
+    private func outbound(at address: HostPort) -> Listener {
+        let place = PolicyIndex.Place(service: node.service, direction: .outbound)
+        var manager = manager(place, prefix: "outbound")
+        manager.rds.configSource = .aggregated
+        manager.rds.routeConfigName = ConfigCompiler.Names.outbound
+        return listener(ConfigCompiler.Names.outbound, at: address, filter(manager))
+    }
+
+    /// `nil` if there is no such service port: the proxy keeps the address and answers nothing there.
+    private func upstream(_ upstream: ProxyNode.Upstream) -> Listener? {
+        let port = compiler.specification.services[upstream.service]?.ports.first { $0.port == upstream.port }
+        guard let port else { return nil }
+        let name = ConfigCompiler.Names.upstream(upstream.service, port: upstream.port)
+        guard port.appProtocol != .tcp else {
+            let cluster = ConfigCompiler.clusterName(upstream.service, port: upstream.port)
+            return listener(name, at: upstream.listen, tcpProxy(to: cluster))
+        }
+        let place = PolicyIndex.Place(service: node.service, direction: .outbound)
+        var manager = manager(place, prefix: "upstream_\(upstream.service.name)_\(upstream.port)")
+        manager.routeConfig = RouteCompiler(compiler, node.proxyClass).single(
+            upstream.service, port, name: name)
+        return listener(name, at: upstream.listen, filter(manager))
+    }
+
+    private func listener(_ name: String, at address: HostPort, _ filter: NetworkFilter) -> Listener {
+        .with {
+            $0.name = name
+            $0.address = .init(address)
+            $0.filterChains = [.with { $0.filters = [filter] }]
+        }
+    }
+
+    // MARK: Filters
+
+    /// What every connection manager of the mesh has; `place` says whose telemetry holds.
+    private func manager(_ place: PolicyIndex.Place, prefix: String) -> ConnectionManager {
+        let telemetry = compiler.policies.settings(TelemetrySettings.self, at: place)
+        var manager = ConnectionManager()
+        manager.statPrefix = prefix
+        manager.httpProtocolOptions = .mesh(isDownstream: true)
+        manager.commonHTTPProtocolOptions.idleTimeout = .init(ClusterCompiler.idleTimeout)
+        manager.upgradeConfigs = [.with { $0.upgradeType = "websocket" }]
+        manager.serverName = "martlet"
+        manager.generateRequestID = .init(true)
+        manager.useRemoteAddress = .init(false)
+        manager.forwardClientCertDetails = .sanitize
+        manager.streamIdleTimeout = .init(RouteCompiler.streamIdleTimeout)
+        manager.accessLog = accessLog(telemetry)
+        if node.isMartlet { manager.httpFilters.append(policyFilter(telemetry, place.direction)) }
+        manager.httpFilters.append(.router)
+        return manager
+    }
+
+    private func policyFilter(_ telemetry: TelemetrySettings, _ direction: PolicyDirection) -> HTTPFilter {
+        let policy = Martlet_V1_Policy.with {
+            let formats = telemetry.formats ?? [.w3c]
+            $0.traceContext.sampled = .init(percent: telemetry.samplingPercent ?? Self.samplingPercent)
+            $0.traceContext.startW3C = formats.contains(.w3c)
+            $0.traceContext.startB3 = formats.contains(.b3)
+            $0.ignoreUnknownUpgrades = true
+            $0.sendProxyStatus = true
+            $0.sendRetryAfter = true
+            $0.trustsLocalControls = direction == .outbound
+        }
+        return HTTPFilter("martlet.policy", policy)
+    }
+
+    private func accessLog(_ telemetry: TelemetrySettings) -> [Envoy_Config_Accesslog_V3_AccessLog] {
+        guard telemetry.isLogEnabled ?? false else { return [] }
+        let file = Envoy_Extensions_AccessLoggers_File_V3_FileAccessLog.with {
+            $0.path = telemetry.logPath ?? "/dev/stdout"
+            switch telemetry.logFormat {
+            case nil: break
+            case .text(let text):
+                $0.logFormat.textFormatSource.inlineString = text.hasSuffix("\n") ? text : text + "\n"
+            case .json(let members):
+                for (key, value) in members {
+                    $0.logFormat.jsonFormat.fields[key] = .init(stringValue: value)
+                }
+            }
+        }
+        return [
+            .with {
+                $0.name = "envoy.access_loggers.file"
+                $0.typedConfig = Wire.packed(file)
+            }
+        ]
+    }
+
+    private func filter(_ manager: ConnectionManager) -> NetworkFilter {
+        .with {
+            $0.name = "envoy.filters.network.http_connection_manager"
+            $0.typedConfig = Wire.packed(manager)
+        }
+    }
+
+    private func tcpProxy(to cluster: String) -> NetworkFilter {
+        let proxy = TCPProxy.with {
+            $0.statPrefix = cluster.replacing("|", with: "_").replacing("/", with: "_")
+            $0.cluster = cluster
+            $0.idleTimeout = .init(ClusterCompiler.idleTimeout)
+        }
+        return .with {
+            $0.name = "envoy.filters.network.tcp_proxy"
+            $0.typedConfig = Wire.packed(proxy)
+        }
+    }
+}
