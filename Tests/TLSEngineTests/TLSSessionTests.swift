@@ -1,3 +1,4 @@
+import COpenSSL
 import MeshPrimitives
 import Testing
 
@@ -219,6 +220,53 @@ struct TLSSessionTests {
         }
         clients[1].session.flush()
         #expect(transport.output.bytes == untaken)
+    }
+
+    @Test("A key update is answered, in either direction, and buffers given back are no loss")
+    func keyUpdate() throws {
+        let mesh = try TestMesh()
+        let server = try TestPeer(try mesh.server())
+        let client = try TestPeer(try mesh.client())
+        converse(client, server)
+        for round in 1...3 {
+            for (left, right) in [(client, server), (server, client)] {
+                left.session.releaseBuffers()
+                #expect(SSL_key_update(left.session.record.pointee.ssl, SSL_KEY_UPDATE_REQUESTED) == 1)
+                #expect(left.write(Array("after".utf8)) == .accepted(5))
+                right.inbox += left.takeOutput()
+                _ = right.drive()
+                // The answer travels with what the other end says next.
+                #expect(right.write(Array("and again".utf8)) == .accepted(9))
+                left.inbox += right.takeOutput()
+                #expect(left.drive().isEmpty && left.lastRead == .wantsInput)
+                #expect(
+                    left.plaintext.count + right.plaintext.count == 14
+                        * (left === client ? 2 * round - 1 : 2 * round))
+            }
+        }
+    }
+
+    @Test("Threads share a context")
+    func threads() async throws {
+        let mesh = try TestMesh()
+        let (serverContext, clientContext) = (try mesh.server(), try mesh.client())
+        let results = try await withThrowingTaskGroup(of: Bool.self) { group in
+            for _ in 0..<8 {
+                group.addTask {
+                    let cache = TLSSessionCache()
+                    var isGood = true
+                    for round in 0..<6 {
+                        let server = try TestPeer(serverContext)
+                        let client = try TestPeer(clientContext, resumptionKey: 1, cache: cache)
+                        converse(client, server)
+                        isGood = isGood && client.progress == .done && client.isResumed == (round > 0)
+                    }
+                    return isGood
+                }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(results == [Bool](repeating: true, count: 8))
     }
 
     @Test("Nothing can be written before the handshake is done")
