@@ -13,7 +13,8 @@ struct Options {
           --fail-ratio R        this share of the business requests is answered with 500, evenly spread (0)
           --delay MS            wait before each business answer (0)
           --hang                answer no business request until told otherwise
-        At run time: POST /admin/fail?ratio=R, /admin/hang?on=0|1, /admin/delay?ms=N; GET /counts, /headers, /healthz.
+        At run time: POST /admin/fail?ratio=R, /admin/hang?on=0|1, /admin/delay?ms=N, /admin/outbound?to=HOST:PORT;
+        GET /counts, /headers, /healthz.
         """
 
     var service = ServiceName.portal

@@ -29,13 +29,14 @@ final class Service: Sendable {
 
     private let name: Options.ServiceName
     private let version: String
-    private let client: HTTPClient?
+    /// Set once the sidecar is there, which in turn waits for the service's own port.
+    private let client: Mutex<HTTPClient?>
     private let behaviour: Mutex<Behaviour>
     private let counts = Mutex(Counts())
 
     init(_ options: Options) {
         (name, version) = (options.service, options.version)
-        client = options.outbound.map(HTTPClient.init(address:))
+        client = Mutex(options.outbound.map(HTTPClient.init(address:)))
         behaviour = Mutex(options.behaviour)
     }
 
@@ -129,7 +130,7 @@ final class Service: Sendable {
     private func call(
         _ service: String, _ method: String, _ path: String, for request: HTTPRequest
     ) throws(DemoError) -> HTTPResponse {
-        guard let client else { throw DemoError("no --outbound was given") }
+        guard let client = client.withLock({ $0 }) else { throw DemoError("nobody said where calls go") }
         var fields = request.fields.list.filter {
             let name = $0.name.lowercased()
             return Self.traceFields.contains(name) || name == "x-payment-id"
@@ -197,6 +198,14 @@ final class Service: Sendable {
                 ("delay", .integer(behaviour.delayMilliseconds)),
             ])
         }
+    }
+
+    private func send(_ outbound: String?) -> HTTPResponse {
+        guard let address = outbound.flatMap(SocketAddress.init(hostPort:)) else {
+            return HTTPResponse(400, json: .object([("error", .string("to=HOST:PORT is meant"))]))
+        }
+        client.withLock { $0 = HTTPClient(address: address) }
+        return ok([("outbound", .string("\(address)"))])
     }
 
     private func ok(_ members: [(String, JSON)]) -> HTTPResponse {
