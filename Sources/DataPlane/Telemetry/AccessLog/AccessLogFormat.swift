@@ -4,6 +4,8 @@ import MeshPrimitives
 /// Why a format string is refused: shown behind the path of its field.
 public struct FormatError: Error, Equatable, CustomStringConvertible {
     public let description: String
+
+    public init(description: String) { self.description = description }
 }
 
 /// A value of a JSON format, as the configuration gives it.

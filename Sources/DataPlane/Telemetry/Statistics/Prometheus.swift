@@ -49,7 +49,8 @@ extension StatisticsSnapshot.Scope {
             case .cluster: "envoy_cluster_"
             case .rateLimit: "envoy_http_local_rate_limit_"
             }
-        if name.hasSuffix("xx"), let digit = name.dropLast(2).last, digit.isNumber {
+        // `…_rq_5xx`, and not `…consecutive_5xx`.
+        if name.hasSuffix("xx"), name.dropLast(3).hasSuffix("_rq_"), let digit = name.dropLast(2).last {
             return (prefix + name.dropLast(3) + "xx", ["envoy_response_code_class=\"\(digit)\""])
         }
         if name.hasPrefix("ssl.versions.") {
