@@ -54,7 +54,7 @@ struct ConnectionTrace {
     }
 
     mutating func receiveEnd() {
-        guard stage == .body else { return }
+        guard stage == .body || stage == .trailers else { return }
         switch decoder.connectionEnded() {
         case .end: finishMessage()
         case .invalid(let error): fail(error)

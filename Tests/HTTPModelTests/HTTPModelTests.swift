@@ -1,1 +1,1 @@
-// HTTPModelTests: to come.
+// HTTPModelTests: one file for each type of HTTPModel.

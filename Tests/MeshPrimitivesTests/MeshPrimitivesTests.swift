@@ -1,1 +1,2 @@
-// MeshPrimitivesTests: to come.
+// MeshPrimitivesTests: one file for each type of MeshPrimitives. Accesses beyond bounds stop the process, so they have
+// no tests here.
