@@ -30,11 +30,13 @@ class Processes:
     def log_path(self, name):
         return os.path.join(self.directory, name + ".log")
 
-    def start(self, name, command, **environment):
+    def start(self, name, command, cpus=None, **environment):
+        """Starts it on these processors, or on all."""
+        pin = None if cpus is None else lambda: os.sched_setaffinity(0, cpus)
         with open(self.log_path(name), "ab") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory,
-                env={**os.environ, **environment}, start_new_session=True)
+                env={**os.environ, **environment}, start_new_session=True, preexec_fn=pin)
         self.running[name] = process
         return process
 

@@ -100,8 +100,10 @@ struct LoadRun: ~Copyable {
 
     /// When request number `begun` is due at a fixed rate; never in a closed loop.
     private var nextDue: MonotonicInstant {
-        guard let rate = options.rate, isSending, !idle.isEmpty else { return .distantFuture }
-        return start.advanced(byNanoseconds: Int64(begun) * 1_000_000_000 / Int64(rate))
+        guard let rate = options.rate, !idle.isEmpty else { return .distantFuture }
+        let instant = start.advanced(byNanoseconds: Int64(begun) * 1_000_000_000 / Int64(rate))
+        // One that is due before the end goes out, however late.
+        return instant < end && mayBegin ? instant : .distantFuture
     }
 
     /// How many requests are due before `instant`, at a fixed rate.
@@ -113,14 +115,12 @@ struct LoadRun: ~Copyable {
     private mutating func beginDue() {
         guard options.rate != nil else { return }
         let now = kernel.now()
-        while nextDue <= now && nextDue < end && mayBegin {
-            let intended = nextDue
-            guard let id = idle.next() else { return }
+        while case let intended = nextDue, intended <= now, let id = idle.next() {
             begin(id, intended: intended)
         }
     }
 
-    private var mayBegin: Bool { isSending && begun < options.requests ?? .max }
+    private var mayBegin: Bool { (isSending || options.rate != nil) && begun < options.requests ?? .max }
 
     private mutating func begin(_ id: SlabID, intended: MonotonicInstant) {
         guard connections.contains(id), mayBegin else { return }
