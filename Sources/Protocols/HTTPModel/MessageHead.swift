@@ -129,7 +129,7 @@ public struct MessageHead: BitwiseCopyable, Sendable {
     @inlinable @inline(__always) public var count: Int { Int(fieldCountStored) }
 
     @inlinable public subscript(_ index: Int) -> Field {
-        get { field(index) }
+        @_addressableSelf get { field(index) }
     }
 
     @inlinable @_addressableSelf public func field(_ index: Int) -> Field {
