@@ -1,1 +1,1 @@
-// XDSClientTests: to come.
+// The tests of XDSClient.
