@@ -16,6 +16,28 @@ public struct LogFile: ~Copyable {
     /// Whole lines at best: one call is one write, unless the disk is full.
     public func append(_ bytes: ByteView) throws(FileError) { try file.write(bytes) }
 
+    /// As much as goes without waiting for whoever reads a pipe or terminal; the bytes written, 0 if none.
+    public func appendReady(_ bytes: ByteView) throws(FileError) -> Int {
+        var question = pollfd(fd: file.rawValue, events: Int16(POLLOUT), revents: 0)
+        // A pipe that can be written takes this much at once (pipe(7), PIPE_BUF); files can always be.
+        let piece = 4096
+        var written = 0
+        while written < bytes.count {
+            guard unsafe poll(&question, 1, 0) > 0 else { break }
+            let rest = bytes.dropFirst(written).prefix(isRegular ? bytes.count : piece)
+            let count = unsafe martlet_write(file.rawValue, rest.pointer, rest.count)
+            if count == -Int(EAGAIN) || count == 0 { break }
+            try file.check(count)
+            written += count
+        }
+        return written
+    }
+
+    private var isRegular: Bool {
+        var status = stat()
+        return unsafe fstat(file.rawValue, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    }
+
     /// If this fails, the old file is still the one that is written.
     public mutating func reopen(mode: UInt32 = 0o644) throws(FileError) {
         file = try Self.open(path, mode: mode)

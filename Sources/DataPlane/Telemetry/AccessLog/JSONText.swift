@@ -1,13 +1,13 @@
 import MeshPrimitives
 
 /// Strings as JSON writes them (RFC 8259 section 7).
-enum JSONText {
-    static func append(string: String, to json: inout [UInt8]) {
+public enum JSONText {
+    public static func append(string: String, to json: inout [UInt8]) {
         Array(string.utf8).withByteView { append(string: $0, to: &json) }
     }
 
     /// Bytes that are not UTF-8 come out as U+FFFD, each.
-    static func append(string: ByteView, to json: inout [UInt8]) {
+    public static func append(string: ByteView, to json: inout [UInt8]) {
         json.append(UInt8(ascii: "\""))
         var index = 0
         while index < string.count {

@@ -1,5 +1,5 @@
 /// A strftime format as Envoy's `START_TIME` takes it, compiled. Time is UTC.
-struct TimeFormat: Sendable {
+public struct TimeFormat: Sendable {
     private enum Part: Sendable {
         case literal([UInt8])
         case year, yearOfCentury, month, day, daySpaced, hour, hour12, minute, second, dayOfYear
@@ -12,7 +12,7 @@ struct TimeFormat: Sendable {
     private let parts: [Part]
 
     /// `%Y-%m-%dT%H:%M:%E3SZ`, what stands without a format.
-    static let iso8601 = TimeFormat(parts: [
+    public static let iso8601 = TimeFormat(parts: [
         .year, .literal([0x2d]), .month, .literal([0x2d]), .day, .literal([0x54]), .hour, .literal([0x3a]),
         .minute, .literal([0x3a]), .fraction(digits: 3, withSeconds: true), .literal([0x5a]),
     ])
@@ -99,7 +99,7 @@ struct TimeFormat: Sendable {
     }
 
     /// `nanoseconds` since 1970; earlier times are shown as 1970.
-    func append(_ nanoseconds: Int64, to text: inout [UInt8]) {
+    public func append(_ nanoseconds: Int64, to text: inout [UInt8]) {
         let time = CivilTime(nanoseconds: max(0, nanoseconds))
         for part in parts {
             switch part {
