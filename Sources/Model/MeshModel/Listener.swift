@@ -86,9 +86,9 @@ public struct TCPProxy: Sendable, Equatable {
 
 /// envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager. A nil duration is no limit.
 public struct HTTPConnectionManager: Sendable, Equatable {
-    public enum Codec: Sendable { case auto, http1, http2 }
-    public enum ServerHeader: Sendable { case overwrite, appendIfAbsent, passThrough }
-    public enum ForwardClientCertificate: Sendable {
+    public enum Codec: Sendable, BitwiseCopyable { case auto, http1, http2 }
+    public enum ServerHeader: Sendable, BitwiseCopyable { case overwrite, appendIfAbsent, passThrough }
+    public enum ForwardClientCertificate: Sendable, BitwiseCopyable {
         case sanitize, forwardOnly, appendForward, sanitizeSet, alwaysForwardOnly
     }
     public enum HeaderKeyFormat: Sendable { case lowercase, preserveCase, properCase }
@@ -132,6 +132,8 @@ public struct HTTPConnectionManager: Sendable, Equatable {
     public var underscoresInHeaders = UnderscoreAction.allow
     public var headBytesMax = 60 << 10
     public var fieldsMax = 100
+    /// Mesh: `x-envoy-*` request controls of the local application count, whatever its address.
+    public var trustsLocalControls = false
     /// `proxy_status_config`, or the mesh: local answers carry `Proxy-Status`.
     public var sendsProxyStatus = false
 
@@ -150,7 +152,7 @@ public struct HTTPConnectionManager: Sendable, Equatable {
     }
 }
 
-public enum UnderscoreAction: Sendable { case allow, rejectRequest, dropHeader }
+public enum UnderscoreAction: Sendable, BitwiseCopyable { case allow, rejectRequest, dropHeader }
 
 public enum RouteSource: Sendable, Equatable {
     /// The routes themselves; discovery has put in what came by RDS.

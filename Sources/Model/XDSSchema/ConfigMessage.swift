@@ -1,5 +1,5 @@
-/// A message of the API as it was read: its type and the fields that are set, by rising number. Short-lived: what it
-/// says is soon checked and put into values of the model.
+/// A message of the API as it was read: its type and the fields that are set, by rising number. Short-lived:
+/// what it says is soon checked and put into values of the model.
 ///
 /// A field of type `google.protobuf.Any` holds the message inside, whose type says which it is.
 public struct ConfigMessage: Sendable {
@@ -172,7 +172,8 @@ extension ConfigMessage {
 }
 
 extension ConfigMessage {
-    /// As protobuf merges: scalars and `Any` are replaced, messages merged, lists appended, map entries replaced by key.
+    /// As protobuf merges: scalars and `Any` are replaced, messages merged, lists appended, map entries
+    /// replaced by key.
     public mutating func merge(_ other: ConfigMessage) {
         precondition(type == other.type)
         for field in other.fields {

@@ -1,6 +1,6 @@
-/// A constraint that the API declares on a field, as the table writes it: `r` required · `lA-B` bytes of a string ·
-/// `iA-B` elements · `nA:B` number (a duration in nanoseconds) · `h` and `v` header name and value · `p…` prefix;
-/// separated by `;`, and what follows `e` is for each element.
+/// A constraint that the API declares on a field, as the table writes it: `r` required · `lA-B` bytes of a
+/// string · `iA-B` elements · `nA:B` number (a duration in nanoseconds) · `h` and `v` header name and value ·
+/// `p…` prefix; separated by `;`, and what follows `e` is for each element.
 struct FieldRule {
     private let parts: [Substring]
 

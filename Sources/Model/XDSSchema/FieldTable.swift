@@ -71,6 +71,11 @@ public struct MessageType: Hashable, Sendable {
         return nil
     }
 
+    /// The name of a field that the message has.
+    public func fieldName(_ number: FieldNumber) -> String {
+        field(numbered: number.rawValue)?.name ?? String(number.rawValue)
+    }
+
     var oneofCount: Int { FieldTable.messages.number(of: Int(index), at: 12, digits: 1) }
 
     /// `oneof` counts from 0 within the message.
@@ -154,8 +159,9 @@ struct EnumType: Hashable, Sendable {
     }
 }
 
-/// The generated blobs. Numbers in them are digits to the base 64, "0" upwards, most significant first; a name is an
-/// offset into `names` (3 digits) and a length. They are constants of the binary: pages that nobody reads cost nothing.
+/// The generated blobs. Numbers in them are digits to the base 64, "0" upwards, most significant first; a
+/// name is an offset into `names` (3 digits) and a length. They are constants of the binary: pages that
+/// nobody reads cost nothing.
 enum FieldTable {
     /// Name (3 + 2), first field (3), fields (2), first oneof (2), oneofs (1).
     static var messages: RecordBlob { RecordBlob(XDSFieldTable.messages, recordLength: 13) }

@@ -1,5 +1,5 @@
-/// Writes a message as JSON by proto3's mapping, with the names of the .proto files, as `/config_dump` shows it.
-/// What is secret is written as "[redacted]".
+/// Writes a message as JSON by proto3's mapping, with the names of the .proto files, as `/config_dump` shows
+/// it. What is secret is written as "[redacted]".
 public struct JSONWriter {
     private var bytes: [UInt8] = []
     private let isIndented: Bool

@@ -1,6 +1,6 @@
-/// Reads a message from YAML or JSON by proto3's JSON mapping: names in either form, durations as "1.5s", wrappers as
-/// their values, enumerations by name or number, bytes in base64, `Any` with "@type". Goes on after a problem, so that
-/// all of them are reported at once.
+/// Reads a message from YAML or JSON by proto3's JSON mapping: names in either form, durations as "1.5s",
+/// wrappers as their values, enumerations by name or number, bytes in base64, `Any` with "@type". Goes on
+/// after a problem, so that all of them are reported at once.
 public struct TextReader {
     /// Messages within each other.
     static let depthMax = 64
@@ -8,8 +8,8 @@ public struct TextReader {
     private var problems: ConfigProblems
     private var path: PathStack
 
-    /// nil if a problem was added; `file` is for the problems' location. Declared constraints are not checked yet:
-    /// `ConfigMessage.validate` does it, after merging.
+    /// nil if a problem was added; `file` is for the problems' location. Declared constraints are not checked
+    /// yet: `ConfigMessage.validate` does it, after merging.
     public static func read(
         _ bytes: [UInt8], as type: MessageType, file: String, problems: inout ConfigProblems
     ) -> ConfigMessage? {

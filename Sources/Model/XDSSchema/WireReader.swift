@@ -1,5 +1,6 @@
-/// Reads a message from binary protobuf. An unknown or refused field, a wrong wire type and a truncated or over-deep
-/// message are problems with a path, never a trap. Goes on after a refused field; stops where the bytes make no sense.
+/// Reads a message from binary protobuf. An unknown or refused field, a wrong wire type and a truncated or
+/// over-deep message are problems with a path, never a trap. Goes on after a refused field; stops where the
+/// bytes make no sense.
 public struct WireReader {
     /// Messages within each other.
     static let depthMax = 64
@@ -14,8 +15,8 @@ public struct WireReader {
     /// The bytes are no message: reading ends.
     private struct Malformed: Error {}
 
-    /// nil if a problem was added. `path` is what the problems' paths begin with. With `keepsAnyPacked` an `Any` stays
-    /// as it is, as a message of type `google.protobuf.Any`.
+    /// nil if a problem was added. `path` is what the problems' paths begin with. With `keepsAnyPacked` an
+    /// `Any` stays as it is, as a message of type `google.protobuf.Any`.
     public static func read(
         _ bytes: [UInt8], as type: MessageType, path: String = "", keepsAnyPacked: Bool = false,
         problems: inout ConfigProblems
@@ -30,6 +31,24 @@ public struct WireReader {
         let message = try? reader.message(type, in: 0..<bytes.count)
         problems = reader.problems
         return problems.list.count + problems.omitted == before ? message : nil
+    }
+
+    /// The text of field 1, the last one if it is there more than once, whatever else the bytes hold; nil if
+    /// there is none before they make no sense.
+    public static func firstText(in bytes: [UInt8]) -> String? {
+        var reader = WireReader(
+            bytes: bytes, keepsAnyPacked: true, problems: ConfigProblems(), path: PathStack(root: ""))
+        var (offset, text) = (0, String?.none)
+        while offset < bytes.count {
+            guard let key = try? reader.varint(&offset, bytes.count) else { return text }
+            if key == 0x0A {
+                guard let range = try? reader.lengthDelimited(&offset, bytes.count) else { return text }
+                text = String(decoding: bytes[range], as: UTF8.self)
+            } else if (try? reader.skip(key & 7, &offset, bytes.count)) == nil {
+                return text
+            }
+        }
+        return text
     }
 
     private init(bytes: [UInt8], keepsAnyPacked: Bool, problems: ConfigProblems, path: PathStack) {

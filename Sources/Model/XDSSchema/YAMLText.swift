@@ -1,7 +1,7 @@
 import CYAML
 
-/// Reads one YAML 1.1 document with positions, through libyaml's events. Plain scalars are resolved as YAML 1.1 does:
-/// `n`, `off`, `yes` and their kin are booleans.
+/// Reads one YAML 1.1 document with positions, through libyaml's events. Plain scalars are resolved as YAML
+/// 1.1 does: `n`, `off`, `yes` and their kin are booleans.
 @safe struct YAMLText: ~Copyable {
     private enum Event {
         case documentStart

@@ -1,0 +1,102 @@
+import MeshModel
+import XDSSchema
+
+/// A compiled resource with the bytes that it was made of.
+struct Held<Value> {
+    var value: Value
+    var bytes: [UInt8] = []
+    var version = ""
+}
+
+/// A resource in force, and the one that waits to take its place.
+struct Warmed<Value> {
+    private(set) var active: Held<Value>?
+    private(set) var warming: Held<Value>?
+    /// Where the bootstrap has it; nil: it came over the stream.
+    private let order: Int?
+
+    init() { order = nil }
+
+    init(staticValue: Value, order: Int) {
+        warming = Held(value: staticValue)
+        self.order = order
+    }
+
+    var isStatic: Bool { order != nil }
+    var both: [Held<Value>] { [active, warming].compactMap { $0 } }
+    /// nil is impossible: an entry is made when its first resource comes.
+    var newest: (bytes: [UInt8]?, version: String) {
+        let held = warming ?? active
+        return (held?.bytes, held?.version ?? "")
+    }
+
+    mutating func warm(_ held: Held<Value>) { warming = held }
+
+    mutating func promote() {
+        guard let warming else { return }
+        active = warming
+        self.warming = nil
+    }
+
+    /// Static ones in their order, then the others by name.
+    static func inForce(_ entries: [String: Warmed]) -> [Value] {
+        entries.filter { $0.value.active != nil }.sorted { left, right in
+            switch (left.value.order, right.value.order) {
+            case (.some(let a), .some(let b)): a < b
+            case (.some, .none): true
+            case (.none, .some): false
+            case (.none, .none): left.key < right.key
+            }
+        }.compactMap { $0.value.active?.value }
+    }
+}
+
+/// The resources of one response while it is read.
+struct ResponseBatch {
+    enum Value {
+        case cluster(CompiledCluster)
+        case endpoints(Assignment)
+        case listener(CompiledListener)
+        case routes(RouteConfiguration)
+        case secret(SecretValue)
+    }
+
+    struct Resource {
+        var name: String
+        var bytes: [UInt8]
+        var value: Value
+    }
+
+    let kind: ResourceKind
+    let version: String
+    /// New and changed ones that are good.
+    var resources: [Resource] = []
+    /// Of all resources, good and bad.
+    var names: Set<String> = []
+    private(set) var isRefusedAsWhole = false
+    private var reasons: [String] = []
+
+    /// Bytes of a refusal's text at most: it travels in a header's worth of space, and is logged.
+    private static let reasonBytesMax = 8192
+
+    init(kind: ResourceKind, version: String) { (self.kind, self.version) = (kind, version) }
+
+    mutating func refuse(_ name: String, _ problems: [String], asWhole: Bool = false) {
+        if asWhole { isRefusedAsWhole = true }
+        names.insert(name)
+        reasons += problems.map { "\(kind.word) '\(name)': \($0)" }
+    }
+
+    /// What to answer; nil if everything is good.
+    var refusal: String? {
+        guard !reasons.isEmpty else { return nil }
+        var text = ""
+        for (index, reason) in reasons.enumerated() {
+            if text.utf8.count + reason.utf8.count > Self.reasonBytesMax, index > 0 {
+                return text + "; and \(reasons.count - index) more"
+            }
+            text += (index == 0 ? "" : "; ") + reason
+        }
+        return text
+    }
+}

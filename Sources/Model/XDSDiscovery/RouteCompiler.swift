@@ -1,0 +1,343 @@
+import MeshModel
+import MeshPrimitives
+import TrafficPolicy
+import XDSSchema
+
+// envoy.config.route.v3
+extension ResourceCompiler {
+    /// `validatesClusters` is what holds where the configuration does not say.
+    mutating func routeConfiguration(_ node: ConfigNode, validatesClusters: Bool) -> RouteConfiguration {
+        typealias F = XDS.RouteConfiguration
+        let referencesBefore = clusterReferences.count
+        var configuration = RouteConfiguration(name: node.message.text(F.name), virtualHosts: [])
+        var domains: [String: String] = [:]
+        for host in node.children(F.virtualHosts) {
+            let value = virtualHost(host)
+            for domain in value.domains {
+                if let other = domains.updateValue(value.name, forKey: domain) {
+                    add(
+                        "the domain '\(domain)' is already one of '\(other)'", at: host,
+                        XDS.VirtualHost.domains)
+                }
+            }
+            configuration.virtualHosts.append(value)
+        }
+        configuration.requestHeaders = headerEdits(
+            node, add: F.requestHeadersToAdd, remove: F.requestHeadersToRemove)
+        configuration.responseHeaders = headerEdits(
+            node, add: F.responseHeadersToAdd, remove: F.responseHeadersToRemove)
+        configuration.mostSpecificHeaderMutationsWin = node.message.bool(F.mostSpecificHeaderMutationsWins)
+        configuration.ignoresPortInHost = node.message.bool(F.ignorePortInHostMatching)
+        if !(node.message.wrappedBool(F.validateClusters) ?? validatesClusters) {
+            clusterReferences.removeSubrange(referencesBefore...)
+        }
+        return configuration
+    }
+
+    private mutating func virtualHost(_ node: ConfigNode) -> VirtualHost {
+        typealias F = XDS.VirtualHost
+        var host = VirtualHost(
+            name: node.message.text(F.name), domains: node.message.texts(F.domains).map { $0.lowercased() },
+            routes: [])
+        for domain in host.domains {
+            let inner =
+                domain.hasPrefix("*")
+                ? domain.dropFirst() : domain.hasSuffix("*") ? domain.dropLast() : domain[...]
+            if inner.contains("*") || domain.isEmpty {
+                add("'\(domain)' may have one '*', at its begin or its end", at: node, F.domains)
+            }
+        }
+        host.retryPolicy = node.child(F.retryPolicy).map { retryPolicy($0) }
+        host.routes = node.children(F.routes).compactMap { route($0, hostPolicy: host.retryPolicy) }
+        host.requestHeaders = headerEdits(node, add: F.requestHeadersToAdd, remove: F.requestHeadersToRemove)
+        host.responseHeaders = headerEdits(
+            node, add: F.responseHeadersToAdd, remove: F.responseHeadersToRemove)
+        host.includesAttemptCountInRequest = node.message.bool(F.includeRequestAttemptCount)
+        host.includesAttemptCountInResponse = node.message.bool(F.includeAttemptCountInResponse)
+        host.requiresTLS = node.message.enumerated(F.requireTls) != 0
+        for (_, config) in node.entries(F.typedPerFilterConfig) {
+            guard config.type == XDS.LocalRateLimit.messageType else {
+                add("the type '\(config.type.name)' is not supported here", at: config)
+                continue
+            }
+            host.localRateLimit = localRateLimit(config)
+        }
+        return host
+    }
+
+    private mutating func route(_ node: ConfigNode, hostPolicy: RetryPolicy?) -> Route? {
+        typealias F = XDS.Route
+        guard let match = node.child(F.match).flatMap({ routeMatch($0) }) else { return nil }
+        var route = Route(
+            name: node.message.text(F.name), match: match, action: .direct(status: 500, body: []))
+        if let forward = node.child(F.route) {
+            route.action = .forward(self.forward(forward))
+        } else if let redirect = node.child(F.redirect) {
+            route.action = .redirect(self.redirect(redirect))
+        } else if let direct = node.child(F.directResponse) {
+            route.action = directResponse(direct)
+        }
+        route.requestHeaders = headerEdits(node, add: F.requestHeadersToAdd, remove: F.requestHeadersToRemove)
+        route.responseHeaders = headerEdits(
+            node, add: F.responseHeadersToAdd, remove: F.responseHeadersToRemove)
+        for (_, config) in node.entries(F.typedPerFilterConfig) {
+            switch config.type {
+            case XDS.LocalRateLimit.messageType: route.localRateLimit = localRateLimit(config)
+            case XDS.MartletRoute.messageType: apply(config, to: &route, hostPolicy: hostPolicy)
+            default: add("the type '\(config.type.name)' is not supported here", at: config)
+            }
+        }
+        return route
+    }
+
+    // MARK: Matches
+
+    private mutating func routeMatch(_ node: ConfigNode) -> RouteMatch? {
+        typealias F = XDS.RouteMatch
+        var match: RouteMatch
+        if node.message.has(F.path) {
+            match = RouteMatch(path: .exact(node.message.text(F.path)))
+        } else if node.message.has(F.pathSeparatedPrefix) {
+            let prefix = node.message.text(F.pathSeparatedPrefix)
+            if !prefix.hasPrefix("/") || prefix.hasSuffix("/") || prefix.contains("?") || prefix.contains("#")
+            {
+                add(
+                    "needs to begin with '/', not to end with it, and to hold no '?' or '#'", at: node,
+                    F.pathSeparatedPrefix)
+            }
+            match = RouteMatch(path: .separatedPrefix(prefix))
+        } else {
+            match = RouteMatch(path: .prefix(node.message.text(F.prefix)))
+        }
+        match.isCaseSensitive = node.message.wrappedBool(F.caseSensitive) ?? true
+        match.headers = node.children(F.headers).compactMap { headerMatch($0) }
+        match.query = node.children(F.queryParameters).compactMap { queryMatch($0) }
+        match.isGRPC = node.message.has(F.grpc)
+        match.fraction = fraction(node.child(F.runtimeFraction))
+        return match
+    }
+
+    mutating func headerMatch(_ node: ConfigNode) -> HeaderMatch? {
+        typealias F = XDS.HeaderMatcher
+        let message = node.message
+        let test: HeaderMatch.Test
+        if let string = node.child(F.stringMatch) {
+            guard let match = stringMatch(string) else { return nil }
+            test = .string(match)
+        } else if message.has(F.exactMatch) {
+            test = .string(StringMatch(.exact(message.text(F.exactMatch))))
+        } else if message.has(F.prefixMatch) {
+            test = .string(StringMatch(.prefix(message.text(F.prefixMatch))))
+        } else if message.has(F.suffixMatch) {
+            test = .string(StringMatch(.suffix(message.text(F.suffixMatch))))
+        } else if message.has(F.containsMatch) {
+            test = .string(StringMatch(.contains(message.text(F.containsMatch))))
+        } else if let range = message.message(F.rangeMatch) {
+            let (start, end) = (range.signed(XDS.Int64Range.start), range.signed(XDS.Int64Range.end))
+            if start > end { add("ends before it starts", at: node, F.rangeMatch) }
+            test = .range(start: start, end: max(start, end))
+        } else {
+            test = .present(message.has(F.presentMatch) ? message.bool(F.presentMatch) : true)
+        }
+        var match = HeaderMatch(name: message.text(F.name).lowercased(), test: test)
+        match.isInverted = message.bool(F.invertMatch)
+        match.treatsMissingAsEmpty = message.bool(F.treatMissingHeaderAsEmpty)
+        return match
+    }
+
+    private mutating func queryMatch(_ node: ConfigNode) -> QueryMatch? {
+        typealias F = XDS.QueryParameterMatcher
+        let name = node.message.text(F.name)
+        guard let string = node.child(F.stringMatch) else {
+            let isPresent = node.message.has(F.presentMatch) ? node.message.bool(F.presentMatch) : true
+            return QueryMatch(name: name, test: .present(isPresent))
+        }
+        return stringMatch(string).map { QueryMatch(name: name, test: .string($0)) }
+    }
+
+    mutating func stringMatch(_ node: ConfigNode) -> StringMatch? {
+        typealias F = XDS.StringMatcher
+        let message = node.message
+        let ignoresCase = message.bool(F.ignoreCase)
+        if message.has(F.exact) {
+            return StringMatch(.exact(message.text(F.exact)), ignoresCase: ignoresCase)
+        }
+        if message.has(F.prefix) {
+            return StringMatch(.prefix(message.text(F.prefix)), ignoresCase: ignoresCase)
+        }
+        if message.has(F.suffix) {
+            return StringMatch(.suffix(message.text(F.suffix)), ignoresCase: ignoresCase)
+        }
+        if message.has(F.contains) {
+            return StringMatch(.contains(message.text(F.contains)), ignoresCase: ignoresCase)
+        }
+        add("needs one of 'exact', 'prefix', 'suffix', 'contains'", at: node)
+        return nil
+    }
+
+    // MARK: Actions
+
+    private mutating func forward(_ node: ConfigNode) -> Forward {
+        typealias F = XDS.RouteAction
+        let message = node.message
+        var forward = Forward(target: target(node))
+        let statuses = [503, 404, 500]
+        forward.clusterNotFoundStatus =
+            statuses[Int(clamping: message.enumerated(F.clusterNotFoundResponseCode)) % statuses.count]
+        if message.has(F.prefixRewrite) { forward.pathRewrite = .prefix(message.text(F.prefixRewrite)) }
+        if message.has(F.hostRewriteLiteral) {
+            forward.hostRewrite = .literal(message.text(F.hostRewriteLiteral))
+        } else if message.has(F.hostRewriteHeader) {
+            forward.hostRewrite = .header(message.text(F.hostRewriteHeader).lowercased())
+        } else if message.wrappedBool(F.autoHostRewrite) == true {
+            forward.hostRewrite = .automatic
+        }
+        forward.appendsForwardedHost = message.bool(F.appendXForwardedHost)
+        forward.timeout = limit(message.duration(F.timeout), default: .seconds(15))
+        forward.idleTimeout = message.duration(F.idleTimeout)
+        forward.maxStreamDuration = limit(
+            message.message(F.maxStreamDuration)?.duration(
+                XDS.RouteActionMaxStreamDuration.maxStreamDuration),
+            default: nil)
+        forward.retryPolicy = node.child(F.retryPolicy).map { retryPolicy($0) }
+        forward.priority = message.enumerated(F.priority) == 1 ? .high : .normal
+        for upgrade in node.children(F.upgradeConfigs) {
+            let name = upgrade.message.text(XDS.RouteActionUpgradeConfig.upgradeType).lowercased()
+            if name == "connect" { add("CONNECT is not supported", at: upgrade) }
+            forward.upgrades.append(name)
+        }
+        return forward
+    }
+
+    private mutating func target(_ node: ConfigNode) -> Forward.Target {
+        typealias F = XDS.RouteAction
+        if node.message.has(F.clusterHeader) {
+            return .header(node.message.text(F.clusterHeader).lowercased())
+        }
+        guard let weighted = node.child(F.weightedClusters) else {
+            let name = node.message.text(F.cluster)
+            refer(to: name, node, F.cluster)
+            return .clusters([WeightedCluster(cluster: name)])
+        }
+        let clusters = weighted.children(XDS.WeightedCluster.clusters).map { element in
+            typealias W = XDS.WeightedClusterClusterWeight
+            var cluster = WeightedCluster(
+                cluster: element.message.text(W.name),
+                weight: UInt32(clamping: element.message.wrappedUnsigned(W.weight) ?? 0))
+            if cluster.cluster.isEmpty { add("must not be empty", at: element, W.name) }
+            refer(to: cluster.cluster, element, W.name)
+            cluster.requestHeaders = headerEdits(
+                element, add: W.requestHeadersToAdd, remove: W.requestHeadersToRemove)
+            cluster.responseHeaders = headerEdits(
+                element, add: W.responseHeadersToAdd, remove: W.responseHeadersToRemove)
+            return cluster
+        }
+        checkWeights(clusters, at: weighted)
+        return .clusters(clusters)
+    }
+
+    private mutating func refer(to cluster: String, _ node: ConfigNode, _ number: FieldNumber) {
+        clusterReferences.append(
+            ClusterReference(cluster: cluster, path: node.pathText(number), position: node.position(number)))
+    }
+
+    private mutating func redirect(_ node: ConfigNode) -> Redirect {
+        typealias F = XDS.RedirectAction
+        let message = node.message
+        var redirect = Redirect()
+        if message.bool(F.httpsRedirect) { redirect.scheme = "https" }
+        if message.has(F.schemeRedirect) { redirect.scheme = message.text(F.schemeRedirect).lowercased() }
+        let host = message.text(F.hostRedirect)
+        redirect.host = host.isEmpty ? nil : host
+        let port = message.unsigned(F.portRedirect)
+        if port > 65_535 { add("must be at most 65535", at: node, F.portRedirect) }
+        redirect.port = port == 0 ? nil : UInt16(clamping: port)
+        if message.has(F.pathRedirect) { redirect.path = .replace(message.text(F.pathRedirect)) }
+        if message.has(F.prefixRewrite) { redirect.path = .prefix(message.text(F.prefixRewrite)) }
+        redirect.stripsQuery = message.bool(F.stripQuery)
+        let statuses = [301, 302, 303, 307, 308]
+        redirect.status = statuses[Int(clamping: message.enumerated(F.responseCode)) % statuses.count]
+        return redirect
+    }
+
+    private mutating func directResponse(_ node: ConfigNode) -> Route.Action {
+        typealias F = XDS.DirectResponseAction
+        var body: [UInt8] = []
+        if let source = node.child(F.body) { body = data(source) ?? [] }
+        if body.count > Self.directBodyMax {
+            add("has \(body.count) bytes, more than \(Self.directBodyMax)", at: node, F.body)
+        }
+        return .direct(status: Int(node.message.unsigned(F.status)), body: body)
+    }
+
+    /// Envoy's default of `max_direct_response_body_size_bytes`.
+    private static let directBodyMax = 4096
+
+    // MARK: Retries
+
+    private mutating func retryPolicy(_ node: ConfigNode) -> RetryPolicy {
+        typealias F = XDS.RetryPolicy
+        let message = node.message
+        var policy = RetryPolicy(retryOn: [])
+        for word in message.text(F.retryOn).split(separator: ",") {
+            let name = word.filter { $0 != " " }.lowercased()
+            if name.isEmpty { continue }
+            let condition = name.withByteView { RetryConditions(word: $0) }
+            if condition == nil { add("'\(name)' is not a known condition", at: node, F.retryOn) }
+            if condition == .retriableHeaders {
+                add("'retriable-headers' is not supported", at: node, F.retryOn)
+            }
+            policy.retryOn.append(name)
+        }
+        policy.attempts = Int(message.wrappedUnsigned(F.numRetries) ?? 1)
+        policy.perTryTimeout = limit(message.duration(F.perTryTimeout), default: nil)
+        policy.retriableStatusCodes = message.numbers(F.retriableStatusCodes).map { Int(clamping: $0) }
+        for code in policy.retriableStatusCodes where !(100..<600).contains(code) {
+            add("\(code) is not a status", at: node, F.retriableStatusCodes)
+        }
+        if let backOff = node.child(F.retryBackOff) {
+            typealias B = XDS.RetryPolicyRetryBackOff
+            policy.backoffMin = backOff.message.duration(B.baseInterval) ?? policy.backoffMin
+            policy.backoffMax = backOff.message.duration(B.maxInterval) ?? policy.backoffMin * 10
+            if policy.backoffMax < policy.backoffMin {
+                add("is below 'base_interval'", at: backOff, B.maxInterval)
+            }
+        }
+        for predicate in node.children(F.retryHostPredicate) {
+            let config = predicate.message.message(XDS.RetryPolicyRetryHostPredicate.typedConfig)
+            guard config?.type == XDS.PreviousHostsPredicate.messageType else {
+                add(
+                    "needs 'typed_config' of type \(XDS.PreviousHostsPredicate.messageType.name)",
+                    at: predicate)
+                continue
+            }
+            policy.avoidsPreviousHosts = true
+        }
+        if message.has(F.hostSelectionRetryMaxAttempts) {
+            policy.hostSelectionAttempts = Int(clamping: message.signed(F.hostSelectionRetryMaxAttempts))
+            if policy.hostSelectionAttempts < 1 {
+                add("must be at least 1", at: node, F.hostSelectionRetryMaxAttempts)
+            }
+        }
+        return policy
+    }
+
+    /// martlet.v1.Route
+    private mutating func apply(_ node: ConfigNode, to route: inout Route, hostPolicy: RetryPolicy?) {
+        guard case .forward(var forward) = route.action else {
+            return add("has a meaning only on a route to a cluster", at: node)
+        }
+        forward.propagatesDeadline = node.message.bool(XDS.MartletRoute.propagateDeadline)
+        if let retry = node.message.message(XDS.MartletRoute.retry) {
+            typealias F = XDS.MartletRouteRetry
+            var policy = forward.retryPolicy ?? hostPolicy ?? RetryPolicy(retryOn: [])
+            let methods: [RetryPolicy.Methods] = [.any, .idempotent, .safe]
+            policy.methods = methods[Int(clamping: retry.enumerated(F.methods)) % methods.count]
+            policy.provablySafe = retry.bool(F.provablySafe)
+            let header = retry.text(F.idempotencyHeader).lowercased()
+            policy.idempotencyHeader = header.isEmpty ? nil : header
+            forward.retryPolicy = policy
+        }
+        route.action = .forward(forward)
+    }
+}
