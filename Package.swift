@@ -65,7 +65,9 @@ let policyAndModelTargets: [Target] = [
 ]
 
 let dataPlaneTargets: [Target] = [
-    pure("Telemetry", in: "DataPlane", ["HTTPModel", "MeshPrimitives", "TrafficPolicy"]),  // 2
+    pure(
+        "Telemetry", in: "DataPlane", ["HTTPModel", "MeshPrimitives", "TrafficPolicy"],
+        also: [.enableExperimentalFeature("AddressableParameters")]),  // 2
     pure(
         "Proxy", in: "DataPlane",
         [

@@ -4,7 +4,9 @@ import TrafficPolicy
 
 /// Which requests an access log wants: the configuration's tree.
 public indirect enum AccessLogFilterTree: Equatable, Sendable {
-    public enum Comparison: UInt8, Sendable, BitwiseCopyable { case equal, greaterOrEqual, lessOrEqual }
+    public enum Comparison: UInt8, Sendable, BitwiseCopyable {
+        case equal, greaterOrEqual, lessOrEqual, notEqual
+    }
 
     case statusCode(Comparison, UInt32)
     /// The whole duration, in milliseconds.
@@ -77,14 +79,15 @@ public final class AccessLogFilter: Sendable {
 
     /// `requestHead.length` is 0 if there was no request.
     public func wants(
-        _ record: borrowing ExchangeRecord, request: borrowing MessageHead, _ requestBytes: ByteView,
+        _ record: borrowing ExchangeRecord, request: borrowing @_addressable MessageHead,
+        _ requestBytes: ByteView,
         random: inout SeededRandom
     ) -> Bool {
         evaluate(0, record, request, requestBytes, &random)
     }
 
     private func evaluate(
-        _ index: Int, _ record: borrowing ExchangeRecord, _ request: borrowing MessageHead,
+        _ index: Int, _ record: borrowing ExchangeRecord, _ request: borrowing @_addressable MessageHead,
         _ requestBytes: ByteView, _ random: inout SeededRandom
     ) -> Bool {
         let node = nodes[index]
@@ -111,10 +114,13 @@ public final class AccessLogFilter: Sendable {
         case .equal: value == UInt64(node.number)
         case .greaterOrEqual: value >= UInt64(node.number)
         case .lessOrEqual: value <= UInt64(node.number)
+        case .notEqual: value != UInt64(node.number)
         }
     }
 
-    private func matches(_ field: Field, _ head: borrowing MessageHead, _ headBytes: ByteView) -> Bool {
+    private func matches(_ field: Field, _ head: borrowing @_addressable MessageHead, _ headBytes: ByteView)
+        -> Bool
+    {
         guard let value = value(of: field.name, head, headBytes) else {
             switch field.test {
             case .present: return field.isInverted
@@ -138,7 +144,7 @@ public final class AccessLogFilter: Sendable {
     }
 
     private func value(
-        of name: FormatField, _ head: borrowing MessageHead, _ headBytes: ByteView
+        of name: FormatField, _ head: borrowing @_addressable MessageHead, _ headBytes: ByteView
     ) -> ByteView? {
         guard head.length > 0 else { return nil }
         switch name.pseudo {

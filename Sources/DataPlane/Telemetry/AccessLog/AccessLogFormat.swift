@@ -32,8 +32,8 @@ public indirect enum JSONTemplate: Equatable, Sendable {
     }
 }
 
-/// A format string of access logs and header values, compiled to a list of operators. Rendering allocates nothing but
-/// the room that the output needs (and for IPv6 addresses).
+/// A format string of access logs and header values, compiled to a list of operators. Rendering makes one
+/// buffer for the line and no strings (but for IPv6 addresses).
 public final class AccessLogFormat: Sendable {
     /// What stands for a value that is not there.
     public enum Missing: Sendable { case dash, nothing }
@@ -107,9 +107,20 @@ public final class AccessLogFormat: Sendable {
 
     /// Appends one rendering. Heads that there are not have `length` 0.
     public func append(
-        _ record: borrowing ExchangeRecord, request: borrowing MessageHead, _ requestBytes: ByteView,
-        response: borrowing MessageHead, _ responseBytes: ByteView, _ texts: ExchangeTexts,
+        _ record: borrowing ExchangeRecord, request: borrowing @_addressable MessageHead,
+        _ requestBytes: ByteView,
+        response: borrowing @_addressable MessageHead, _ responseBytes: ByteView, _ texts: ExchangeTexts,
         to output: inout [UInt8]
+    ) {
+        var line = LogBuffer()
+        append(record, request, requestBytes, response, responseBytes, texts, &line)
+        output.append(line.view)
+    }
+
+    private func append(
+        _ record: borrowing ExchangeRecord, _ request: borrowing @_addressable MessageHead,
+        _ requestBytes: ByteView, _ response: borrowing @_addressable MessageHead, _ responseBytes: ByteView,
+        _ texts: ExchangeTexts, _ output: inout LogBuffer
     ) {
         let literals = literals.view
         for part in parts {
@@ -144,9 +155,10 @@ public final class AccessLogFormat: Sendable {
     }
 
     private func value(
-        _ operation: Operation, _ record: borrowing ExchangeRecord, _ request: borrowing MessageHead,
-        _ requestBytes: ByteView, _ response: borrowing MessageHead, _ responseBytes: ByteView,
-        _ texts: ExchangeTexts, _ output: inout [UInt8]
+        _ operation: Operation, _ record: borrowing ExchangeRecord,
+        _ request: borrowing @_addressable MessageHead,
+        _ requestBytes: ByteView, _ response: borrowing @_addressable MessageHead, _ responseBytes: ByteView,
+        _ texts: ExchangeTexts, _ output: inout LogBuffer
     ) -> RenderedValue {
         let start = output.count
         var value: RenderedValue
@@ -168,15 +180,16 @@ public final class AccessLogFormat: Sendable {
             value = record.append(operation.kind, texts, to: &output)
         }
         if operation.lengthMax >= 0, output.count - start > Int(operation.lengthMax) {
-            output.removeLast(output.count - start - Int(operation.lengthMax))
+            output.truncate(to: start + Int(operation.lengthMax))
             value = .text
         }
         return value
     }
 
     private func requestField(
-        _ index: Int16, _ record: borrowing ExchangeRecord, _ head: borrowing MessageHead, _ bytes: ByteView,
-        _ texts: ExchangeTexts, _ output: inout [UInt8]
+        _ index: Int16, _ record: borrowing ExchangeRecord, _ head: borrowing @_addressable MessageHead,
+        _ bytes: ByteView,
+        _ texts: ExchangeTexts, _ output: inout LogBuffer
     ) -> RenderedValue {
         guard index >= 0 else { return .missing }
         let field = fields[Int(index)]
@@ -210,8 +223,9 @@ public final class AccessLogFormat: Sendable {
     }
 
     private func responseField(
-        _ index: Int16, _ record: borrowing ExchangeRecord, _ head: borrowing MessageHead, _ bytes: ByteView,
-        _ output: inout [UInt8]
+        _ index: Int16, _ record: borrowing ExchangeRecord, _ head: borrowing @_addressable MessageHead,
+        _ bytes: ByteView,
+        _ output: inout LogBuffer
     ) -> RenderedValue {
         guard index >= 0 else { return .missing }
         let field = fields[Int(index)]
@@ -229,7 +243,8 @@ public final class AccessLogFormat: Sendable {
     }
 
     private func field(
-        _ field: FormatField, _ head: borrowing MessageHead, _ bytes: ByteView, _ output: inout [UInt8]
+        _ field: FormatField, _ head: borrowing @_addressable MessageHead, _ bytes: ByteView,
+        _ output: inout LogBuffer
     ) -> RenderedValue {
         let value: ByteView? =
             if field.known != .other {
@@ -320,8 +335,8 @@ extension AccessLogFormat {
             for token in tokens {
                 switch token {
                 case .literal(let bytes):
-                    var escaped = bytes
-                    JSONText.escape(&escaped, from: 0)
+                    var escaped: [UInt8] = []
+                    bytes.withByteView { JSONText.append(content: $0, to: &escaped) }
                     add(literal: escaped)
                 case .operation(let call): parts.append(.jsonFragment(try compile(call)))
                 }

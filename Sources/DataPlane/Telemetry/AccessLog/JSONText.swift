@@ -6,9 +6,14 @@ public enum JSONText {
         Array(string.utf8).withByteView { append(string: $0, to: &json) }
     }
 
-    /// Bytes that are not UTF-8 come out as U+FFFD, each.
     public static func append(string: ByteView, to json: inout [UInt8]) {
         json.append(UInt8(ascii: "\""))
+        append(content: string, to: &json)
+        json.append(UInt8(ascii: "\""))
+    }
+
+    /// What stands between the quotes. Bytes that are not UTF-8 come out as U+FFFD, each.
+    static func append<Sink: ByteSink & ~Copyable>(content string: ByteView, to json: inout Sink) {
         var index = 0
         while index < string.count {
             let byte = string[index]
@@ -20,38 +25,37 @@ public enum JSONText {
             case UInt8(ascii: "\r"): append(escape: UInt8(ascii: "r"), to: &json)
             case UInt8(ascii: "\t"): append(escape: UInt8(ascii: "t"), to: &json)
             case 0..<0x20, 0x7f:
-                json += [UInt8(ascii: "\\"), UInt8(ascii: "u"), UInt8(ascii: "0"), UInt8(ascii: "0")]
-                json += [Hexadecimal.digit(byte >> 4), Hexadecimal.digit(byte)]
+                json.append(ByteView("\\u00"))
+                json.append(Hexadecimal.digit(byte >> 4))
+                json.append(Hexadecimal.digit(byte))
             case 0x20..<0x7f:
                 json.append(byte)
             default:
                 let length = sequenceLength(string, at: index)
                 if length == 0 {
-                    json += [0xef, 0xbf, 0xbd]
+                    json.append(ByteView("\u{fffd}"))
                 } else {
-                    for offset in 0..<length { json.append(string[index + offset]) }
+                    json.append(string[index..<(index + length)])
                     index += length - 1
                 }
             }
             index += 1
         }
-        json.append(UInt8(ascii: "\""))
     }
 
     /// Escapes what was written from `start` on, in place; most text needs nothing done.
-    static func escape(_ output: inout [UInt8], from start: Int) {
+    static func escape(_ output: inout LogBuffer, from start: Int) {
         var index = start
-        while index < output.count, isPlain(output[index]) { index += 1 }
-        guard index < output.count else { return }
-        let tail = Array(output[index...])
-        output.removeLast(output.count - index)
-        var quoted: [UInt8] = []
-        tail.withByteView { append(string: $0, to: &quoted) }
-        output += quoted.dropFirst().dropLast()
+        let view = output.view
+        while index < view.count, isPlain(view[index]) { index += 1 }
+        guard index < view.count else { return }
+        let tail = view.dropFirst(index).bytes
+        output.truncate(to: index)
+        tail.withByteView { append(content: $0, to: &output) }
     }
 
     /// Puts quotes around what was written from `start` on.
-    static func quote(_ output: inout [UInt8], from start: Int) {
+    static func quote(_ output: inout LogBuffer, from start: Int) {
         output.insert(UInt8(ascii: "\""), at: start)
         output.append(UInt8(ascii: "\""))
     }
@@ -60,7 +64,7 @@ public enum JSONText {
         byte >= 0x20 && byte < 0x7f && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
     }
 
-    private static func append(escape letter: UInt8, to json: inout [UInt8]) {
+    private static func append<Sink: ByteSink & ~Copyable>(escape letter: UInt8, to json: inout Sink) {
         json.append(UInt8(ascii: "\\"))
         json.append(letter)
     }

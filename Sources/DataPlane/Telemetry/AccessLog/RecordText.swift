@@ -2,7 +2,7 @@ import MeshPrimitives
 
 extension ExchangeRecord {
     /// Appends the value of an operator that only the record knows.
-    func append(_ kind: OperatorKind, _ texts: ExchangeTexts, to output: inout [UInt8]) -> RenderedValue {
+    func append(_ kind: OperatorKind, _ texts: ExchangeTexts, to output: inout LogBuffer) -> RenderedValue {
         switch kind {
         case .duration: return Self.append(milliseconds: ended, to: &output)
         case .requestDuration: return Self.append(milliseconds: requestReceived, to: &output)
@@ -61,7 +61,7 @@ extension ExchangeRecord {
 
     private enum AddressPart { case whole, alone, port }
 
-    private func appendAddress(_ kind: OperatorKind, to output: inout [UInt8]) -> RenderedValue {
+    private func appendAddress(_ kind: OperatorKind, to output: inout LogBuffer) -> RenderedValue {
         let (address, part): (SocketAddress?, AddressPart) =
             switch kind {
             case .upstreamHost: (upstreamHost, .whole)
@@ -90,7 +90,7 @@ extension ExchangeRecord {
         return .text
     }
 
-    private func appendDetails(_ texts: ExchangeTexts, to output: inout [UInt8]) -> RenderedValue {
+    private func appendDetails(_ texts: ExchangeTexts, to output: inout LogBuffer) -> RenderedValue {
         guard details != .none else { return .missing }
         output.append(literal: details.text)
         guard upstreamReset != .none else { return .text }
@@ -104,7 +104,7 @@ extension ExchangeRecord {
         return .text
     }
 
-    private func appendFlags(isLong: Bool, to output: inout [UInt8]) {
+    private func appendFlags(isLong: Bool, to output: inout LogBuffer) {
         guard !flags.isEmpty else { return output.append(UInt8(ascii: "-")) }
         var isFirst = true
         for bit in 0..<ResponseFlags.bitCount where flags.rawValue & (1 << UInt32(bit)) != 0 {
@@ -114,14 +114,14 @@ extension ExchangeRecord {
         }
     }
 
-    private func appendRequestID(_ texts: ExchangeTexts, to output: inout [UInt8]) -> RenderedValue {
+    private func appendRequestID(_ texts: ExchangeTexts, to output: inout LogBuffer) -> RenderedValue {
         if !texts.requestID.isEmpty { return Self.append(text: texts.requestID, to: &output) }
         guard !requestID.isNone else { return .missing }
         requestID.append(to: &output)
         return .text
     }
 
-    private func appendGRPCStatus(_ kind: OperatorKind, to output: inout [UInt8]) -> RenderedValue {
+    private func appendGRPCStatus(_ kind: OperatorKind, to output: inout LogBuffer) -> RenderedValue {
         guard grpcStatus >= 0 else { return .missing }
         let names = GRPCStatusName.names(grpcStatus)
         guard kind != .grpcStatusNumber, let names else {
@@ -131,32 +131,32 @@ extension ExchangeRecord {
         return .text
     }
 
-    private static func append(milliseconds nanoseconds: Int64, to output: inout [UInt8]) -> RenderedValue {
+    private static func append(milliseconds nanoseconds: Int64, to output: inout LogBuffer) -> RenderedValue {
         guard nanoseconds >= 0 else { return .missing }
         output.append(decimal: Int(nanoseconds / 1_000_000))
         return .number
     }
 
-    private static func append(number: UInt64, to output: inout [UInt8]) -> RenderedValue {
+    private static func append(number: UInt64, to output: inout LogBuffer) -> RenderedValue {
         output.append(decimal: Int(clamping: number))
         return .number
     }
 
-    private static func append(name: StaticString, to output: inout [UInt8]) -> RenderedValue {
+    private static func append(name: StaticString, to output: inout LogBuffer) -> RenderedValue {
         let view = ByteView(name)
         guard !view.equals("-") else { return .missing }
         output.append(view)
         return .text
     }
 
-    private static func append(text: ByteView, to output: inout [UInt8]) -> RenderedValue {
+    private static func append(text: ByteView, to output: inout LogBuffer) -> RenderedValue {
         guard !text.isEmpty else { return .missing }
         output.append(text)
         return .text
     }
 
     /// A log line's words lie between spaces.
-    private static func append(failure: ByteView, to output: inout [UInt8]) -> RenderedValue {
+    private static func append(failure: ByteView, to output: inout LogBuffer) -> RenderedValue {
         guard !failure.isEmpty else { return .missing }
         for index in 0..<failure.count {
             output.append(failure[index] == 0x20 ? UInt8(ascii: "_") : failure[index])

@@ -100,10 +100,16 @@ public struct TimeFormat: Sendable {
 
     /// `nanoseconds` since 1970; earlier times are shown as 1970.
     public func append(_ nanoseconds: Int64, to text: inout [UInt8]) {
+        var line = LogBuffer(capacity: 64)
+        append(nanoseconds, to: &line)
+        text.append(line.view)
+    }
+
+    func append(_ nanoseconds: Int64, to text: inout LogBuffer) {
         let time = CivilTime(nanoseconds: max(0, nanoseconds))
         for part in parts {
             switch part {
-            case .literal(let bytes): text += bytes
+            case .literal(let bytes): for byte in bytes { text.append(byte) }
             case .year: text.append(decimal: time.year, width: 4)
             case .yearOfCentury: text.append(decimal: time.year % 100, width: 2)
             case .month: text.append(decimal: time.month, width: 2)

@@ -29,22 +29,17 @@ import Synchronization
         // Odd while the slot is written; never the same for two records.
         unsafe slot[0].store(number &* 2 &+ 1, ordering: .relaxed)
         atomicMemoryFence(ordering: .releasing)
-        var copy = copy record
-        unsafe withUnsafeBytes(of: &copy) { bytes in
-            var offset = 0
-            for word in 1..<Self.wordsPerSlot {
-                if offset + 8 <= bytes.count {
-                    unsafe slot[word].store(
-                        bytes.load(fromByteOffset: offset, as: UInt64.self), ordering: .relaxed)
-                } else {
-                    var rest: UInt64 = 0
-                    for byte in offset..<bytes.count {
-                        unsafe rest |= UInt64(bytes[byte]) << UInt64(8 * (byte - offset))
-                    }
-                    unsafe slot[word].store(rest, ordering: .relaxed)
-                }
-                offset += 8
+        unsafe withUnsafeBytes(of: record) { bytes in
+            let whole = bytes.count / 8
+            for word in 0..<whole {
+                let value = unsafe bytes.load(fromByteOffset: word &* 8, as: UInt64.self)
+                unsafe slot[word &+ 1].store(value, ordering: .relaxed)
             }
+            var rest: UInt64 = 0
+            for byte in (whole * 8)..<bytes.count {
+                unsafe rest |= UInt64(bytes[byte]) << UInt64(8 * (byte & 7))
+            }
+            if whole < Self.wordsPerRecord { unsafe slot[whole + 1].store(rest, ordering: .relaxed) }
         }
         unsafe slot[0].store(number &* 2 &+ 2, ordering: .releasing)
         written.store(number &+ 1, ordering: .releasing)

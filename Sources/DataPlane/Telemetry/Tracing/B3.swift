@@ -31,7 +31,7 @@ public enum B3 {
             return nil
         }
         let rest = value.dropFirst(first + 1)
-        guard rest.count >= 16, let span = Hexadecimal.parse(rest[0..<16], allowsCapitals: true), span != 0
+        guard rest.count >= 16, let span = Hexadecimal.sixteen(rest, at: 0, allowsCapitals: true), span != 0
         else {
             return nil
         }
@@ -41,7 +41,7 @@ public enum B3 {
         context.sampling = sampling
         if rest.count == 18 { return context }
         guard rest[18] == dash, rest.count == 35,
-            Hexadecimal.parse(rest[19..<35], allowsCapitals: true) != nil
+            Hexadecimal.sixteen(rest, at: 19, allowsCapitals: true) != nil
         else {
             return nil
         }
@@ -66,7 +66,7 @@ public enum B3 {
         }
         if trace == nil, span == nil { return context.sampling == .undecided ? nil : context }
         guard let trace, let id = traceID(trace), let span, span.count == 16,
-            let spanID = Hexadecimal.parse(span, allowsCapitals: true), spanID != 0
+            let spanID = Hexadecimal.sixteen(span, at: 0, allowsCapitals: true), spanID != 0
         else { return nil }
         (context.traceID, context.spanID) = (id, spanID)
         return context
@@ -76,11 +76,13 @@ public enum B3 {
     public static func traceID(_ digits: ByteView) -> TraceID? {
         switch digits.count {
         case 16:
-            guard let low = Hexadecimal.parse(digits, allowsCapitals: true), low != 0 else { return nil }
+            guard let low = Hexadecimal.sixteen(digits, at: 0, allowsCapitals: true), low != 0 else {
+                return nil
+            }
             return TraceID(high: 0, low: low)
         case 32:
-            guard let high = Hexadecimal.parse(digits[0..<16], allowsCapitals: true),
-                let low = Hexadecimal.parse(digits[16..<32], allowsCapitals: true), high | low != 0
+            guard let high = Hexadecimal.sixteen(digits, at: 0, allowsCapitals: true),
+                let low = Hexadecimal.sixteen(digits, at: 16, allowsCapitals: true), high | low != 0
             else { return nil }
             return TraceID(high: high, low: low)
         default: return nil
@@ -90,29 +92,23 @@ public enum B3 {
     /// Digits of the trace id, for `x-b3-traceid` and the front of `b3`. Always 32: ids of 64 bits come padded.
     public static func traceText(_ context: TraceContext) -> InlineArray<32, UInt8> {
         var text = InlineArray<32, UInt8>(repeating: 0)
-        for digit in 0..<16 {
-            let shift = UInt64(60 - 4 * digit)
-            text[digit] = Hexadecimal.digit(UInt8(truncatingIfNeeded: context.traceID.high >> shift))
-            text[16 + digit] = Hexadecimal.digit(UInt8(truncatingIfNeeded: context.traceID.low >> shift))
-        }
+        Hexadecimal.write(context.traceID.high, to: &text, at: 0)
+        Hexadecimal.write(context.traceID.low, to: &text, at: 16)
         return text
     }
 
     public static func spanText(_ context: TraceContext) -> InlineArray<16, UInt8> {
         var text = InlineArray<16, UInt8>(repeating: 0)
-        for digit in 0..<16 {
-            text[digit] = Hexadecimal.digit(
-                UInt8(truncatingIfNeeded: context.spanID >> UInt64(60 - 4 * digit)))
-        }
+        Hexadecimal.write(context.spanID, to: &text, at: 0)
         return text
     }
 
     /// The value of the single field: `TRACE-SPAN-SAMPLING`.
     public static func singleText(_ context: TraceContext) -> InlineArray<51, UInt8> {
         var text = InlineArray<51, UInt8>(repeating: dash)
-        let (trace, span) = (traceText(context), spanText(context))
-        for index in 0..<32 { text[index] = trace[index] }
-        for index in 0..<16 { text[33 + index] = span[index] }
+        Hexadecimal.write(context.traceID.high, to: &text, at: 0)
+        Hexadecimal.write(context.traceID.low, to: &text, at: 16)
+        Hexadecimal.write(context.spanID, to: &text, at: 33)
         text[50] = context.isSampled ? 0x31 : 0x30
         return text
     }

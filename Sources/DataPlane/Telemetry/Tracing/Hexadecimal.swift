@@ -1,6 +1,7 @@
 import MeshPrimitives
 
-/// Hexadecimal digits of fixed-width numbers.
+/// Hexadecimal digits of fixed-width numbers, eight at a time: a word holds eight characters, the first one in the
+/// lowest bits, and arithmetic on all of them at once never carries from one to the next.
 enum Hexadecimal {
     /// Of the low four bits, in lower case.
     @inline(__always)
@@ -9,25 +10,62 @@ enum Hexadecimal {
         return nibble < 10 ? 0x30 + nibble : 0x57 + nibble
     }
 
-    /// 0...15; nil for any other character. Capital letters only where `allowsCapitals`.
+    /// The eight digits of a number, in lower case.
     @inline(__always)
-    static func value(_ digit: UInt8, allowsCapitals: Bool) -> UInt8? {
-        switch digit {
-        case 0x30...0x39: digit - 0x30
-        case 0x61...0x66: digit - 0x57
-        case 0x41...0x46 where allowsCapitals: digit - 0x37
-        default: nil
-        }
+    static func text(_ number: UInt32) -> UInt64 {
+        var word = UInt64(number.byteSwapped)
+        word = (word | word << 16) & 0x0000_ffff_0000_ffff
+        word = (word | word << 8) & 0x00ff_00ff_00ff_00ff
+        let nibbles = word >> 4 & 0x000f_000f_000f_000f | (word & 0x000f_000f_000f_000f) << 8
+        let letters = (nibbles &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
+        return nibbles &+ 0x3030_3030_3030_3030 &+ letters &* 0x27
     }
 
-    /// One to sixteen digits.
-    static func parse(_ digits: ByteView, allowsCapitals: Bool) -> UInt64? {
-        guard digits.count > 0, digits.count <= 16 else { return nil }
-        var number: UInt64 = 0
-        for index in 0..<digits.count {
-            guard let nibble = value(digits[index], allowsCapitals: allowsCapitals) else { return nil }
-            number = number << 4 | UInt64(nibble)
-        }
-        return number
+    /// The number that eight digits make; nil if a character is none. Capital letters only where `allowsCapitals`.
+    @inline(__always)
+    static func number(_ text: UInt64, allowsCapitals: Bool) -> UInt32? {
+        // Of the digits only letters have bit 6; bit 5 makes their case.
+        let lower = allowsCapitals ? text | (text & 0x4040_4040_4040_4040) >> 1 : text
+        let letters = lower >> 6 & 0x0101_0101_0101_0101
+        let nibbles = (lower & 0x0f0f_0f0f_0f0f_0f0f &+ letters &* 9) & 0x0f0f_0f0f_0f0f_0f0f
+        let pairs = (nibbles & 0x000f_000f_000f_000f) << 4 | nibbles >> 8 & 0x000f_000f_000f_000f
+        let halves = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff
+        let number = UInt32(truncatingIfNeeded: halves | halves >> 16).byteSwapped
+        // Only what would be written the same way was made of digits.
+        return self.text(number) == lower ? number : nil
+    }
+
+    /// The number that the sixteen digits from `start` on make.
+    @inline(__always)
+    static func sixteen(_ bytes: ByteView, at start: Int, allowsCapitals: Bool) -> UInt64? {
+        guard let high = number(bytes.word(at: start), allowsCapitals: allowsCapitals),
+            let low = number(bytes.word(at: start + 8), allowsCapitals: allowsCapitals)
+        else { return nil }
+        return UInt64(high) << 32 | UInt64(low)
+    }
+
+    /// The number that two digits in lower case make.
+    @inline(__always)
+    static func two(_ bytes: ByteView, at start: Int) -> UInt8? {
+        let digits = UInt64(bytes[start]) | UInt64(bytes[start + 1]) << 8
+        guard let number = number(digits << 48 | 0x3030_3030_3030, allowsCapitals: false) else { return nil }
+        return UInt8(truncatingIfNeeded: number)
+    }
+
+    /// Writes sixteen digits into a text.
+    @inline(__always)
+    static func write<let count: Int>(
+        _ number: UInt64, to text: inout InlineArray<count, UInt8>, at start: Int
+    ) {
+        write(self.text(UInt32(truncatingIfNeeded: number >> 32)), 8, to: &text, at: start)
+        write(self.text(UInt32(truncatingIfNeeded: number)), 8, to: &text, at: start + 8)
+    }
+
+    /// Writes the first `length` characters of a word into a text.
+    @inline(__always)
+    static func write<let count: Int>(
+        _ word: UInt64, _ length: Int, to text: inout InlineArray<count, UInt8>, at start: Int
+    ) {
+        for index in 0..<length { text[start + index] = UInt8(truncatingIfNeeded: word >> UInt64(8 * index)) }
     }
 }

@@ -20,34 +20,31 @@ extension RequestID {
     }
 
     private static func uuid(_ text: ByteView) -> RequestID? {
-        guard text.count == textLength else { return nil }
-        var words: (UInt64, UInt64) = (0, 0)
-        var digits = 0
-        for index in 0..<textLength {
-            if index == 8 || index == 13 || index == 18 || index == 23 {
-                guard text[index] == UInt8(ascii: "-") else { return nil }
-                continue
-            }
-            guard let nibble = Hexadecimal.value(text[index], allowsCapitals: true) else { return nil }
-            if digits < 16 {
-                words.0 = words.0 << 4 | UInt64(nibble)
-            } else {
-                words.1 = words.1 << 4 | UInt64(nibble)
-            }
-            digits += 1
-        }
-        return RequestID(high: words.0, low: words.1)
+        guard text.count == textLength, text[8] == dash, text[13] == dash, text[18] == dash, text[23] == dash
+        else { return nil }
+        let second = UInt64(text.halfWord(at: 9)) | UInt64(text.halfWord(at: 14)) << 32
+        let third = UInt64(text.halfWord(at: 19)) | UInt64(text.halfWord(at: 24)) << 32
+        guard let a = Hexadecimal.number(text.word(at: 0), allowsCapitals: true),
+            let b = Hexadecimal.number(second, allowsCapitals: true),
+            let c = Hexadecimal.number(third, allowsCapitals: true),
+            let d = Hexadecimal.number(text.word(at: 28), allowsCapitals: true)
+        else { return nil }
+        return RequestID(high: UInt64(a) << 32 | UInt64(b), low: UInt64(c) << 32 | UInt64(d))
     }
+
+    private static var dash: UInt8 { UInt8(ascii: "-") }
 
     /// The 36 characters, in lower case.
     public var text: InlineArray<36, UInt8> {
-        var text = InlineArray<36, UInt8>(repeating: UInt8(ascii: "-"))
-        var digit = 0
-        for index in 0..<Self.textLength where index != 8 && index != 13 && index != 18 && index != 23 {
-            let word = digit < 16 ? high : low
-            text[index] = Hexadecimal.digit(UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * (digit & 15))))
-            digit += 1
-        }
+        var text = InlineArray<36, UInt8>(repeating: Self.dash)
+        let second = Hexadecimal.text(UInt32(truncatingIfNeeded: high))
+        let third = Hexadecimal.text(UInt32(truncatingIfNeeded: low >> 32))
+        Hexadecimal.write(Hexadecimal.text(UInt32(truncatingIfNeeded: high >> 32)), 8, to: &text, at: 0)
+        Hexadecimal.write(second, 4, to: &text, at: 9)
+        Hexadecimal.write(second >> 32, 4, to: &text, at: 14)
+        Hexadecimal.write(third, 4, to: &text, at: 19)
+        Hexadecimal.write(third >> 32, 4, to: &text, at: 24)
+        Hexadecimal.write(Hexadecimal.text(UInt32(truncatingIfNeeded: low)), 8, to: &text, at: 28)
         return text
     }
 
@@ -59,7 +56,7 @@ extension RequestID {
         return true
     }
 
-    func append(to output: inout [UInt8]) {
+    func append(to output: inout LogBuffer) {
         let text = text
         for index in 0..<Self.textLength { output.append(text[index]) }
     }

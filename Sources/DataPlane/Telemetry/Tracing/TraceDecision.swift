@@ -47,7 +47,7 @@ public struct TraceInput: Sendable, BitwiseCopyable {
     public init() {}
 
     /// Two `traceparent` fields are as good as none.
-    public init(_ head: borrowing MessageHead, _ bytes: ByteView) {
+    public init(_ head: borrowing @_addressable MessageHead, _ bytes: ByteView) {
         if let index = head.firstIndex(of: .traceparent) {
             hasTraceparent = true
             if head.firstIndex(of: .traceparent, from: index + 1) == nil {

@@ -20,11 +20,11 @@ public enum Traceparent {
     /// nil if the value is not valid. A version that we do not know is read as far as version 00 goes.
     public static func parse(_ value: ByteView) -> TraceContext? {
         guard value.count >= length, value[2] == dash, value[35] == dash, value[52] == dash,
-            let version = Hexadecimal.parse(value[0..<2], allowsCapitals: false), version != 0xff,
-            let high = Hexadecimal.parse(value[3..<19], allowsCapitals: false),
-            let low = Hexadecimal.parse(value[19..<35], allowsCapitals: false),
-            let span = Hexadecimal.parse(value[36..<52], allowsCapitals: false),
-            let flags = Hexadecimal.parse(value[53..<55], allowsCapitals: false)
+            let version = Hexadecimal.two(value, at: 0), version != 0xff,
+            let high = Hexadecimal.sixteen(value, at: 3, allowsCapitals: false),
+            let low = Hexadecimal.sixteen(value, at: 19, allowsCapitals: false),
+            let span = Hexadecimal.sixteen(value, at: 36, allowsCapitals: false),
+            let flags = Hexadecimal.two(value, at: 53)
         else { return nil }
         if value.count > length, version == 0 || value[55] != dash { return nil }
         guard high | low != 0, span != 0 else { return nil }
@@ -36,9 +36,9 @@ public enum Traceparent {
         var text = InlineArray<55, UInt8>(repeating: dash)
         text[0] = 0x30
         text[1] = 0x30
-        write(context.traceID.high, to: &text, at: 3)
-        write(context.traceID.low, to: &text, at: 19)
-        write(context.spanID, to: &text, at: 36)
+        Hexadecimal.write(context.traceID.high, to: &text, at: 3)
+        Hexadecimal.write(context.traceID.low, to: &text, at: 19)
+        Hexadecimal.write(context.spanID, to: &text, at: 36)
         text[53] = 0x30
         text[54] = context.isSampled ? 0x31 : 0x30
         return text
@@ -70,13 +70,6 @@ public enum Traceparent {
     }
 
     private static let dash = UInt8(ascii: "-")
-
-    private static func write(_ number: UInt64, to text: inout InlineArray<55, UInt8>, at start: Int) {
-        for digit in 0..<16 {
-            text[start + digit] = Hexadecimal.digit(
-                UInt8(truncatingIfNeeded: number >> UInt64(60 - 4 * digit)))
-        }
-    }
 
     private static func isKey(_ key: ByteView) -> Bool {
         guard !key.isEmpty, key.count <= 256 else { return false }

@@ -48,12 +48,14 @@ struct EndpointPool {
         return Int(members[best])
     }
 
-    func pickAny(_ random: inout SeededRandom) -> Int {
+    mutating func pickAny(_ random: inout SeededRandom) -> Int {
         Int(members[Int(random.below(UInt64(members.count)))])
     }
 
     /// The first of equals wins.
-    func pickLeastLoaded(of choices: UInt32, in set: EndpointSet, _ random: inout SeededRandom) -> Int {
+    mutating func pickLeastLoaded(of choices: UInt32, in set: EndpointSet, _ random: inout SeededRandom)
+        -> Int
+    {
         if members.count == 1 { return Int(members[0]) }
         var best = draw(&random)
         var bestLoad = requests(best, in: set)
