@@ -119,7 +119,7 @@ class Demo:
                 f"service: default/{service}",
                 f"app: [{{port: {self.apps[instance].rsplit(':', 1)[1]}, protocol: http}}]",
                 f"token-file: {token}",
-                f"trust-bundle: {self.path('data/trust-bundle')}",
+                f"trust-bundle: {self.path('data/trust-bundle.pem')}",
                 "address: 127.0.0.1",
                 *(f"{name}: 127.0.0.1:0" for name in ("admin", "inbound", "outbound", "health", "metrics")),
                 f"ports-file: {self.path(instance + '-sidecar.ports')}",

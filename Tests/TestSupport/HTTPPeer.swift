@@ -41,6 +41,7 @@ public final class HTTPPeer: @unchecked Sendable {
     private var accepted = 0
     private var open: [TCPStream] = []
     private var isStopped = false
+    private var drops = false
 
     public init(_ moment: Moment = .afterBody, script: @escaping @Sendable (Request) -> PeerReply) throws {
         (self.moment, self.script) = (moment, script)
@@ -83,6 +84,12 @@ public final class HTTPPeer: @unchecked Sendable {
         shutdown(listener, Int32(SHUT_RDWR))
         Glibc.close(listener)
         for stream in streams { stream.interrupt() }
+    }
+
+    /// While set, connections are closed instead of answers sent.
+    public var isDropping: Bool {
+        get { lock.withLock { drops } }
+        set { lock.withLock { drops = newValue } }
     }
 
     /// The requests so far, in the order in which they came.
@@ -147,9 +154,8 @@ public final class HTTPPeer: @unchecked Sendable {
                 if moment == .afterBody { try stream.readBody(of: &message, untilEnd: false) }
                 guard let (request, script) = peer().map({ ($0.note(message, on: connection), $0.script) })
                 else { return }
-                guard try perform(script(request), on: stream, toHead: message.method == "HEAD") else {
-                    return
-                }
+                let reply = peer()?.isDropping == false ? script(request) : .close
+                guard try perform(reply, on: stream, toHead: message.method == "HEAD") else { return }
             }
         } catch {
             // The other side went away: what it did is for the test to judge.
