@@ -13,7 +13,8 @@ public struct ByteQueue: BitwiseCopyable, Sendable {
 
 /// Where queues keep their blocks. One for each thread.
 public struct ByteQueueStore: ~Copyable {
-    private struct Block: BitwiseCopyable {
+    // Not private: other modules destroy the store, and the compiler then needs a name for what is in it.
+    @usableFromInline struct Block: BitwiseCopyable {
         var buffer: PooledBuffer
         var next: SlabID
     }

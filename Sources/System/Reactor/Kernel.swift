@@ -102,6 +102,15 @@ import MeshPrimitives
             })
     }
 
+    /// Takes an address without listening there, so that callers are refused; port 0 takes a free one. Sockets that
+    /// listen with `reusePort` may join it.
+    public func bind(_ address: SocketAddress) throws(SystemErrno) -> Descriptor {
+        try descriptor(
+            unsafe withUnsafePointer(to: address) { pointer in
+                unsafe table.pointee.listen(context, UnsafeRawPointer(pointer), true, -1)
+            })
+    }
+
     /// Fails if `listen` at this address would share it with a stranger, or not succeed at all.
     public func probe(_ address: SocketAddress) throws(SystemErrno) {
         let bound = try descriptor(

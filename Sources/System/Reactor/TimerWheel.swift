@@ -18,7 +18,8 @@ public struct TimerID: Hashable, Sendable, BitwiseCopyable {
 /// (`elapsed`), in the slot of that group's value. So the lowest level in use holds the next timers, and a slot of a
 /// higher level is dealt out to the levels below when the wheel gets there: at most once for each level and timer.
 @safe public struct TimerWheel: ~Copyable {
-    private struct Node: BitwiseCopyable {
+    // Not private: other modules destroy the wheel, and the compiler then needs a name for what is in it.
+    @usableFromInline struct Node: BitwiseCopyable {
         var token: Token
         var tick: Int64
         /// Neighbours in the slot's ring: the first one's `previous` is the last one.

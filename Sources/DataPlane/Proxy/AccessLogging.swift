@@ -1,0 +1,235 @@
+import HTTPModel
+import MeshModel
+import MeshPrimitives
+import Reactor
+import TLSEngine
+import Telemetry
+import TrafficPolicy
+
+/// One access log of a configuration, ready to be written.
+final class AccessLogSink: Sendable {
+    let format: AccessLogFormat
+    let filter: Telemetry.AccessLogFilter?
+    let file: AccessLogFile
+
+    init(_ log: AccessLog, files: AccessLogFiles) throws(FormatError) {
+        switch log.format {
+        case .standard: format = try AccessLogFormat(text: AccessLogFormat.defaultText)
+        case .text(let text): format = try AccessLogFormat(text: text)
+        case .json(let json):
+            guard case .object(let members) = json else {
+                throw FormatError(description: "json_format: must be an object")
+            }
+            format = try AccessLogFormat(json: members.map { ($0.key, JSONTemplate($0.value)) })
+        }
+        filter = log.filter.map { Telemetry.AccessLogFilter(AccessLogFilterTree($0)) }
+        file = files.file(for: log.destination)
+    }
+}
+
+extension JSONTemplate {
+    init(_ format: JSONFormat) {
+        switch format {
+        case .object(let members): self = .object(members.map { ($0.key, JSONTemplate($0.value)) })
+        case .list(let values): self = .list(values.map { JSONTemplate($0) })
+        case .format(let text): self = .string(text)
+        case .number(let number): self = .number(number)
+        case .bool(let isTrue): self = .bool(isTrue)
+        case .null: self = .null
+        }
+    }
+}
+
+extension AccessLogFilterTree {
+    init(_ filter: MeshModel.AccessLogFilter) {
+        switch filter {
+        case .status(let comparison, let value): self = .statusCode(Comparison(comparison), value)
+        case .duration(let comparison, let value): self = .duration(Comparison(comparison), value)
+        case .notHealthCheck: self = .notHealthCheck
+        case .header(let match): self = .header(FieldMatch(match))
+        case .responseFlags(let names):
+            self = .responseFlags(names.reduce(into: []) { $0.formUnion(ResponseFlags(letters: $1) ?? []) })
+        case .all(let filters): self = .and(filters.map { AccessLogFilterTree($0) })
+        case .any(let filters): self = .or(filters.map { AccessLogFilterTree($0) })
+        }
+    }
+}
+
+extension AccessLogFilterTree.Comparison {
+    init(_ comparison: MeshModel.AccessLogFilter.Comparison) {
+        switch comparison {
+        case .equal: self = .equal
+        case .greaterOrEqual: self = .greaterOrEqual
+        case .lessOrEqual: self = .lessOrEqual
+        case .notEqual: self = .notEqual
+        }
+    }
+}
+
+extension FieldMatch {
+    init(_ match: HeaderMatch) {
+        switch match.test {
+        case .present(let isThere): self.init(name: match.name, isThere ? .present : .absent)
+        case .range: self.init(name: match.name, .present)
+        case .string(let string):
+            switch string.pattern {
+            case .exact(let text): self.init(name: match.name, .exact, text)
+            case .prefix(let text): self.init(name: match.name, .prefix, text)
+            case .suffix(let text): self.init(name: match.name, .suffix, text)
+            case .contains(let text), .regex(let text): self.init(name: match.name, .contains, text)
+            }
+            ignoresCase = string.ignoresCase
+        }
+        isInverted = match.isInverted
+    }
+}
+
+extension TraceSettings {
+    init(_ settings: TraceContextSettings) {
+        let denominator: FractionalPercent.Denominator =
+            switch settings.sampled.denominator {
+            case 10_000: .tenThousand
+            case 1_000_000: .million
+            default: .hundred
+            }
+        self.init(isOn: true, sampling: FractionalPercent(settings.sampled.numerator, of: denominator))
+        if settings.startsB3 { added.insert(.b3Multi) }
+    }
+}
+
+extension Worker {
+    /// Writes the lines that the configuration asks for, and the flight recorder's.
+    mutating func logAccess(_ exchange: SlabID) {
+        recorder.append(exchanges[exchange].record)
+        let logs = exchangeChain(exchange).value.http.logs
+        if logs.isEmpty { return }
+        let snapshot = shelf[exchanges[exchange].snapshot]
+        let texts = logTexts(exchange)
+        let bytes = exchanges[exchange].headBytes.view
+        var answer = MessageHead()
+        var answerBytes = ByteView("")
+        let kept = exchanges[exchange].loggedAnswer
+        if !kept.isNone {
+            answer = loggedHeads[kept].head
+            answerBytes = loggedHeads[kept].bytes.view
+        }
+        var output: [UInt8] = []
+        swap(&output, &line)
+        var dice = random
+        for index in logs.indices {
+            let sink = snapshot.accessLogs[Int(logs[index])]
+            if let filter = sink.filter,
+                !filter.wants(
+                    exchanges[exchange].record, request: exchanges[exchange].head, bytes, random: &dice)
+            {
+                continue
+            }
+            output.removeAll(keepingCapacity: true)
+            sink.format.append(
+                exchanges[exchange].record, request: exchanges[exchange].head, bytes, response: answer,
+                answerBytes,
+                texts, to: &output)
+            sink.file.append(output)
+        }
+        random = dice
+        swap(&output, &line)
+    }
+
+    /// Keeps the head of an answer for the log.
+    mutating func keepForLog(_ exchange: SlabID, _ bytes: ByteView) {
+        guard !exchangeChain(exchange).value.http.logs.isEmpty else { return }
+        var copy = pool.take(bytes.count)
+        _ = copy.append(bytes)
+        guard let id = loggedHeads.insert(LoggedHead(head: answer, bytes: copy)) else {
+            return pool.give(&copy)
+        }
+        exchanges[exchange].loggedAnswer = id
+    }
+
+    mutating func forgetLogged(_ exchange: SlabID) {
+        let kept = exchanges[exchange].loggedAnswer
+        guard !kept.isNone else { return }
+        pool.give(&loggedHeads[kept].bytes)
+        loggedHeads.remove(kept)
+        exchanges[exchange].loggedAnswer = .none
+    }
+
+    private mutating func logTexts(_ exchange: SlabID) -> ExchangeTexts {
+        var texts = ExchangeTexts()
+        if exchanges[exchange].cluster >= 0, let record = clusters[Int(exchanges[exchange].cluster)].record {
+            texts.cluster = record.value.name
+        }
+        if let route = exchangeRoute(exchange) { texts.route = route.value.name }
+        if exchanges[exchange].host >= 0 {
+            texts.virtualHost =
+                exchangeChain(exchange).value.http.routes.hosts[Int(exchanges[exchange].host)].name
+        }
+        scratch.removeAll()
+        if !exchanges[exchange].record.requestID.isNone {
+            let start = scratch.count
+            _ = exchanges[exchange].record.requestID.append(to: &scratch)
+            texts.requestID = scratch.view.dropFirst(start)
+        }
+        let connection = exchanges[exchange].downstream
+        if let peer = identities[connections[connection].identity] {
+            if let uri = peer.uriSANs.first {
+                texts.downstreamPeerURI = uri.withByteView { scratch.store($0) }
+            }
+            texts.downstreamPeerSubject = peer.subject.withByteView { scratch.store($0) }
+        }
+        return texts
+    }
+
+    /// The value of a field that the configuration adds.
+    mutating func renderHeaderValue(_ format: AccessLogFormat, _ exchange: SlabID) {
+        var output: [UInt8] = []
+        swap(&output, &line)
+        output.removeAll(keepingCapacity: true)
+        format.append(
+            exchanges[exchange].record, request: exchanges[exchange].head, exchanges[exchange].headBytes.view,
+            response: MessageHead(), ByteView(""), ExchangeTexts(), to: &output)
+        output.withByteView { _ = scratch.append($0) }
+        swap(&output, &line)
+    }
+}
+
+/// The head of an answer, kept until its request is logged.
+struct LoggedHead: BitwiseCopyable {
+    var head: MessageHead
+    var bytes: PooledBuffer
+}
+
+extension TraceDecision {
+    /// Puts the trace fields among a request's edits.
+    func apply(to edits: inout EditList, scratch: inout PooledBuffer) {
+        guard let context else { return }
+        if self.edits.contains(.setTraceparent) {
+            edits.drop(.traceparent)
+            edits.add(.traceparent, scratch.store(Traceparent.text(context)))
+        }
+        if self.edits.contains(.removeTracestate) { edits.drop(.tracestate) }
+        if self.edits.contains(.setB3Single) {
+            edits.drop(.b3)
+            edits.add(.b3, scratch.store(B3.singleText(context)))
+        }
+        if self.edits.contains(.setB3Multi) {
+            edits.drop(.xB3Traceid)
+            edits.drop(.xB3Spanid)
+            edits.drop(.xB3Parentspanid)
+            edits.drop(.xB3Sampled)
+            edits.drop(.xB3Flags)
+            edits.add(.xB3Traceid, scratch.store(B3.traceText(context)))
+            edits.add(.xB3Spanid, scratch.store(B3.spanText(context)))
+            edits.add(.xB3Sampled, ByteView(context.isSampled ? "1" : "0"))
+        }
+    }
+}
+
+extension PooledBuffer {
+    /// Copies a short text of fixed length in.
+    mutating func store<let count: Int>(_ text: InlineArray<count, UInt8>) -> ByteView {
+        let start = self.count
+        for index in 0..<count { _ = append(text[index]) }
+        return view.dropFirst(start)
+    }
+}

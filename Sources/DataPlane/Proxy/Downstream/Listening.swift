@@ -1,0 +1,257 @@
+import HTTPModel
+import MeshModel
+import MeshPrimitives
+import Reactor
+import TLSEngine
+import Telemetry
+
+/// A worker's listening socket. It outlives configurations: as long as some snapshot has a listener at its address.
+struct ListenerSocket {
+    var descriptor: Descriptor
+    var address: SocketAddress
+    /// Index of the listener in the current snapshot; -1 once it has none.
+    var listener: Int32
+    var isWatched = false
+    var isClosed = false
+}
+
+/// Accepting stops for a moment when the process is out of descriptors.
+struct AcceptLimit {
+    var isPaused = false
+}
+
+extension Worker {
+    /// Accepts of one turn and listener.
+    private static var acceptsPerTurn: Int { 64 }
+    private static var acceptPause: Int64 { 100_000_000 }
+
+    mutating func acceptConnections(_ index: Int) {
+        guard index < listeners.count, !listeners[index].isClosed else { return }
+        for _ in 0..<Self.acceptsPerTurn {
+            switch kernel.accept(listeners[index].descriptor) {
+            case .accepted(let descriptor, let peer): accepted(descriptor, peer, on: index)
+            case .wouldBlock: return
+            case .failed(let error):
+                guard error.isExhaustion else { continue }
+                counters.add(process.serverScope, .serverWorkerWatchdogMiss, 0)
+                acceptLimit.isPaused = true
+                _ = timers.schedule(at: now.advanced(byNanoseconds: Self.acceptPause), token: .worker)
+                return
+            }
+        }
+        // More may wait, and no edge will tell.
+        acceptLimit.isPaused = true
+        _ = timers.schedule(at: now, token: .worker)
+    }
+
+    mutating func resumeAccepting() {
+        acceptLimit.isPaused = false
+        for index in listeners.indices where !listeners[index].isClosed { acceptConnections(index) }
+    }
+
+    private mutating func accepted(_ descriptor: Descriptor, _ peer: SocketAddress, on index: Int) {
+        let listener = listeners[index].listener
+        guard listener >= 0, let snapshot = shelf.newest else { return kernel.close(descriptor) }
+        let local = (try? kernel.localAddress(descriptor)) ?? listeners[index].address
+        var connection = Connection(
+            descriptor: descriptor, side: .downstream, phase: .inspecting, peer: peer, local: local, at: now)
+        connection.listener = listener
+        connection.canWrite = true
+        connection.mayRead = true
+        let scope = snapshot.listeners[Int(listener)].scope
+        guard let id = connections.insert(connection) else {
+            counters.add(scope, .downstreamCxOverflow)
+            return kernel.close(descriptor)
+        }
+        do throws(SystemErrno) {
+            try loop.watch(descriptor, .connection(id))
+        } catch {
+            kernel.close(descriptor)
+            return connections.remove(id)
+        }
+        counters.add(scope, .downstreamCxTotal)
+        counters.add(scope, .downstreamCxActive)
+        counters.add(process.serverScope, .serverTotalConnections)
+        if !snapshot.listeners[Int(listener)].needsInspection {
+            chooseChain(id, isTLS: false, serverName: "", protocols: [])
+        } else {
+            setTimer(id, at: now.advanced(byNanoseconds: Self.inspectionMax))
+        }
+    }
+
+    /// `listener_filters_timeout`: Envoy's default.
+    private static var inspectionMax: Int64 { 15_000_000_000 }
+
+    /// The first bytes of a connection whose listener has several kinds of filter chains. Takes none of them.
+    mutating func inspect(_ id: SlabID, _ bytes: ByteView) -> Int {
+        switch ClientHelloInspector.inspect(bytes) {
+        case .needMore:
+            return 0
+        case .notTLS:
+            chooseChain(id, isTLS: false, serverName: "", protocols: [])
+        case .hello(let serverName, let protocols):
+            chooseChain(id, isTLS: true, serverName: serverName ?? "", protocols: protocols)
+        }
+        // The bytes are looked at again by whoever comes next.
+        enqueue(id)
+        return 0
+    }
+
+    private mutating func chooseChain(_ id: SlabID, isTLS: Bool, serverName: String, protocols: [String]) {
+        guard let snapshot = shelf.newest else { return close(id) }
+        let listenerIndex = connections[id].listener
+        let listener = snapshot.listeners[Int(listenerIndex)]
+        let subject = FilterChainMatcher.Subject(
+            destination: connections[id].local, source: connections[id].peer, isTLS: isTLS,
+            serverName: serverName, protocols: protocols)
+        guard let chain = FilterChainMatcher.choose(listener, subject) else {
+            counters.add(listener.scope, .noFilterChainMatch)
+            return close(id)
+        }
+        connections[id].chain = Int32(chain)
+        connections[id].snapshot = shelf.current
+        shelf.use(shelf.current)
+        let record = listener.chains[chain]
+        if record.tls >= 0 {
+            guard
+                let session = TLSSession.make(
+                    context: snapshot.tlsContexts[Int(record.tls)], transport: transport)
+            else { return close(id) }
+            connections[id].tls = session
+            connections[id].phase = .handshaking
+            setTimer(id, at: now.advanced(byNanoseconds: Self.handshakeMax))
+            // What was inspected is ciphertext.
+            if !connections[id].remainder.isEmpty {
+                connections[id].cipherRemainder = connections[id].remainder
+                connections[id].remainder = .none
+            }
+        } else {
+            downstreamOpen(id)
+        }
+    }
+
+    /// Envoy has no limit of its own here; a handshake that takes longer is an attack or a dead peer.
+    private static var handshakeMax: Int64 { 15_000_000_000 }
+
+    /// The connection can carry requests (or a tunnel's bytes).
+    mutating func downstreamOpen(_ id: SlabID) {
+        connections[id].phase = .open
+        let record = connectionChain(id)
+        switch record.value.kind {
+        case .tcp: openTunnel(id)
+        case .http:
+            let scope = record.value.http.scope
+            counters.add(scope, .downstreamCxTotal)
+            counters.add(scope, .downstreamCxActive)
+            connections[id].isCountedHTTP = true
+            if let session = connections[id].tls {
+                counters.add(scope, .downstreamCxSslTotal)
+                counters.add(scope, .downstreamCxSslActive)
+                if record.value.http.codec != .http1, session.applicationProtocol == .http2 {
+                    startHTTP2(id)
+                } else if session.applicationProtocol == .http11 {
+                    connections[id].codec = .http1
+                }
+            }
+            if connections[id].codec == .undecided {
+                switch record.value.http.codec {
+                case .http1: connections[id].codec = .http1
+                case .http2: startHTTP2(id)
+                case .auto: break
+                }
+            }
+            let wait = record.value.http.requestHeadersTimeout
+            let idle = record.value.http.idleTimeout
+            let first = wait > 0 ? (idle > 0 ? min(wait, idle) : wait) : idle
+            if first > 0 { setTimer(id, at: now.advanced(byNanoseconds: first)) }
+        }
+    }
+
+    /// The chain of a downstream connection, in the snapshot that it was last brought up to.
+    func connectionChain(_ id: SlabID) -> Reference<ChainRecord> {
+        let listener = shelf[connections[id].snapshot].listeners.reference(Int(connections[id].listener))
+        return listener.value.chains.reference(Int(connections[id].chain))
+    }
+
+    /// The first bytes in the clear: HTTP/2 announces itself (RFC 9113 section 3.4).
+    mutating func decideCodec(_ id: SlabID, _ bytes: ByteView) -> Int {
+        let preface = ByteView("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        let seen = min(bytes.count, preface.count)
+        if bytes.prefix(seen).equals(preface.prefix(seen)) {
+            guard seen == preface.count else { return 0 }
+            startHTTP2(id)
+            return takeFrames(id, bytes)
+        }
+        connections[id].codec = .http1
+        return takeRequests(id, bytes)
+    }
+
+    // MARK: TLS
+
+    mutating func handshakeDone(_ id: SlabID) {
+        guard let session = connections[id].tls else { return }
+        switch connections[id].side {
+        case .downstream:
+            let scope = shelf[connections[id].snapshot].listeners[Int(connections[id].listener)].scope
+            counters.add(scope, .sslHandshake)
+            if session.isResumed { counters.add(scope, .sslSessionReused) }
+            if session.hasPeer, let peer = session.peer {
+                connections[id].identity = identities.intern(peer)
+            } else {
+                counters.add(scope, .sslNoCertificate)
+            }
+            downstreamOpen(id)
+        case .upstream:
+            let scope = clusterScope(id)
+            counters.add(scope, .sslHandshake)
+            if session.isResumed { counters.add(scope, .sslSessionReused) }
+            upstreamOpen(id)
+        }
+    }
+
+    mutating func handshakeFailed(_ id: SlabID, _ failure: TLSFailure) {
+        let text = connections[id].tls?.explain(failure) ?? failure.text
+        switch connections[id].side {
+        case .downstream:
+            let scope = shelf[connections[id].snapshot].listeners[Int(connections[id].listener)].scope
+            counters.add(scope, failure.listenerCounter)
+            process.log.note(
+                .warning, "TLS handshake refused", detail: text, peer: connections[id].peer,
+                local: connections[id].local)
+            close(id)
+        case .upstream:
+            counters.add(clusterScope(id), failure.clusterCounter)
+            process.log.note(
+                .warning, "TLS handshake with endpoint failed", detail: text, peer: connections[id].peer,
+                local: connections[id].local)
+            connectionEnded(id, cause: .reset)
+        }
+    }
+
+    mutating func sessionFailed(_ id: SlabID, _ failure: TLSFailure) {
+        process.log.note(
+            .debug, "TLS session failed", detail: connections[id].tls?.explain(failure) ?? failure.text,
+            peer: connections[id].peer, local: connections[id].local)
+        connectionEnded(id, cause: .reset)
+    }
+}
+
+extension TLSFailure {
+    var listenerCounter: ListenerCounter {
+        switch reason {
+        case .noPeerCertificate: .sslFailVerifyNoCert
+        case .wrongIdentity: .sslFailVerifySan
+        case .untrustedIssuer, .expired, .notYetValid: .sslFailVerifyError
+        default: .sslConnectionError
+        }
+    }
+
+    var clusterCounter: ClusterCounter {
+        switch reason {
+        case .noPeerCertificate: .sslFailVerifyNoCert
+        case .wrongIdentity: .sslFailVerifySan
+        case .untrustedIssuer, .expired, .notYetValid: .sslFailVerifyError
+        default: .sslConnectionError
+        }
+    }
+}

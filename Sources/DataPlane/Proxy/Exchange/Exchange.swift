@@ -1,0 +1,270 @@
+import HTTP1Codec
+import HTTPModel
+import MeshPrimitives
+import Reactor
+import Telemetry
+import TrafficPolicy
+
+/// The life of one request: its state, and what is decided when something happens to it. A plain value without socket,
+/// clock or timer; `ExchangeDriver` carries out what it decides.
+///
+/// ```
+///             ┌──────────────── retry ─────────────────┐
+///             ▼                                        │
+/// reading ─▶ waiting ─▶ sent ─▶ answering ─▶ ended   backingOff
+///    │          │         │         │          ▲       ▲
+///    │          └─────────┴── failed attempt ──┼───────┘
+///    └── answer of our own ──────────────────▶ ┘
+/// ```
+///
+/// Once a head of an answer went downstream there is no further attempt.
+struct Exchange: BitwiseCopyable {
+    enum Phase: UInt8, BitwiseCopyable {
+        /// Its head is still coming.
+        case reading
+        case routing
+        /// For a connection: one that is being made, or one that another request gives back.
+        case waiting
+        case sent
+        case backingOff
+        /// The head of the answer went downstream.
+        case answering
+        /// After a 101 or a CONNECT's 200: bytes pass both ways.
+        case tunnelling
+        case ended
+    }
+
+    /// How the body of the answer is marked off towards the caller.
+    enum Framing: UInt8, BitwiseCopyable { case none, length, chunked, untilClose, stream }
+
+    var phase = Phase.reading
+    var downstream: SlabID
+    /// 0 for HTTP/1.
+    var downstreamStream: Int32
+    var upstream = SlabID.none
+    var upstreamStream: Int32 = 0
+    /// Index on the worker's shelf of snapshots, and in that snapshot.
+    var snapshot: Int32
+    var listener: Int32
+    var chain: Int32
+    var host: Int32 = -1
+    var route: Int32 = -1
+    /// The worker's slot of the cluster; -1 before routing.
+    var cluster: Int32 = -1
+    /// Index into that cluster's endpoints.
+    var endpoint: Int32 = -1
+    /// Which of the route's weighted clusters.
+    var weighted: Int32 = -1
+
+    // The request.
+    var head = MessageHead()
+    var headBytes = PooledBuffer.none
+    /// HTTP/1 only.
+    var requestDecoder = BodyDecoder(.none)
+    /// All of the request was read, trailers included.
+    var requestEnded = false
+    /// Bytes of the body from its first one on as long as `keepsBody`; else those that are not sent yet.
+    var body = ByteQueue()
+    /// How much of `body` this attempt has sent.
+    var bodySent = 0
+    /// The body is kept for another attempt.
+    var keepsBody = false
+    /// More went by than was kept.
+    var bodyIsCut = false
+    var trailers = PooledBuffer.none
+    /// All of the request was handed to the upstream connection.
+    var requestSent = false
+    var headSent = false
+    /// The body goes upstream in chunks.
+    var sendsChunks = false
+    var isUpgrade = false
+    /// It is counted among the endpoint's requests.
+    var isActiveUpstream = false
+    var hasPausedDownstream = false
+
+    // The attempts.
+    var attempts: UInt8 = 0
+    var retry = RetryState()
+    /// A place among the cluster's requests, pending requests and retries was taken.
+    var limits: Unowned<ClusterLimits>?
+    var holdsRequest = false
+    var holdsRetry = false
+    /// It is in its host's list of waiting requests, and holds a place among them.
+    var isPending = false
+    var usesReusedConnection = false
+    var pendingPrevious = SlabID.none
+    var pendingNext = SlabID.none
+    var tried = PreviousEndpoints()
+    /// When the back-off ends.
+    var retryAt = MonotonicInstant.distantFuture
+    var requestControls = RequestControls()
+
+    // The answer.
+    var status: UInt16 = 0
+    var answerDecoder = BodyDecoder(.none)
+    var framing = Framing.none
+    var answerEnded = false
+    var upstreamKeepsAlive = false
+    /// `x-martlet-retry: exhausted` goes on the answer.
+    var marksExhausted = false
+    var hasPausedUpstream = false
+    var answerHasTrailers = false
+    /// The chunked request body is over, its trailer section is not.
+    var trailersComing = false
+    /// HTTP/2 downstream: bytes that flow control held back.
+    var answerQueue = ByteQueue()
+    var answerTrailers = PooledBuffer.none
+    /// Bytes that were taken and for which no window was given back, since they wait.
+    var heldBackRequest = 0
+    var heldBackAnswer = 0
+    /// Of a redirect.
+    var location = PooledBuffer.none
+    var trace: TraceDecision?
+    /// The answer's head, kept for the access log.
+    var loggedAnswer = SlabID.none
+    var closesDownstream = false
+
+    // Policy and telemetry.
+    var timer = TimerID.none
+    var timerAt = MonotonicInstant.distantFuture
+    var started: MonotonicInstant
+    var requestDone = MonotonicInstant.zero
+    var attemptStarted = MonotonicInstant.zero
+    var lastMoved: MonotonicInstant
+    /// The request's deadline; `distantFuture` until the request is complete.
+    var deadline = MonotonicInstant.distantFuture
+    var tryDeadline = MonotonicInstant.distantFuture
+    var streamDeadline = MonotonicInstant.distantFuture
+    /// Nanoseconds; 0 for none.
+    var timeout: Int64 = 0
+    var streamIdleTimeout: Int64 = 0
+    var record = ExchangeRecord()
+    var rateLimit: RateLimitDecision?
+    var rateLimitRecord: Int32 = -1
+    var isRateLimited = false
+    /// By then all of the request must be there.
+    var requestLimit = MonotonicInstant.distantFuture
+    var isHealthCheck = false
+
+    init(
+        downstream: SlabID, stream: Int32, snapshot: Int32, listener: Int32, chain: Int32,
+        at now: MonotonicInstant
+    ) {
+        self.downstream = downstream
+        downstreamStream = stream
+        self.snapshot = snapshot
+        self.listener = listener
+        self.chain = chain
+        started = now
+        lastMoved = now
+    }
+}
+
+/// What a trusted caller asked for in `x-envoy-*` fields of the request.
+struct RequestControls: BitwiseCopyable {
+    /// Nanoseconds; -1 if nothing was said.
+    var timeout: Int64 = -1
+    var perTryTimeout: Int64 = -1
+    var retriesMax: Int32 = -1
+    var conditions = RetryConditions()
+}
+
+extension Exchange {
+    /// What to do now that an attempt has ended without an answer that can be passed on.
+    enum AfterFailure: Equatable {
+        case retry(after: Int64, counted: Bool)
+        case answer(LocalAnswer)
+        /// The answer was on its way already: it is cut off.
+        case cut
+    }
+
+    enum AfterAnswer: Equatable {
+        case pass(markExhausted: Bool)
+        case retry(after: Int64, counted: Bool)
+    }
+
+    var repeatability: Repeatability {
+        if head.method.isSafe { return .safe }
+        return head.method.isIdempotent ? .idempotent : .unrepeatable
+    }
+
+    /// How far the attempt under way had come.
+    func delivery(sentBytes: Int) -> DeliveryState {
+        switch phase {
+        case .reading, .routing, .waiting, .backingOff: .notConnected
+        case .sent: sentBytes > 0 ? .sent : .nothingSent
+        case .answering, .tunnelling, .ended: .answered
+        }
+    }
+
+    private func retryRequest(_ repeatability: Repeatability, at now: MonotonicInstant) -> RetryRequest {
+        RetryRequest(
+            repeatability: repeatability, bodyCanBeReplayed: !bodyIsCut,
+            remainingTime: deadline == .distantFuture ? .max : max(0, deadline.nanoseconds(since: now)))
+    }
+
+    /// An attempt ended before the head of an answer.
+    mutating func attemptFailed(
+        _ outcome: AttemptOutcome, _ settings: RetrySettings, _ repeatability: Repeatability,
+        at now: MonotonicInstant, random: inout SeededRandom
+    ) -> AfterFailure {
+        guard phase != .answering, phase != .tunnelling else { return .cut }
+        switch retry.decide(outcome, retryRequest(repeatability, at: now), settings, random: &random) {
+        case .yes(let wait, let reason):
+            return .retry(after: wait, counted: reason.isCounted)
+        case .no(let refusal):
+            if refusal == .limitExceeded { record.flags.insert(.upstreamRetryLimitExceeded) }
+            return .answer(LocalAnswer(outcome, isRetried: retry.retries > 0))
+        }
+    }
+
+    /// The head of an answer came.
+    mutating func answered(
+        _ answer: AnswerSummary, _ settings: RetrySettings, _ repeatability: Repeatability,
+        at now: MonotonicInstant,
+        random: inout SeededRandom
+    ) -> AfterAnswer {
+        if settings.conditions.isEmpty { return .pass(markExhausted: false) }
+        switch retry.decide(
+            .answered(answer), retryRequest(repeatability, at: now), settings, random: &random)
+        {
+        case .yes(let wait, let reason):
+            return .retry(after: wait, counted: reason.isCounted)
+        case .no(let refusal):
+            switch refusal {
+            case .limitExceeded:
+                record.flags.insert(.upstreamRetryLimitExceeded)
+                return .pass(markExhausted: true)
+            case .methodNotRepeatable, .bodyNotReplayable, .deadline, .exhaustedNearer:
+                return .pass(markExhausted: true)
+            case .final, .notConfigured, .noCondition:
+                return .pass(markExhausted: false)
+            }
+        }
+    }
+
+    /// The earliest instant at which a limit on time could be reached.
+    var nextDeadline: MonotonicInstant {
+        var earliest = min(deadline, tryDeadline, min(streamDeadline, retryAt))
+        if streamIdleTimeout > 0 {
+            earliest = min(earliest, lastMoved.advanced(byNanoseconds: streamIdleTimeout))
+        }
+        return earliest
+    }
+
+    enum Expired: Equatable {
+        case none, request, attempt, streamIdle, streamDuration, backoff
+    }
+
+    /// Which limit has been reached.
+    func expired(at now: MonotonicInstant) -> Expired {
+        if now >= deadline { return .request }
+        if now >= streamDeadline { return .streamDuration }
+        if phase == .backingOff, now >= retryAt { return .backoff }
+        if now >= tryDeadline, phase == .waiting || phase == .sent { return .attempt }
+        if streamIdleTimeout > 0, now >= lastMoved.advanced(byNanoseconds: streamIdleTimeout) {
+            return .streamIdle
+        }
+        return .none
+    }
+}

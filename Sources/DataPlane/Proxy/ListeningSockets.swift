@@ -1,0 +1,91 @@
+import MeshPrimitives
+import Reactor
+import Synchronization
+
+/// The listening sockets of the process, one for each address and worker. The control thread opens them before a
+/// configuration that needs them is published; each worker takes its own, and closes it when no configuration has its
+/// address any more, after what was queued there is accepted.
+public final class ListeningSockets: Sendable {
+    private struct Entry {
+        /// By worker; `none` once the worker has taken it.
+        var descriptors: [Descriptor]
+        /// Holds the port while nobody listens there yet.
+        var reservation = Descriptor.none
+        /// Sockets that workers have.
+        var taken: Set<Int> = []
+    }
+
+    private let entries = Mutex<[SocketAddress: Entry]>([:])
+
+    init() {}
+
+    /// Opens a socket for each worker; the address with its real port. An address that is open already stays as it is.
+    func open(_ address: SocketAddress, workers: Int, _ kernel: Kernel) throws(SystemErrno) -> SocketAddress {
+        let known = entries.withLock { $0[address] }
+        if let known, address.port != 0, known.reservation.isNone { return address }
+        if known == nil, address.port != 0 { try kernel.probe(address) }
+        var actual = address
+        var descriptors: [Descriptor] = []
+        do throws(SystemErrno) {
+            for _ in 0..<workers {
+                let descriptor = try kernel.listen(actual, reusePort: workers > 1 || known != nil)
+                descriptors.append(descriptor)
+                actual = try kernel.localAddress(descriptor)
+            }
+        } catch {
+            for descriptor in descriptors { kernel.close(descriptor) }
+            throw error
+        }
+        if let known, !known.reservation.isNone { kernel.close(known.reservation) }
+        let entry = Entry(descriptors: descriptors)
+        entries.withLock { $0[actual] = entry }
+        return actual
+    }
+
+    /// Binds without listening, so that the port is ours and callers are refused until a listener comes.
+    func reserve(_ address: SocketAddress, workers: Int, _ kernel: Kernel) throws(SystemErrno)
+        -> SocketAddress
+    {
+        if address.port != 0 { try kernel.probe(address) }
+        let descriptor = try kernel.bind(address)
+        let actual = try kernel.localAddress(descriptor)
+        var entry = Entry(descriptors: [])
+        entry.reservation = descriptor
+        entries.withLock { $0[actual] = entry }
+        return actual
+    }
+
+    /// The worker's socket at that address, once.
+    func descriptor(_ address: SocketAddress, worker: Int) -> Descriptor? {
+        entries.withLock { table in
+            guard var entry = table[address], worker < entry.descriptors.count,
+                !entry.descriptors[worker].isNone
+            else {
+                return nil
+            }
+            let descriptor = entry.descriptors[worker]
+            entry.descriptors[worker] = .none
+            entry.taken.insert(worker)
+            table[address] = entry
+            return descriptor
+        }
+    }
+
+    /// The worker has closed its socket.
+    func closed(_ address: SocketAddress, worker: Int) {
+        entries.withLock { table in
+            table[address]?.taken.remove(worker)
+            if table[address]?.taken.isEmpty ?? false { table[address] = nil }
+        }
+    }
+
+    /// Closes what nobody took at addresses that are no longer wanted; reservations stay.
+    func retain(_ wanted: Set<SocketAddress>, _ kernel: Kernel) {
+        entries.withLock { table in
+            for (address, entry) in table where !wanted.contains(address) && entry.reservation.isNone {
+                for descriptor in entry.descriptors where !descriptor.isNone { kernel.close(descriptor) }
+                if entry.taken.isEmpty { table[address] = nil }
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+import HTTP2Codec
+import MeshPrimitives
+import Reactor
+import Synchronization
+import TLSEngine
+import Telemetry
+import TrafficPolicy
+
+/// What the workers of one process share: statistics, logs, the newest snapshot, and for each cluster the limits that
+/// operators set, which are the process's and exact.
+public final class ProcessState: Sendable {
+    public let registry: StatisticsRegistry
+    public let serverScope: ServerScope
+    /// One for each worker, and the last for the control loop.
+    public let counters: [CounterBlock]
+    public let recorders: [FlightRecorder]
+    public let log: ProcessLog
+    let connectionsMax: Int
+    let exchangesMax: Int
+    /// A drain has begun: answers ask their connection to close.
+    public let isDraining = Atomic(false)
+    private let snapshot = Mutex<Snapshot?>(nil)
+    private let snapshotGeneration = Atomic<UInt64>(0)
+    private let clusters = Mutex<[String: ProcessCluster]>([:])
+    private let retired = Mutex<[ProcessCluster]>([])
+    private let slots = Atomic<Int>(0)
+    private let wakers = Mutex<[Waker]>([])
+    private let limiters = Mutex<[String: RateLimiter]>([:])
+
+    public let logFiles = AccessLogFiles()
+    let sockets = ListeningSockets()
+    let isStopped = Atomic(false)
+    private let drained = Atomic<UInt64>(0)
+    private let workers: Int
+
+    public init(
+        workers: Int, registry: StatisticsRegistry, log: ProcessLog, connectionsMax: Int = 1 << 20,
+        exchangesMax: Int = 1 << 18
+    ) {
+        precondition(workers > 0 && workers <= 64)
+        self.workers = workers
+        self.registry = registry
+        self.log = log
+        self.connectionsMax = connectionsMax
+        self.exchangesMax = exchangesMax
+        serverScope = registry.server
+        counters = (0...workers).map { _ in registry.makeBlock() }
+        recorders = (0..<workers).map { _ in FlightRecorder() }
+    }
+
+    // MARK: Snapshots
+
+    /// Workers take it up at the top of their next turn; the caller wakes them.
+    func publish(_ next: Snapshot) {
+        snapshot.withLock { $0 = next }
+        snapshotGeneration.store(next.generation, ordering: .releasing)
+    }
+
+    var newestGeneration: UInt64 { snapshotGeneration.load(ordering: .acquiring) }
+    var newest: Snapshot? { snapshot.withLock { $0 } }
+
+    // MARK: Workers
+
+    func register(_ waker: Waker) { wakers.withLock { $0.append(waker) } }
+
+    func reportDrained(worker: Int, _ isDrained: Bool) {
+        let bit = UInt64(1) << UInt64(worker)
+        if isDrained, drained.load(ordering: .relaxed) & bit == 0 {
+            _ = drained.bitwiseOr(bit, ordering: .acquiringAndReleasing)
+        }
+    }
+
+    var areWorkersDrained: Bool { drained.load(ordering: .acquiring).nonzeroBitCount == workers }
+
+    public func wakeAll() { wakers.withLock { all in for waker in all { waker.wake() } } }
+
+    /// A worker has requests that wait for a place for a connection: the others look for an idle one to give up.
+    func starved(_ cluster: Unowned<ProcessCluster>, worker: Int) {
+        cluster.with {
+            _ = $0.starvedWorkers.bitwiseOr(1 << UInt64(worker & 63), ordering: .acquiringAndReleasing)
+        }
+        wakeAll()
+    }
+
+    /// A place became free.
+    func relieve(_ cluster: Unowned<ProcessCluster>) {
+        guard cluster.with({ $0.isStarved }) else { return }
+        cluster.with { $0.starvedWorkers.store(0, ordering: .releasing) }
+        wakeAll()
+    }
+
+    // MARK: Things that outlive snapshots
+
+    /// The shared state of the cluster of that name; limits are set anew.
+    func cluster(named name: String, normal: ClusterLimitSettings, high: ClusterLimitSettings)
+        -> ProcessCluster
+    {
+        clusters.withLock { table in
+            if let known = table[name], known.normal.retryBudget == normal.retryBudget,
+                known.high.retryBudget == high.retryBudget
+            {
+                known.setLimits(normal: normal, high: high)
+                return known
+            }
+            let slot = table[name]?.slot ?? slots.add(1, ordering: .relaxed).oldValue
+            // Places taken from the old limits go back to them: both live on.
+            if let known = table[name] { retired.withLock { $0.append(known) } }
+            let cluster = ProcessCluster(
+                name: name, slot: slot, scope: registry.cluster(name), normal: normal, high: high)
+            table[name] = cluster
+            return cluster
+        }
+    }
+
+    /// The limiter of that place, as full as it is, if its settings are the same.
+    func limiter(
+        at place: String, _ settings: TokenBucketSettings?, scope: RateLimitScope, now: MonotonicInstant
+    )
+        -> RateLimiter
+    {
+        limiters.withLock { table in
+            if let known = table[place], known.settings == settings { return known }
+            let limiter = RateLimiter(settings: settings, scope: scope, now: now)
+            table[place] = limiter
+            return limiter
+        }
+    }
+
+    /// Forgets what no snapshot names any more.
+    func retain(clusters names: Set<String>, limiters places: Set<String>) {
+        limiters.withLock { table in table = table.filter { places.contains($0.key) } }
+    }
+}
+
+/// What one cluster has in use over all workers, by priority.
+final class ProcessCluster: Sendable {
+    let name: String
+    let slot: Int
+    let scope: ClusterScope
+    let normal: ClusterLimits
+    let high: ClusterLimits
+    /// The state of each endpoint that the cluster has had, by address and name.
+    let endpoints = Mutex<[String: EndpointState]>([:])
+    /// Bits of the workers that wait for a place for a connection.
+    let starvedWorkers = Atomic<UInt64>(0)
+
+    /// The state of that endpoint; `context` tells apart those that are reached in different ways.
+    func endpoint(_ address: SocketAddress, context: String, marks: EndpointMarks) -> EndpointState {
+        endpoints.withLock { table in
+            let key = "\(address)|\(context)"
+            if let known = table[key] {
+                known.mark(
+                    adding: marks,
+                    removing: EndpointMarks([.discoveredUnhealthy, .discoveredDegraded]).subtracting(marks))
+                return known
+            }
+            let state = EndpointState(address: address, marks: marks)
+            table[key] = state
+            return state
+        }
+    }
+
+    var isStarved: Bool { starvedWorkers.load(ordering: .acquiring) != 0 }
+
+    init(
+        name: String, slot: Int, scope: ClusterScope, normal: ClusterLimitSettings, high: ClusterLimitSettings
+    ) {
+        self.name = name
+        self.slot = slot
+        self.scope = scope
+        self.normal = ClusterLimits(normal)
+        self.high = ClusterLimits(high)
+    }
+
+    func limits(_ priority: UInt8) -> ClusterLimits { priority == 0 ? normal : high }
+
+    func setLimits(normal: ClusterLimitSettings, high: ClusterLimitSettings) {
+        for (limits, settings) in [(self.normal, normal), (self.high, high)] {
+            limits.connections.setMax(settings.connectionsMax)
+            limits.pendingRequests.setMax(settings.pendingRequestsMax)
+            limits.requests.setMax(settings.requestsMax)
+            limits.retries.setMax(settings.retriesMax)
+        }
+    }
+}
+
+/// One local rate limit of the process.
+final class RateLimiter: Sendable {
+    let settings: TokenBucketSettings?
+    let scope: RateLimitScope
+    private let bucket: TokenBucket
+
+    init(settings: TokenBucketSettings?, scope: RateLimitScope, now: MonotonicInstant) {
+        self.settings = settings
+        self.scope = scope
+        bucket = TokenBucket(
+            settings ?? TokenBucketSettings(maxTokens: 1, tokensPerFill: 1, fillInterval: 1_000_000_000),
+            at: now)
+    }
+
+    /// nil: there is no limit.
+    func take(at now: MonotonicInstant) -> RateLimitDecision? { settings == nil ? nil : bucket.take(at: now) }
+}
+
+/// The HTTP/2 sessions of one worker, kept alive while their connections name them.
+struct SessionTable {
+    private var sessions: [ObjectIdentifier: HTTP2Session] = [:]
+
+    mutating func insert(_ session: HTTP2Session) -> Unowned<HTTP2Session> {
+        sessions[ObjectIdentifier(session)] = session
+        return Unowned(session)
+    }
+
+    mutating func remove(_ session: Unowned<HTTP2Session>) { sessions[session.identity] = nil }
+}
+
+/// Who the peers of this worker's connections are. Identities are few; beyond the bound the table starts anew, and
+/// connections that are older have no identity in logs (their TLS session still has).
+struct IdentityTable {
+    private static let countMax = 4096
+    private var identities: [PeerIdentity] = []
+    private var indices: [String: Int32] = [:]
+
+    mutating func intern(_ identity: PeerIdentity) -> Int32 {
+        if let known = indices[identity.fingerprint] { return known }
+        if identities.count == Self.countMax {
+            // Entries in use must keep their index.
+            return -1
+        }
+        identities.append(identity)
+        let index = Int32(identities.count - 1)
+        indices[identity.fingerprint] = index
+        return index
+    }
+
+    subscript(_ index: Int32) -> PeerIdentity? {
+        index >= 0 && Int(index) < identities.count ? identities[Int(index)] : nil
+    }
+}

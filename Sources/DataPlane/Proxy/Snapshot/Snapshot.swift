@@ -1,0 +1,267 @@
+import HTTP1Codec
+import HTTPModel
+import MeshModel
+import MeshPrimitives
+import TLSEngine
+import Telemetry
+import TrafficPolicy
+
+/// One complete configuration, compiled: plain data in one arena, and the few objects that it refers to. Immutable;
+/// workers share it, and it goes when the last of them (and of their exchanges) has moved on.
+public final class Snapshot: @unchecked Sendable {
+    /// What it was compiled from, for `/config_dump`, `/clusters` and `/listeners`.
+    public let configuration: Configuration
+    public let generation: UInt64
+
+    let arena: Arena
+    let listeners: Table<ListenerRecord>
+    let clusters: Table<ClusterRecord>
+    let edits: Table<Table<EditRecord>>
+    let rateLimits: Table<RateLimitRecord>
+    let redirects: Table<RedirectRecord>
+    /// The objects that records name by index.
+    let tlsContexts: [TLSContext]
+    let formats: [AccessLogFormat]
+    let accessLogs: [AccessLogSink]
+    /// Keeps alive what records refer to.
+    let clusterStates: [ProcessCluster]
+    let limiters: [RateLimiter]
+    /// In the order of `clusters`.
+    let endpointSets: [EndpointSet]
+    let contextKeys: [String: Int32]
+
+    init(
+        configuration: Configuration, generation: UInt64, arena: Arena, listeners: Table<ListenerRecord>,
+        clusters: Table<ClusterRecord>, edits: Table<Table<EditRecord>>, rateLimits: Table<RateLimitRecord>,
+        redirects: Table<RedirectRecord>, objects: SnapshotObjects
+    ) {
+        self.configuration = configuration
+        self.generation = generation
+        self.arena = arena
+        self.listeners = listeners
+        self.clusters = clusters
+        self.edits = edits
+        self.rateLimits = rateLimits
+        self.redirects = redirects
+        tlsContexts = objects.tlsContexts
+        formats = objects.formats
+        accessLogs = objects.accessLogs
+        clusterStates = objects.clusters
+        limiters = objects.limiters
+        endpointSets = objects.endpointSets
+        contextKeys = objects.contextKeys
+    }
+}
+
+extension Snapshot {
+    /// Names a session that can be resumed: one context, one endpoint.
+    func tlsKey(_ context: Int32, _ address: SocketAddress) -> UInt64 {
+        var hasher = Hasher()
+        hasher.combine(ObjectIdentifier(tlsContexts[Int(context)]))
+        hasher.combine(address)
+        return UInt64(bitPattern: Int64(hasher.finalize()))
+    }
+}
+
+/// Objects collected while a snapshot is compiled.
+struct SnapshotObjects {
+    var tlsContexts: [TLSContext] = []
+    var formats: [AccessLogFormat] = []
+    var endpointSets: [EndpointSet] = []
+    var contextKeys: [String: Int32] = [:]
+    var accessLogs: [AccessLogSink] = []
+    var clusters: [ProcessCluster] = []
+    var limiters: [RateLimiter] = []
+}
+
+struct ListenerRecord: BitwiseCopyable {
+    var name: ByteView
+    var address: SocketAddress
+    /// Of all that makes a connection of this listener what it is.
+    var fingerprint: UInt64
+    var inspectsTLS: Bool
+    var needsInspection: Bool
+    var chains: Table<ChainRecord>
+    /// In `chains`; -1 if there is none.
+    var defaultChain: Int32
+    var scope: ListenerScope
+}
+
+struct ChainMatchRecord: BitwiseCopyable {
+    enum Transport: UInt8, BitwiseCopyable { case any, tls, plain }
+
+    var destinationPort: UInt16 = 0
+    var transport = Transport.any
+    var destinations = Table<RangeRecord>()
+    var sources = Table<RangeRecord>()
+    /// Lower case; a suffix begins with ".".
+    var serverNames = Table<ByteView>()
+    var protocols = Table<ByteView>()
+}
+
+struct RangeRecord: BitwiseCopyable {
+    var address: SocketAddress
+    var prefixLength: Int32
+
+    func contains(_ other: SocketAddress) -> Bool {
+        guard other.family == address.family else { return false }
+        let bits = Int(prefixLength)
+        if address.family == .ipv4 {
+            return bits == 0 || (address.low ^ other.low) >> UInt64(32 - min(bits, 32)) == 0
+        }
+        let highBits = min(bits, 64)
+        let lowBits = max(bits - 64, 0)
+        return (highBits == 0 || (address.high ^ other.high) >> UInt64(64 - highBits) == 0)
+            && (lowBits == 0 || (address.low ^ other.low) >> UInt64(64 - min(lowBits, 64)) == 0)
+    }
+}
+
+struct ChainRecord: BitwiseCopyable {
+    enum Kind: UInt8, BitwiseCopyable { case http, tcp }
+
+    var match = ChainMatchRecord()
+    var kind = Kind.http
+    /// Index of the TLS context; -1 for plain text.
+    var tls: Int32 = -1
+    var http: HTTPChainRecord
+    var tcp = TCPChainRecord()
+    var bufferLimit: Int32 = 1 << 20
+}
+
+struct TCPChainRecord: BitwiseCopyable {
+    var clusters = Table<WeightedClusterRecord>()
+    /// Nanoseconds; 0 for none.
+    var idleTimeout: Int64 = 0
+    var connectAttemptsMax: Int32 = 1
+}
+
+/// A connection manager. Times in nanoseconds, 0 for none.
+struct HTTPChainRecord: BitwiseCopyable {
+    var codec = HTTPConnectionManager.Codec.auto
+    var routes = RouteTable()
+    /// Index into the snapshot's rate limits of the filter's own limit; -1 if the filter is not there.
+    var rateLimit: Int32 = -1
+    var hasRateLimitFilter = false
+    var logs = Table<Int32>()
+    var serverName = ByteView("envoy")
+    var serverHeader = HTTPConnectionManager.ServerHeader.overwrite
+    var via = ByteView("")
+    var usesRemoteAddress = false
+    var skipsXFFAppend = false
+    var internalRanges = Table<RangeRecord>()
+    var hasInternalRanges = false
+    var generatesRequestID = true
+    var preservesExternalRequestID = false
+    var setsRequestIDInResponse = false
+    var forwardClientCertificate = HTTPConnectionManager.ForwardClientCertificate.sanitize
+    var certificateSubject = false
+    var certificateURI = false
+    var certificateDNS = false
+    var proxies100Continue = false
+    var limits = HTTP1Limits()
+    var defaultHostForHTTP10 = ByteView("")
+    var enablesTrailers = false
+    var keepsCase = false
+    var http2MaxStreams: UInt32 = 100
+    var http2StreamWindow: Int32 = 1 << 16
+    var http2ConnectionWindow: Int32 = 1 << 20
+    var allowsWebSocket = false
+    var ignoresUnknownUpgrades = false
+    var stripsAnyPort = false
+    var underscores = UnderscoreAction.allow
+    var sendsProxyStatus = false
+    var trustsLocalControls = false
+    var idleTimeout: Int64 = 0
+    var streamIdleTimeout: Int64 = 0
+    var requestTimeout: Int64 = 0
+    var requestHeadersTimeout: Int64 = 0
+    var maxConnectionDuration: Int64 = 0
+    var maxStreamDuration: Int64 = 0
+    var maxRequests: Int32 = 0
+    var hasTraceContext = false
+    var traceContext = TraceSettings.off
+    var scope: HTTPScope
+}
+
+struct ClusterRecord: BitwiseCopyable {
+    var name: ByteView
+    /// Names the worker's state of this cluster, whatever snapshot it is in.
+    var slot: Int32
+    var process: Unowned<ProcessCluster>
+    var endpoints: Table<EndpointRecord>
+    var loadBalancing = LoadBalancing.roundRobin
+    /// Nanoseconds.
+    var connectTimeout: Int64
+    var idleTimeout: Int64
+    var maxConnectionDuration: Int64 = 0
+    var maxRequests: Int32 = 0
+    var bufferLimit: Int32
+    var upstreamProtocol = UpstreamProtocol.http1
+    var enablesTrailers = false
+    var http2StreamWindow: Int32
+    var http2ConnectionWindow: Int32
+    var setsSNIFromHost = false
+    var panicThreshold: Double
+    var overprovisioning: UInt32
+
+    enum LoadBalancing: Equatable, BitwiseCopyable { case roundRobin, leastRequest(choices: Int32), random }
+    enum UpstreamProtocol: UInt8, BitwiseCopyable { case http1, http2, auto, sameAsDownstream }
+}
+
+struct EndpointRecord: BitwiseCopyable {
+    var address: SocketAddress
+    var hostname: ByteView
+    var weight: UInt32
+    var priority: UInt32
+    var isHealthy: Bool
+    var isDegraded: Bool
+    /// Index of the TLS context; -1 for plain text.
+    var tls: Int32
+    var sni: ByteView
+    /// "host:port", for logs.
+    var text: ByteView
+}
+
+/// One change of a field. The value is a literal, or `format` names one to be rendered.
+struct EditRecord: BitwiseCopyable {
+    enum Kind: UInt8, BitwiseCopyable { case append, addIfAbsent, overwrite, overwriteIfExists, remove }
+
+    var kind: Kind
+    var name: ByteView
+    var known: FieldName
+    var value = ByteView("")
+    var format: Int32 = -1
+    var keepsEmpty = false
+}
+
+struct RedirectRecord: BitwiseCopyable {
+    var scheme = ByteView("")
+    var host = ByteView("")
+    var port: UInt16 = 0
+    var hasPath = false
+    var path = ByteView("")
+    var hasPrefix = false
+    var prefix = ByteView("")
+    var stripsQuery = false
+}
+
+struct RateLimitRecord: BitwiseCopyable {
+    var limiter: Unowned<RateLimiter>
+    var status: UInt16
+    var enabled: FractionRecord
+    var enforced: FractionRecord
+    var answerEdits: Int32
+    var requestEdits: Int32
+    var sendsHeaders: Bool
+    var sendsRetryAfter: Bool
+    var asResourceExhausted: Bool
+}
+
+struct FractionRecord: BitwiseCopyable {
+    var numerator: UInt32
+    var denominator: UInt32
+
+    func contains(_ random: inout SeededRandom) -> Bool {
+        numerator >= denominator || (numerator > 0 && random.below(UInt64(denominator)) < UInt64(numerator))
+    }
+}

@@ -1,0 +1,388 @@
+import HTTPModel
+import MeshPrimitives
+import Reactor
+import Synchronization
+import TLSEngine
+import Telemetry
+import TrafficPolicy
+
+/// A cluster as one worker sees it: whose turn it is, and the connections to each endpoint. Snapshots come and go; this
+/// stays as long as the cluster's name does.
+struct ClusterState {
+    /// nil: the newest snapshot has no such cluster.
+    var record: Reference<ClusterRecord>?
+    var scope: ClusterScope
+    var process: Unowned<ProcessCluster>
+    var balancer = LoadBalancer(.roundRobin)
+    var set: EndpointSet?
+    var hosts: [HostPool] = []
+    /// For each member of `set` its index in `hosts`.
+    var order: [Int32] = []
+    /// Connections of this worker, those being made included.
+    var connectionCount = 0
+    /// Requests wait because the process has no place for another connection.
+    var isStarved = false
+
+    init(scope: ClusterScope, process: Unowned<ProcessCluster>) {
+        (self.scope, self.process) = (scope, process)
+    }
+
+    func limits(_ priority: UInt8) -> Unowned<ClusterLimits> { process.with { Unowned($0.limits(priority)) } }
+}
+
+/// The connections of one worker to one endpoint, and the requests that wait for one.
+struct HostPool {
+    enum SpokenProtocol: UInt8 { case unknown, http1, http2 }
+
+    let address: SocketAddress
+    let state: EndpointState
+    let unowned: Unowned<EndpointState>
+    /// Index of the TLS context in the newest snapshot; -1 for plain text.
+    var tls: Int32
+    var sni: String
+    /// The newest snapshot still has it.
+    var isCurrent = true
+    /// Idle HTTP/1 connections, the one used last first.
+    var idleFirst = SlabID.none
+    /// HTTP/2 connections that take streams.
+    var shared: [SlabID] = []
+    var connecting = 0
+    var connections = 0
+    /// Exchanges that name it, waiting ones included.
+    var users = 0
+    var pendingFirst = SlabID.none
+    var pendingLast = SlabID.none
+    var pendingCount = 0
+    /// What the last connection agreed on, where that is settled by each connection.
+    var spoken = SpokenProtocol.unknown
+
+    init(address: SocketAddress, state: EndpointState, tls: Int32, sni: String) {
+        (self.address, self.state, self.tls, self.sni) = (address, state, tls, sni)
+        unowned = Unowned(state)
+    }
+}
+
+extension Worker {
+    func clusterScope(_ connection: SlabID) -> ClusterScope {
+        clusterScope(slot: connections[connection].cluster)
+    }
+
+    func clusterScope(slot: Int32) -> ClusterScope { clusters[Int(slot)].scope }
+
+    // MARK: Adopting a configuration
+
+    /// Brings the worker's clusters up to the newest snapshot.
+    mutating func adoptClusters(_ snapshot: Snapshot) {
+        for index in clusters.indices { clusters[index].record = nil }
+        for index in snapshot.clusters.indices {
+            let record = snapshot.clusters.reference(index)
+            let slot = Int(record.value.slot)
+            let (process, scope) = (record.value.process, record.value.process.with { $0.scope })
+            while clusters.count <= slot { clusters.append(ClusterState(scope: scope, process: process)) }
+            (clusters[slot].process, clusters[slot].scope) = (process, scope)
+            clusters[slot].record = record
+            adoptEndpoints(slot, snapshot, index)
+        }
+        for slot in clusters.indices where clusters[slot].record == nil {
+            clusters[slot].set = nil
+            clusters[slot].order = []
+            for host in clusters[slot].hosts.indices { retire(slot, host) }
+        }
+    }
+
+    private mutating func adoptEndpoints(_ slot: Int, _ snapshot: Snapshot, _ index: Int) {
+        let set = snapshot.endpointSets[index]
+        let record = snapshot.clusters[index]
+        let policy: LoadBalancingPolicy =
+            switch record.loadBalancing {
+            case .roundRobin: .roundRobin
+            case .leastRequest(let choices): .leastRequest(choices: UInt32(max(choices, 1)))
+            case .random: .random
+            }
+        if clusters[slot].balancer.policy != policy { clusters[slot].balancer = LoadBalancer(policy) }
+        clusters[slot].set = set
+        for host in clusters[slot].hosts.indices { clusters[slot].hosts[host].isCurrent = false }
+        clusters[slot].order = record.endpoints.indices.map { member in
+            let endpoint = record.endpoints[member]
+            let state = set[member]
+            let sni = endpoint.sni.text
+            if let known = clusters[slot].hosts.firstIndex(where: { $0.state === state }) {
+                clusters[slot].hosts[known].isCurrent = true
+                clusters[slot].hosts[known].tls = endpoint.tls
+                clusters[slot].hosts[known].sni = sni
+                return Int32(known)
+            }
+            let pool = HostPool(address: endpoint.address, state: state, tls: endpoint.tls, sni: sni)
+            if let free = clusters[slot].hosts.firstIndex(where: {
+                !$0.isCurrent && $0.users == 0 && $0.connections == 0
+            }) {
+                clusters[slot].hosts[free] = pool
+                return Int32(free)
+            }
+            clusters[slot].hosts.append(pool)
+            return Int32(clusters[slot].hosts.count - 1)
+        }
+        for host in clusters[slot].hosts.indices where !clusters[slot].hosts[host].isCurrent {
+            retire(slot, host)
+        }
+    }
+
+    /// An endpoint that is no longer wanted: its idle connections close, the busy ones after their answers.
+    private mutating func retire(_ slot: Int, _ host: Int) {
+        clusters[slot].hosts[host].isCurrent = false
+        while !clusters[slot].hosts[host].idleFirst.isNone {
+            let id = clusters[slot].hosts[host].idleFirst
+            counters.add(clusterScope(id), .upstreamCxDestroyLocal)
+            close(id)
+        }
+        for id in clusters[slot].hosts[host].shared where connections.contains(id) {
+            connections[id].isDraining = true
+            if connections[id].streams == 0 { close(id) }
+        }
+        clusters[slot].hosts[host].shared.removeAll()
+    }
+
+    // MARK: Choosing
+
+    /// Index of the host for the next attempt of the exchange.
+    mutating func chooseHost(_ exchange: SlabID, avoiding: Bool) -> Int? {
+        let slot = Int(exchanges[exchange].cluster)
+        guard let set = clusters[slot].set else { return nil }
+        let member: Int?
+        if avoiding, exchanges[exchange].attempts > 0 {
+            member = clusters[slot].balancer.pick(
+                from: set, random: &random, avoiding: exchanges[exchange].tried, drawsMax: 6)
+        } else {
+            member = clusters[slot].balancer.pick(from: set, random: &random)
+        }
+        return member.map { Int(clusters[slot].order[$0]) }
+    }
+
+    // MARK: Connections
+
+    /// Makes as many connections as the waiting requests need and the limits allow.
+    mutating func connectIfNeeded(_ slot: Int, _ host: Int, priority: UInt8) {
+        while needsConnection(slot, host) {
+            let limits = clusters[slot].limits(priority)
+            guard limits.with({ $0.connections.tryAcquire() }) else {
+                counters.add(clusterScope(slot: Int32(slot)), .upstreamCxOverflow)
+                clusters[slot].isStarved = true
+                return process.starved(clusters[slot].process, worker: index)
+            }
+            guard connect(slot, host, limits) != nil else { return }
+        }
+    }
+
+    private func needsConnection(_ slot: Int, _ host: Int) -> Bool {
+        guard let record = clusters[slot].record?.value else { return false }
+        let pool = clusters[slot].hosts[host]
+        guard pool.pendingCount > 0 else { return false }
+        switch (record.upstreamProtocol, pool.spoken) {
+        case (.http1, _), (.auto, .http1), (.sameAsDownstream, _): return pool.connecting < pool.pendingCount
+        case (.http2, _), (.auto, .http2), (.auto, .unknown): return pool.connecting == 0
+        }
+    }
+
+    /// A place for the connection was taken. nil if it failed at once, which ended the requests that waited for it.
+    mutating func connect(_ slot: Int, _ host: Int, _ limits: Unowned<ClusterLimits>) -> SlabID? {
+        let address = clusters[slot].hosts[host].address
+        let scope = clusterScope(slot: Int32(slot))
+        counters.add(scope, .upstreamCxTotal)
+        let result = kernel.connect(address)
+        let descriptor: Descriptor
+        switch result {
+        case .connected(let socket), .inProgress(let socket): descriptor = socket
+        case .failed:
+            return connectFailedAtOnce(slot, host, limits)
+        }
+        var connection = Connection(
+            descriptor: descriptor, side: .upstream, phase: .connecting, peer: address, local: address,
+            at: now)
+        connection.cluster = Int32(slot)
+        connection.endpoint = Int32(host)
+        connection.limits = limits
+        guard let id = connections.insert(connection) else {
+            kernel.close(descriptor)
+            return connectFailedAtOnce(slot, host, limits)
+        }
+        do throws(SystemErrno) {
+            try loop.watch(descriptor, .connection(id))
+        } catch {
+            connections.remove(id)
+            kernel.close(descriptor)
+            return connectFailedAtOnce(slot, host, limits)
+        }
+        clusters[slot].connectionCount += 1
+        clusters[slot].hosts[host].connections += 1
+        clusters[slot].hosts[host].connecting += 1
+        connections[id].isConnecting = true
+        clusters[slot].hosts[host].unowned.with {
+            _ = $0.connectionsActive.wrappingAdd(1, ordering: .relaxed)
+        }
+        counters.add(scope, .upstreamCxActive)
+        let limit = clusters[slot].record?.value.connectTimeout ?? 5_000_000_000
+        setTimer(id, at: now.advanced(byNanoseconds: limit))
+        return id
+    }
+
+    private mutating func connectFailedAtOnce(
+        _ slot: Int, _ host: Int, _ limits: Unowned<ClusterLimits>
+    ) -> SlabID? {
+        counters.add(clusterScope(slot: Int32(slot)), .upstreamCxConnectFail)
+        releasePlace(slot, limits)
+        failPending(slot, host, .connectFailed)
+        return nil
+    }
+
+    /// Gives a connection's place back to the process; another worker may be waiting for it.
+    mutating func releasePlace(_ slot: Int, _ limits: Unowned<ClusterLimits>) {
+        limits.with { $0.connections.release() }
+        process.relieve(clusters[slot].process)
+    }
+
+    mutating func finishConnecting(_ id: SlabID, _ readiness: Readiness) {
+        if let error = kernel.connectResult(connections[id].descriptor) {
+            process.log.note(
+                .debug, "connection refused", detail: error.description, peer: connections[id].peer,
+                local: nil)
+            return connectEnded(id, .connectFailed)
+        }
+        connections[id].canWrite = true
+        connections[id].mayRead = !readiness.isDisjoint(with: [.readable, .endOfStream])
+        connections[id].sawEnd = !readiness.isDisjoint(with: .endOfStream)
+        let (slot, host) = (Int(connections[id].cluster), Int(connections[id].endpoint))
+        counters.record(
+            clusterScope(id), .upstreamCxConnectMs,
+            nanoseconds: now.nanoseconds(since: connections[id].opened))
+        let context = clusters[slot].hosts[host].tls
+        guard context >= 0 else { return upstreamOpen(id) }
+        guard let snapshot = shelf.newest, Int(context) < snapshot.tlsContexts.count else {
+            return connectEnded(id, .connectFailed)
+        }
+        let sni = clusters[slot].hosts[host].sni
+        guard
+            let session = TLSSession.make(
+                context: snapshot.tlsContexts[Int(context)], transport: transport,
+                serverName: sni.isEmpty ? nil : sni,
+                resumptionKey: snapshot.tlsKey(context, clusters[slot].hosts[host].address),
+                cache: tlsSessions)
+        else { return connectEnded(id, .connectFailed) }
+        connections[id].tls = session
+        connections[id].phase = .handshaking
+        beginHandshake(id, session)
+    }
+
+    /// The connection is not coming; somebody who waited for it hears so.
+    mutating func connectEnded(_ id: SlabID, _ outcome: AttemptOutcome) {
+        let (slot, host) = (Int(connections[id].cluster), Int(connections[id].endpoint))
+        let scope = clusterScope(id)
+        counters.add(scope, outcome == .connectTimedOut ? .upstreamCxConnectTimeout : .upstreamCxConnectFail)
+        clusters[slot].hosts[host].unowned.with {
+            _ = $0.connectionsFailed.wrappingAdd(1, ordering: .relaxed)
+        }
+        let caller = connections[id].isTunnelOnly ? connections[id].tunnelPeer : .none
+        connections[id].tunnelPeer = .none
+        close(id)
+        if !caller.isNone { return tunnelConnectFailed(caller) }
+        failPending(slot, host, outcome)
+    }
+
+    /// Ends as many waiting requests as no coming connection is left for; at least one.
+    private mutating func failPending(_ slot: Int, _ host: Int, _ outcome: AttemptOutcome) {
+        var isFirst = true
+        // Failed requests may choose this host again: they go to the end, beyond those that were there.
+        var left = clusters[slot].hosts[host].pendingCount
+        while left > 0, isFirst || clusters[slot].hosts[host].connecting < left {
+            if !isFirst, !clusters[slot].hosts[host].shared.isEmpty { break }
+            let exchange = clusters[slot].hosts[host].pendingFirst
+            guard !exchange.isNone else { break }
+            isFirst = false
+            left -= 1
+            leavePending(exchange)
+            attemptFailed(exchange, outcome)
+        }
+    }
+
+    // MARK: Waiting requests
+
+    mutating func enterPending(_ exchange: SlabID) {
+        let (slot, host) = (Int(exchanges[exchange].cluster), Int(exchanges[exchange].endpoint))
+        let last = clusters[slot].hosts[host].pendingLast
+        exchanges[exchange].pendingPrevious = last
+        exchanges[exchange].pendingNext = .none
+        if last.isNone {
+            clusters[slot].hosts[host].pendingFirst = exchange
+        } else {
+            exchanges[last].pendingNext = exchange
+        }
+        clusters[slot].hosts[host].pendingLast = exchange
+        clusters[slot].hosts[host].pendingCount += 1
+        exchanges[exchange].isPending = true
+        counters.add(clusterScope(slot: Int32(slot)), .upstreamRqPendingTotal)
+        counters.add(clusterScope(slot: Int32(slot)), .upstreamRqPendingActive)
+    }
+
+    mutating func leavePending(_ exchange: SlabID) {
+        guard exchanges[exchange].isPending else { return }
+        exchanges[exchange].isPending = false
+        let (slot, host) = (Int(exchanges[exchange].cluster), Int(exchanges[exchange].endpoint))
+        let (previous, next) = (exchanges[exchange].pendingPrevious, exchanges[exchange].pendingNext)
+        if previous.isNone {
+            clusters[slot].hosts[host].pendingFirst = next
+        } else {
+            exchanges[previous].pendingNext = next
+        }
+        if next.isNone {
+            clusters[slot].hosts[host].pendingLast = previous
+        } else {
+            exchanges[next].pendingPrevious = previous
+        }
+        clusters[slot].hosts[host].pendingCount -= 1
+        counters.add(clusterScope(slot: Int32(slot)), .upstreamRqPendingActive, -1)
+        exchanges[exchange].limits?.with { $0.pendingRequests.release() }
+    }
+
+    // MARK: Idle connections
+
+    mutating func pushIdle(_ id: SlabID) {
+        let (slot, host) = (Int(connections[id].cluster), Int(connections[id].endpoint))
+        let first = clusters[slot].hosts[host].idleFirst
+        connections[id].previous = .none
+        connections[id].next = first
+        if !first.isNone { connections[first].previous = id }
+        clusters[slot].hosts[host].idleFirst = id
+        connections[id].isIdle = true
+    }
+
+    mutating func leaveIdle(_ id: SlabID) {
+        guard connections[id].isIdle else { return }
+        connections[id].isIdle = false
+        let (slot, host) = (Int(connections[id].cluster), Int(connections[id].endpoint))
+        let (previous, next) = (connections[id].previous, connections[id].next)
+        if previous.isNone {
+            clusters[slot].hosts[host].idleFirst = next
+        } else {
+            connections[previous].next = next
+        }
+        if !next.isNone { connections[next].previous = previous }
+    }
+
+    /// The process is short of places for this cluster's connections: one of ours that is idle makes room.
+    mutating func relieveOthers() {
+        for slot in clusters.indices {
+            if clusters[slot].isStarved {
+                clusters[slot].isStarved = false
+                for host in clusters[slot].hosts.indices where clusters[slot].hosts[host].pendingCount > 0 {
+                    connectIfNeeded(slot, host, priority: 0)
+                }
+            } else if clusters[slot].process.with({ $0.isStarved }) {
+                for host in clusters[slot].hosts.indices where !clusters[slot].hosts[host].idleFirst.isNone {
+                    let id = clusters[slot].hosts[host].idleFirst
+                    counters.add(clusterScope(id), .upstreamCxDestroyLocal)
+                    close(id)
+                    break
+                }
+            }
+        }
+    }
+}

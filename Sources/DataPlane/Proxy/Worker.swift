@@ -1,0 +1,229 @@
+import HTTP1Codec
+import HTTP2Codec
+import HTTPModel
+import MeshPrimitives
+import Reactor
+import TLSEngine
+import Telemetry
+import TrafficPolicy
+
+/// One event loop and everything that it owns: connections, exchanges, pools, buffers, timers, counters. Nothing of it
+/// is shared with another thread but what `ProcessState` holds. Its owner calls `turn` over and over.
+///
+/// A turn: adopt a new snapshot if there is one, wait for events, look first at pooled connections whose peer hung up,
+/// then at the rest, then at timers. Whatever an event sets off on other connections is put in `queued` and done
+/// before the next event, so that nothing is ever re-entered; what was closed stays in place until then.
+struct Worker: ~Copyable {
+    let index: Int
+    let kernel: Kernel
+    let process: ProcessState
+    var loop: EventLoop
+    var timers: TimerWheel
+    var pool = BufferPool()
+    var queues = ByteQueueStore()
+    var random: SeededRandom
+    let counters: CounterWriter
+    let recorder: FlightRecorder
+
+    var connections: Slab<Connection>
+    var exchanges: Slab<Exchange>
+    var sessions = SessionTable()
+    var queued: [SlabID] = []
+    var flushes: [SlabID] = []
+    var graveyard: [SlabID] = []
+    var endedExchanges: [SlabID] = []
+
+    /// What was just read, in the clear.
+    var readBuffer: PooledBuffer
+    /// What was just read, encrypted.
+    var cipherBuffer: PooledBuffer
+    /// Small writes on their way to `staged`.
+    var stageBuffer: PooledBuffer
+    var staged = SlabID.none
+    /// For names in lower case, numbers and the like.
+    var scratch: PooledBuffer
+    let transport = TLSTransport()
+    let tlsSessions = TLSSessionCache()
+    var identities = IdentityTable()
+
+    /// The head of an answer while it is looked at.
+    var answer = MessageHead()
+    var edits = EditList()
+    var date = HTTPDate()
+    var loggedHeads: Slab<LoggedHead>
+    /// A line of an access log while it is made.
+    var line: [UInt8] = []
+    var fields = HTTP2FieldList()
+
+    var shelf = SnapshotShelf()
+    var listeners: [ListenerSocket] = []
+    var clusters: [ClusterState] = []
+    var acceptLimit = AcceptLimit()
+
+    var stopping = Stopping.no
+    enum Stopping { case no, draining, stopped }
+
+    init(index: Int, kernel: Kernel, process: ProcessState) throws(SystemErrno) {
+        self.index = index
+        self.kernel = kernel
+        self.process = process
+        loop = try EventLoop(kernel: kernel)
+        timers = TimerWheel(capacity: 1 << 21, now: loop.now)
+        random = SeededRandom(seed: kernel.randomSeed())
+        counters = process.counters[index].writer
+        recorder = process.recorders[index]
+        connections = Slab(capacity: process.connectionsMax)
+        exchanges = Slab(capacity: process.exchangesMax)
+        loggedHeads = Slab(capacity: process.exchangesMax)
+        readBuffer = pool.take(BufferPool.sizes.large)
+        cipherBuffer = pool.take(BufferPool.sizes.large)
+        stageBuffer = pool.take(BufferPool.sizes.large)
+        scratch = pool.take(BufferPool.sizes.large)
+    }
+
+    var now: MonotonicInstant { loop.now }
+
+    /// One turn; waits up to `deadline` at the most (nil: as long as nothing happens).
+    mutating func turn(until deadline: MonotonicInstant? = nil) {
+        adoptSnapshot()
+        var wakeAt = deadline
+        if let next = timers.nextDeadline { wakeAt = wakeAt.map { min($0, next) } ?? next }
+        if !queued.isEmpty { wakeAt = now }
+        let count = loop.wait(until: wakeAt)
+        transport.wallClockSeconds = loop.wallClock.seconds
+        settle()
+        for index in 0..<count { dropIdleIfEnded(loop.event(at: index)) }
+        for index in 0..<count {
+            handle(loop.event(at: index))
+            settle()
+        }
+        while let token = timers.popExpired(now: now) {
+            timerFired(token)
+            settle()
+        }
+    }
+
+    /// Does what the last event set off, once for each connection concerned; what wants another turn waits for it.
+    private mutating func settle() {
+        flushSessions()
+        flushStaged()
+        var rounds = 0
+        while !queued.isEmpty, rounds < 8 {
+            rounds += 1
+            let batch = queued
+            queued.removeAll(keepingCapacity: true)
+            for id in batch where connections.contains(id) {
+                connections[id].isQueued = false
+                if connections[id].phase == .closed { continue }
+                pump(id)
+                flushSessions()
+                flushStaged()
+            }
+        }
+        flushStaged()
+        buryExchanges()
+        if !graveyard.isEmpty { buryConnections() }
+    }
+
+    private mutating func handle(_ event: ReadyEvent) {
+        switch event.token.kind {
+        case .listener: acceptConnections(Int(event.token.id.index))
+        case .connection: connectionReady(event.token.id, event.readiness)
+        case .waker: relieveOthers()
+        case .connectionTimer, .exchangeTimer, .worker: break
+        }
+    }
+
+    private mutating func timerFired(_ token: Token) {
+        switch token.kind {
+        case .connectionTimer: connectionTimerFired(token.id)
+        case .exchangeTimer: exchangeTimerFired(token.id)
+        case .worker: resumeAccepting()
+        case .listener, .connection, .waker: break
+        }
+    }
+
+    /// A pooled connection whose FIN has come is gone before any request of this turn could pick it.
+    private mutating func dropIdleIfEnded(_ event: ReadyEvent) {
+        guard event.token.kind == .connection, !event.readiness.isDisjoint(with: .endOfStream) else { return }
+        let id = event.token.id
+        guard connections.contains(id), connections[id].isIdle, connections[id].codec == .http1 else {
+            return
+        }
+        counters.add(clusterScope(id), .upstreamCxDestroyRemote)
+        close(id)
+    }
+}
+
+/// What a token of a worker's loop or wheel names: a kind in the lowest bits, then index and generation.
+extension Token {
+    enum Kind: UInt64 { case connection, connectionTimer, exchangeTimer, listener, worker, waker }
+
+    static func connection(_ id: SlabID, isTimer: Bool = false) -> Token {
+        make(isTimer ? .connectionTimer : .connection, id)
+    }
+
+    static func exchangeTimer(_ id: SlabID) -> Token { make(.exchangeTimer, id) }
+    static func listener(_ index: Int) -> Token {
+        make(.listener, SlabID(index: UInt32(index), generation: 0))
+    }
+    static var worker: Token { make(.worker, SlabID(index: 0, generation: 0)) }
+
+    /// 3 bits of kind, 29 of index, 32 of generation.
+    private static func make(_ kind: Kind, _ id: SlabID) -> Token {
+        Token(rawValue: UInt64(id.generation) << 32 | UInt64(id.index & 0x1fff_ffff) << 3 | kind.rawValue)
+    }
+
+    var kind: Kind { self == .waker ? .waker : Kind(rawValue: rawValue & 7) ?? .waker }
+
+    var id: SlabID {
+        SlabID(
+            index: UInt32(truncatingIfNeeded: rawValue >> 3) & 0x1fff_ffff,
+            generation: UInt32(truncatingIfNeeded: rawValue >> 32))
+    }
+}
+
+/// Snapshots that connections or exchanges of one worker still use, and the newest one.
+struct SnapshotShelf {
+    private var snapshots: [Snapshot?] = []
+    private var uses: [Int] = []
+    /// Index of the newest; -1 before the first.
+    private(set) var current: Int32 = -1
+    private(set) var generation: UInt64 = 0
+
+    subscript(_ index: Int32) -> Snapshot {
+        guard let snapshot = snapshots[Int(index)] else { fatalError("a snapshot in use is on the shelf") }
+        return snapshot
+    }
+
+    var newest: Snapshot? { current < 0 ? nil : snapshots[Int(current)] }
+    /// Snapshots that are kept.
+    var count: Int { snapshots.count { $0 != nil } }
+
+    mutating func put(_ snapshot: Snapshot) {
+        let previous = current
+        if let free = snapshots.firstIndex(where: { $0 == nil }) {
+            snapshots[free] = snapshot
+            uses[free] = 0
+            current = Int32(free)
+        } else {
+            snapshots.append(snapshot)
+            uses.append(0)
+            current = Int32(snapshots.count - 1)
+        }
+        generation = snapshot.generation
+        if previous >= 0 { dropIfUnused(previous) }
+    }
+
+    mutating func use(_ index: Int32) { uses[Int(index)] &+= 1 }
+
+    mutating func release(_ index: Int32) {
+        uses[Int(index)] &-= 1
+        precondition(uses[Int(index)] >= 0)
+        if index != current { dropIfUnused(index) }
+    }
+
+    private mutating func dropIfUnused(_ index: Int32) {
+        if uses[Int(index)] == 0 { snapshots[Int(index)] = nil }
+    }
+}
