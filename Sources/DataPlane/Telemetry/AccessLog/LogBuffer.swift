@@ -63,8 +63,8 @@ protocol ByteSink: ~Copyable {
 
     @inline(never)
     private mutating func grow(by extra: Int) -> Bool {
-        let wanted = max(capacity * 2, count + extra)
-        guard wanted <= Self.countMax else { return false }
+        guard count + extra <= Self.countMax else { return false }
+        let wanted = min(max(capacity * 2, count + extra), Self.countMax)
         guard let memory = unsafe realloc(base, wanted) else { fatalError("out of memory") }
         unsafe base = memory.assumingMemoryBound(to: UInt8.self)
         capacity = wanted
@@ -74,6 +74,12 @@ protocol ByteSink: ~Copyable {
     /// A number that is not negative, with `pad` before it up to `width` characters.
     mutating func append(decimal number: Int, width: Int = 1, pad: UInt8 = 0x30) {
         precondition(number >= 0 && width <= 19)
+        // Most numbers of a line are short: parts of a time, a status, a count of bytes.
+        if number < 10, width <= 1 { return append(UInt8(truncatingIfNeeded: number) &+ 0x30) }
+        if number < 100, number >= 10 || pad == 0x30, width == 2 {
+            append(UInt8(truncatingIfNeeded: number / 10) &+ 0x30)
+            return append(UInt8(truncatingIfNeeded: number % 10) &+ 0x30)
+        }
         var digits = InlineArray<20, UInt8>(repeating: pad)
         var (first, rest) = (20, number)
         repeat {

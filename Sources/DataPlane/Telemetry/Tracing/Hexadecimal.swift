@@ -57,15 +57,30 @@ enum Hexadecimal {
     static func write<let count: Int>(
         _ number: UInt64, to text: inout InlineArray<count, UInt8>, at start: Int
     ) {
-        write(self.text(UInt32(truncatingIfNeeded: number >> 32)), 8, to: &text, at: start)
-        write(self.text(UInt32(truncatingIfNeeded: number)), 8, to: &text, at: start + 8)
+        write(eight: self.text(UInt32(truncatingIfNeeded: number >> 32)), to: &text, at: start)
+        write(eight: self.text(UInt32(truncatingIfNeeded: number)), to: &text, at: start + 8)
     }
 
-    /// Writes the first `length` characters of a word into a text.
+    /// Writes the eight characters of a word into a text.
     @inline(__always)
     static func write<let count: Int>(
-        _ word: UInt64, _ length: Int, to text: inout InlineArray<count, UInt8>, at start: Int
+        eight word: UInt64, to text: inout InlineArray<count, UInt8>, at start: Int
     ) {
-        for index in 0..<length { text[start + index] = UInt8(truncatingIfNeeded: word >> UInt64(8 * index)) }
+        precondition(start >= 0 && start <= count - 8)
+        unsafe withUnsafeMutableBytes(of: &text) { bytes in
+            unsafe bytes.storeBytes(of: word.littleEndian, toByteOffset: start, as: UInt64.self)
+        }
+    }
+
+    /// Writes the first four characters of a word into a text.
+    @inline(__always)
+    static func write<let count: Int>(
+        four word: UInt64, to text: inout InlineArray<count, UInt8>, at start: Int
+    ) {
+        precondition(start >= 0 && start <= count - 4)
+        unsafe withUnsafeMutableBytes(of: &text) { bytes in
+            let half = UInt32(truncatingIfNeeded: word).littleEndian
+            unsafe bytes.storeBytes(of: half, toByteOffset: start, as: UInt32.self)
+        }
     }
 }

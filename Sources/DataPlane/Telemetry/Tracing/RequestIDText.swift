@@ -39,12 +39,12 @@ extension RequestID {
         var text = InlineArray<36, UInt8>(repeating: Self.dash)
         let second = Hexadecimal.text(UInt32(truncatingIfNeeded: high))
         let third = Hexadecimal.text(UInt32(truncatingIfNeeded: low >> 32))
-        Hexadecimal.write(Hexadecimal.text(UInt32(truncatingIfNeeded: high >> 32)), 8, to: &text, at: 0)
-        Hexadecimal.write(second, 4, to: &text, at: 9)
-        Hexadecimal.write(second >> 32, 4, to: &text, at: 14)
-        Hexadecimal.write(third, 4, to: &text, at: 19)
-        Hexadecimal.write(third >> 32, 4, to: &text, at: 24)
-        Hexadecimal.write(Hexadecimal.text(UInt32(truncatingIfNeeded: low)), 8, to: &text, at: 28)
+        Hexadecimal.write(eight: Hexadecimal.text(UInt32(truncatingIfNeeded: high >> 32)), to: &text, at: 0)
+        Hexadecimal.write(four: second, to: &text, at: 9)
+        Hexadecimal.write(four: second >> 32, to: &text, at: 14)
+        Hexadecimal.write(four: third, to: &text, at: 19)
+        Hexadecimal.write(four: third >> 32, to: &text, at: 24)
+        Hexadecimal.write(eight: Hexadecimal.text(UInt32(truncatingIfNeeded: low)), to: &text, at: 28)
         return text
     }
 
