@@ -28,21 +28,19 @@ struct SourceFile {
         code = path.hasSuffix(".swift") ? Self.stripped(raw) : raw
     }
 
-    /// Swift files under these folders of the repository; with `anyText` all files that are UTF-8.
-    static func all(under folders: [String], anyText: Bool = false) throws -> [SourceFile] {
+    /// Every text of the repository that is read, once for all tests.
+    private static let everything: [SourceFile] = {
+        let roots = [
+            "Sources", "Tests", "Benchmarks", "Scripts", "docs", "mesh-config", ".ci", "Makefile",
+            "README.md", "CHANGELOG.md",
+            "Package.swift",
+        ]
         var files: [SourceFile] = []
-        for folder in folders {
-            let root = repositoryRoot.appendingPathComponent(folder)
-            var urls = [root]
-            if root.hasDirectoryPath || (try? root.checkResourceIsReachable()) == true,
-                let walk = FileManager.default.enumerator(
-                    at: root, includingPropertiesForKeys: [.isRegularFileKey])
-            {
-                urls += walk.compactMap { $0 as? URL }
-            }
-            for url in urls {
-                guard anyText || url.pathExtension == "swift",
-                    try url.resourceValues(forKeys: [.isRegularFileKey]).isRegularFile == true,
+        for root in roots.map({ repositoryRoot.appendingPathComponent($0) }) {
+            let walk = FileManager.default.enumerator(
+                at: root, includingPropertiesForKeys: [.isRegularFileKey])
+            for url in [root] + (walk?.compactMap { $0 as? URL } ?? []) {
+                guard (try? url.resourceValues(forKeys: [.isRegularFileKey]))?.isRegularFile == true,
                     let text = try? String(contentsOf: url, encoding: .utf8)
                 else { continue }
                 files.append(
@@ -50,10 +48,20 @@ struct SourceFile {
             }
         }
         return files.sorted { $0.path < $1.path }
+    }()
+
+    /// Swift files under these folders of the repository.
+    static func all(under folders: [String]) -> [SourceFile] {
+        everything.filter { file in
+            file.path.hasSuffix(".swift") && folders.contains { file.path.hasPrefix($0 + "/") }
+        }
     }
 
+    /// Every file that is text.
+    static var allTexts: [SourceFile] { everything }
+
     /// The folders of the Swift targets: those directly below a layer's folder, and the benchmarks'.
-    static func targetFolders() throws -> [URL] {
+    static func targetFolders() -> [URL] {
         func folders(in path: String) -> [URL] {
             let url = repositoryRoot.appendingPathComponent(path)
             let all =
@@ -75,22 +83,30 @@ struct SourceFile {
     func rawLines(matching pattern: String) -> [String] { matches(pattern, in: raw) }
 
     private func matches(_ pattern: String, in lines: [String]) -> [String] {
-        guard let expression = try? NSRegularExpression(pattern: pattern) else {
+        guard let expression = try? NSRegularExpression(pattern: pattern, options: .anchorsMatchLines) else {
             return ["bad pattern \(pattern)"]
         }
-        return lines.enumerated().compactMap { index, line in
-            let range = NSRange(line.startIndex..., in: line)
-            guard expression.firstMatch(in: line, range: range) != nil else { return nil }
-            return "\(path):\(index + 1): \(raw[index].trimmingCharacters(in: .whitespaces))"
+        let text = lines.joined(separator: "\n") as NSString
+        let found = expression.matches(in: text as String, range: NSRange(location: 0, length: text.length))
+        return found.map { match in
+            let line = text.substring(to: match.range.location).utf8.count { $0 == 0x0a }
+            return "\(path):\(line + 1): \(raw[line].trimmingCharacters(in: .whitespaces))"
         }
     }
 
-    /// Functions, initialisers and accessors written with `func`, `init` or `deinit`.
+    /// Names of the types that it declares at its outermost level.
+    var topLevelTypes: [String] {
+        let declaration = #/^(?:[@\w()]+\s+)*(?:class|struct|enum|actor|protocol|typealias)\s+(\w+)/#
+        return code.filter { $0.first?.isLetter == true || $0.first == "@" }
+            .compactMap { $0.firstMatch(of: declaration).map { String($0.output.1) } }
+    }
+
+    /// Functions, initialisers and deinitialisers.
     func functions() -> [Function] {
         let declaration =
             #/^\s*(?:[@\w()]+\s+)*?(?:func\s+(?<name>[^\s(<]+)|(?<special>init|deinit)\b[?<({\s])/#
         var found: [Function] = []
-        for (index, line) in code.enumerated() {
+        for (index, line) in code.enumerated() where line.contains("func ") || line.contains("init") {
             guard let match = line.firstMatch(of: declaration) else { continue }
             let name = match.output.name ?? match.output.special ?? ""
             guard let end = endOfBody(from: index) else { continue }
@@ -103,9 +119,9 @@ struct SourceFile {
     private func endOfBody(from start: Int) -> Int? {
         var (depth, opened) = (0, false)
         for index in start..<code.count {
-            for character in code[index] {
-                if character == "{" { (depth, opened) = (depth + 1, true) }
-                if character == "}" { depth -= 1 }
+            for byte in code[index].utf8 {
+                if byte == UInt8(ascii: "{") { (depth, opened) = (depth + 1, true) }
+                if byte == UInt8(ascii: "}") { depth -= 1 }
                 if opened && depth == 0 { return index }
                 if !opened && depth < 0 { return nil }
             }
@@ -114,40 +130,48 @@ struct SourceFile {
         return nil
     }
 
+    /// Works on bytes: with Characters it takes longer than all tests together.
     private static func stripped(_ lines: [String]) -> [String] {
         var (inComment, inText) = (false, false)
         return lines.map { line in
+            if !inComment && !inText
+                && !line.utf8.contains(where: { $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "/") })
+            {
+                return line
+            }
+            let bytes = Array(line.utf8)
+            func has(_ mark: String, at index: Int) -> Bool { bytes[index...].starts(with: mark.utf8) }
             if inText {
-                if line.contains("\"\"\"") { inText = false }
+                if bytes.indices.contains(where: { has("\"\"\"", at: $0) }) { inText = false }
                 return ""
             }
-            var result = ""
-            var rest = line[...]
-            var inLiteral = false
-            while let character = rest.first {
+            var result: [UInt8] = []
+            var (index, inLiteral) = (0, false)
+            while index < bytes.count {
+                let byte = bytes[index]
                 if inComment {
-                    if rest.hasPrefix("*/") { (inComment, rest) = (false, rest.dropFirst()) }
+                    if has("*/", at: index) { (inComment, index) = (false, index + 1) }
                 } else if inLiteral {
-                    if character == "\\" {
-                        rest = rest.dropFirst()
-                    } else if character == "\"" {
+                    if byte == UInt8(ascii: "\\") {
+                        index += 1
+                    } else if byte == UInt8(ascii: "\"") {
                         inLiteral = false
                     }
-                    if !inLiteral { result.append("\"") }
-                } else if rest.hasPrefix("//") {
+                    if !inLiteral { result.append(byte) }
+                } else if has("//", at: index) {
                     break
-                } else if rest.hasPrefix("/*") {
+                } else if has("/*", at: index) {
                     inComment = true
-                } else if rest.hasPrefix("\"\"\"") {
+                } else if has("\"\"\"", at: index) {
                     inText = true
                     break
                 } else {
-                    inLiteral = character == "\""
-                    result.append(character)
+                    inLiteral = byte == UInt8(ascii: "\"")
+                    result.append(byte)
                 }
-                rest = rest.dropFirst()
+                index += 1
             }
-            return result
+            return String(decoding: result, as: UTF8.self)
         }
     }
 }
