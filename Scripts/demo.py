@@ -99,11 +99,9 @@ class Demo:
 
     def start_sidecar(self, instance):
         service = INSTANCES[instance][2]
-        with open(self.path("data/admin-token"), encoding="utf-8") as file:
-            admin_token = file.read().strip()
         status, output = run_tool(
             [self.binary("martlet"), "token", "create", f"default/{service}",
-             "--control-url", f"http://{self.control['http']}"], MARTLET_TOKEN=admin_token)
+             "--control-url", f"http://{self.control['http']}"], MARTLET_ADMIN_TOKEN_FILE=self.path("data/admin-token"))
         if status != 0:
             raise Failure(f"martlet token create: {output}")
         token = self.path(instance + ".token")

@@ -84,11 +84,12 @@ final class ControlUnderTest {
 
     /// The operator's command line, told where the control plane is and with the right to write.
     func martlet(_ arguments: [String]) throws -> (status: Int32, output: String) {
-        let token = directory.read("data/admin-token")?.trimmingCharacters(in: .whitespacesAndNewlines) ?? ""
         let output = directory.path("martlet-\(UUID().uuidString.prefix(6))")
         let process = try ProcessUnderTest(
             "martlet", arguments, in: directory, name: (output as NSString).lastPathComponent,
-            environment: ["MARTLET_CONTROL_URL": url, "MARTLET_TOKEN": token])
+            environment: [
+                "MARTLET_CONTROL_URL": url, "MARTLET_ADMIN_TOKEN_FILE": directory.path("data/admin-token"),
+            ])
         return (try process.exitStatus(within: 10), process.log)
     }
 
