@@ -1,11 +1,16 @@
 import MeshModel
 import XDSSchema
 
-/// A compiled resource with the bytes that it was made of.
-struct Held<Value> {
-    var value: Value
-    var bytes: [UInt8] = []
-    var version = ""
+/// A compiled resource with the bytes that it was made of. A class: thousands of them are walked after each event, and
+/// their values are large.
+final class Held<Value> {
+    let value: Value
+    let bytes: [UInt8]
+    let version: String
+
+    init(value: Value, bytes: [UInt8] = [], version: String = "") {
+        (self.value, self.bytes, self.version) = (value, bytes, version)
+    }
 }
 
 /// A resource in force, and the one that waits to take its place.

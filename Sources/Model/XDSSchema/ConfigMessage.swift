@@ -44,6 +44,12 @@ public struct ConfigMessage: Sendable {
         }
     }
 
+    /// The field's value, which the message gives up: a list grows in place while it has one owner.
+    mutating func take(_ number: FieldNumber) -> ConfigValue? {
+        guard let place = fields.firstIndex(where: { $0.number == number }) else { return nil }
+        return fields.remove(at: place).value
+    }
+
     public mutating func remove(_ number: FieldNumber) {
         fields.removeAll { $0.number == number }
     }
@@ -53,6 +59,10 @@ public struct ConfigField: Sendable {
     public let number: FieldNumber
     public var value: ConfigValue
     public var position: TextPosition
+
+    init(number: FieldNumber, value: ConfigValue, position: TextPosition = TextPosition()) {
+        (self.number, self.value, self.position) = (number, value, position)
+    }
 }
 
 public enum ConfigValue: Sendable, Equatable {

@@ -103,11 +103,11 @@ private struct RuleChecker {
         for index in message.type.fieldRange {
             let field = FieldDescriptor(index: UInt16(index))
             let found = message.fields.first { $0.number == field.number }
-            let rule = FieldRule(field.rule)
+            guard found != nil || field.hasRule else { continue }
             path.push(.field(field))
             let isOpen = field.oneof != nil && found == nil
-            if !rule.isEmpty, !isOpen, !field.isRefused, !field.isWithoutEffect {
-                apply(rule, field, found, position: found?.position ?? message.position)
+            if field.hasRule, !isOpen, !field.isRefused, !field.isWithoutEffect {
+                apply(FieldRule(field.rule), field, found, position: found?.position ?? message.position)
             }
             if let found { descend(found) }
             path.pop()

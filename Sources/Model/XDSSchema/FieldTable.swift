@@ -133,6 +133,7 @@ public struct FieldDescriptor: Hashable, Sendable {
         let oneof = FieldTable.fields.number(of: Int(index), at: 11, digits: 1)
         return oneof == 0 ? nil : oneof - 1
     }
+    var hasRule: Bool { FieldTable.fields.number(of: Int(index), at: 15, digits: 1) != 0 }
     /// See `FieldRule`.
     var rule: String {
         FieldTable.fields.name(of: Int(index), at: 12, lengthDigits: 1, in: FieldTable.names).text

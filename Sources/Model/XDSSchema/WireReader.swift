@@ -108,50 +108,61 @@ public struct WireReader {
         _ field: FieldDescriptor, _ wireType: UInt64, _ offset: inout Int, _ end: Int,
         in message: inout ConfigMessage
     ) throws(Malformed) {
-        var value: ConfigValue
         if field.kind == .map {
             guard let entry = try mapEntry(field, wireType, &offset, end) else { return }
-            var entries = message.entries(field.number)
-            entries.removeAll { $0.key == entry.key }
-            value = .map(entries + [entry])
+            var entries: [ConfigMapEntry] = []
+            if case .map(let old) = message.take(field.number) { entries = old }
+            // The later one wins.
+            if let place = entries.firstIndex(where: { $0.key == entry.key }) { entries.remove(at: place) }
+            entries.append(entry)
+            message.set(ConfigField(number: field.number, value: .map(entries)), described: field)
         } else if field.isRepeated {
-            value = .list(try elements(field, wireType, &offset, end, after: message[field.number]))
-        } else {
-            value = try single(field, wireType, &offset, end)
-            // A message that comes in two parts is merged (protobuf encoding, "last one wins").
-            if case .message(let new) = value, case .message(var old) = message[field.number],
-                old.type == new.type,
-                !field.isAny
-            {
-                old.merge(new)
-                value = .message(old)
+            var values: [ConfigValue] = []
+            if case .list(let old) = message.take(field.number) { values = old }
+            try appendElements(field, wireType, &offset, end, to: &values)
+            if !values.isEmpty {
+                message.set(ConfigField(number: field.number, value: .list(values)), described: field)
             }
+        } else {
+            try setSingle(field, wireType, &offset, end, in: &message)
+        }
+    }
+
+    private mutating func setSingle(
+        _ field: FieldDescriptor, _ wireType: UInt64, _ offset: inout Int, _ end: Int,
+        in message: inout ConfigMessage
+    ) throws(Malformed) {
+        var value = try single(field, wireType, &offset, end)
+        // A message that comes in two parts is merged (protobuf encoding, "last one wins").
+        if case .message(let new) = value, case .message(var old) = message[field.number],
+            old.type == new.type,
+            !field.isAny
+        {
+            old.merge(new)
+            value = .message(old)
         }
         if value.isDefault, !field.hasPresence {
             message.remove(field.number)
         } else {
-            message.set(
-                ConfigField(number: field.number, value: value, position: TextPosition()), described: field)
+            message.set(ConfigField(number: field.number, value: value), described: field)
         }
     }
 
-    private mutating func elements(
-        _ field: FieldDescriptor, _ wireType: UInt64, _ offset: inout Int, _ end: Int, after old: ConfigValue?
-    ) throws(Malformed) -> [ConfigValue] {
-        var values: [ConfigValue] = []
-        if case .list(let list) = old { values = list }
+    private mutating func appendElements(
+        _ field: FieldDescriptor, _ wireType: UInt64, _ offset: inout Int, _ end: Int,
+        to values: inout [ConfigValue]
+    ) throws(Malformed) {
         if wireType == 2, field.kind.wireType != 2 {
             let packed = try lengthDelimited(&offset, end)
             var inner = packed.lowerBound
             while inner < packed.upperBound {
                 values.append(try single(field, field.kind.wireType, &inner, packed.upperBound))
             }
-            return values
+            return
         }
         path.push(.index(values.count))
         values.append(try single(field, wireType, &offset, end))
         path.pop()
-        return values
     }
 
     private mutating func mapEntry(
