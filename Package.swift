@@ -97,7 +97,11 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 let grpcCore: Target.Dependency = .product(name: "GRPCCore", package: "grpc-swift-2")
 let grpcTransport: Target.Dependency = .product(
     name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport")
+let certificateReloading: Target.Dependency = .product(
+    name: "NIOCertificateReloading", package: "swift-nio-extras")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdTesting: Target.Dependency = .product(name: "HummingbirdTesting", package: "hummingbird")
 let serviceLifecycle: Target.Dependency = .product(
     name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
@@ -108,12 +112,12 @@ let controlPlaneTargets: [Target] = [
     control("CertificateAuthority", in: "ControlPlane", [crypto, swiftASN1, x509]),  // 4
     control("ResourceStore", in: "ControlPlane", ["MeshConfig", crypto, logging]),  // 5
     control("ConfigCompiler", in: "ControlPlane", ["MeshConfig", "XDSMessages", crypto, swiftProtobuf]),  // 5
-    control("Fleet", in: "ControlPlane", ["AdminAPI", "ConfigCompiler", "MeshConfig", "XDSMessages", logging]),  // 5
+    control("Fleet", in: "ControlPlane", ["AdminAPI", "ConfigCompiler"]),  // 6
     control(
         "DiscoveryServer", in: "ControlPlane",
         [
-            "CertificateAuthority", "ConfigCompiler", "Fleet", "MeshConfig", "XDSMessages", crypto, grpcCore,
-            grpcTransport, logging, swiftProtobuf, x509,
+            "CertificateAuthority", "ConfigCompiler", "Fleet", "MeshConfig", "XDSMessages", certificateReloading,
+            grpcCore, grpcTransport, logging, nioSSL, swiftProtobuf, x509,
         ]),  // 6
     control(
         "ControlAPI", in: "ControlPlane",
@@ -155,24 +159,37 @@ let testTargets: [Target] = [
     tests("Telemetry", ["HTTPModel", "MeshPrimitives", "Telemetry", "TrafficPolicy"]),
     tests("XDSSchema", ["XDSSchema"]),
     tests("XDSDiscovery", ["MeshModel", "MeshPrimitives", "TrafficPolicy", "XDSDiscovery", "XDSSchema"]),
-    tests("XDSClient", ["MeshModel", "MeshPrimitives", "XDSClient", "XDSDiscovery", "XDSSchema"]),
+    tests(
+        "XDSClient",
+        [
+            "COpenSSL", "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Reactor", "Simulation", "TLSEngine",
+            "XDSClient", "XDSDiscovery", "XDSSchema",
+        ]),
     tests("ProxyAdmin", ["ProxyAdmin"]),
     tests(
         "Proxy",
         [
             "HTTP1Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Proxy", "Reactor", "Simulation", "Telemetry",
-            "TrafficPolicy",
+            "TestSupport", "TrafficPolicy",
         ]),
     tests("MeshConfig", ["MeshConfig", "TestSupport"]),
     tests("CertificateAuthority", ["CertificateAuthority", crypto, swiftASN1, x509]),
     tests("ConfigCompiler", ["ConfigCompiler", "MeshConfig", "XDSMessages"]),
     tests("ResourceStore", ["MeshConfig", "ResourceStore", logging]),
-    tests("Fleet", ["ConfigCompiler", "Fleet", "MeshConfig", "XDSMessages"]),
-    tests("ControlAPI", ["AdminAPI", "ControlAPI"]),
+    tests("Fleet", ["AdminAPI", "ConfigCompiler", "Fleet"]),
+    tests("DiscoveryServer", ["ConfigCompiler", "DiscoveryServer", "XDSMessages"]),
+    tests(
+        "ControlAPI",
+        [
+            "AdminAPI", "CertificateAuthority", "ConfigCompiler", "ControlAPI", "Fleet", "MeshConfig", "ResourceStore",
+            hummingbird, hummingbirdTesting, logging,
+        ]),
     tests(
         "Simulation",
         ["HTTPModel", "MeshModel", "MeshPrimitives", "Proxy", "Reactor", "Simulation", "TrafficPolicy"]),
-    tests("System", ["TestSupport"]),
+    .testTarget(
+        name: "SystemTests", dependencies: ["TestSupport"], path: "Tests/SystemTests", exclude: ["peers"],
+        swiftSettings: common),
     tests("Tidy", ["TestSupport"]),
 ]
 
@@ -185,6 +202,8 @@ var dependencies: [Package.Dependency] = [
     .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
     .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.35.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
     .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0"),
     .package(url: "https://github.com/grpc/grpc-swift-2.git", from: "2.4.3"),
     .package(url: "https://github.com/grpc/grpc-swift-nio-transport.git", from: "2.9.2"),

@@ -13,7 +13,9 @@ struct MartletCommand: AsyncParsableCommand {
         commandName: "martlet",
         abstract: "Operates a Martlet service mesh.",
         version: "martlet \(MartletVersion.text)",
-        subcommands: [ValidateCommand.self, VersionCommand.self])
+        subcommands: [
+            ValidateCommand.self, StatusCommand.self, GetCommand.self, TokenCommand.self, VersionCommand.self,
+        ])
 
     static func main() async {
         do {

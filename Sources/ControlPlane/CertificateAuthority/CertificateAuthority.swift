@@ -140,12 +140,14 @@ public struct CertificateAuthority: Sendable {
             notAfter: leaf.notValidAfter)
     }
 
-    /// A new key with its certificate for the control plane's own TLS servers.
+    /// A new key with its certificate for the control plane's own TLS servers. Proxies know it by its identity; the
+    /// DNS name is for gRPC clients that cannot do without one.
     public func makeServerIdentity(
         _ identity: WorkloadIdentity, lifetime: Duration, now: Date
     ) throws -> ServerIdentity {
         let key = P256.Signing.PrivateKey()
-        let leaf = try makeLeaf(.init(key.publicKey), identity, lifetime: lifetime, now: now)
+        let leaf = try makeLeaf(
+            .init(key.publicKey), identity, dnsNames: [identity.dnsName], lifetime: lifetime, now: now)
         var serializer = DER.Serializer()
         try leaf.serialize(into: &serializer)
         return ServerIdentity(
@@ -180,8 +182,10 @@ public struct CertificateAuthority: Sendable {
     /// An X.509-SVID (SPIFFE X509-SVID, 4): one URI name, not a CA. The subject is empty, so the name is critical
     /// (RFC 5280, 4.2.1.6).
     private func makeLeaf(
-        _ publicKey: Certificate.PublicKey, _ identity: WorkloadIdentity, lifetime: Duration, now: Date
+        _ publicKey: Certificate.PublicKey, _ identity: WorkloadIdentity, dnsNames: [String] = [],
+        lifetime: Duration, now: Date
     ) throws -> Certificate {
+        let names = [.uniformResourceIdentifier(identity.uri)] + dnsNames.map(GeneralName.dnsName)
         let end = now.addingTimeInterval(TimeInterval(lifetime.components.seconds))
         return try Certificate(
             version: .v3, serialNumber: .init(), publicKey: publicKey,
@@ -195,7 +199,7 @@ public struct CertificateAuthority: Sendable {
                 SubjectKeyIdentifier(hash: publicKey)
                 AuthorityKeyIdentifier(
                     keyIdentifier: SubjectKeyIdentifier(hash: root.publicKey).keyIdentifier)
-                Critical(SubjectAlternativeNames([.uniformResourceIdentifier(identity.uri)]))
+                Critical(SubjectAlternativeNames(names))
             },
             issuerPrivateKey: .init(key))
     }

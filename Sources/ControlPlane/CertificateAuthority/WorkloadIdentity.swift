@@ -17,6 +17,9 @@ public struct WorkloadIdentity: Sendable, Hashable, CustomStringConvertible {
 
     public var uri: String { "spiffe://\(trustDomain)/ns/\(namespace)/sa/\(service)" }
 
+    /// As callers of the mesh write it: `SERVICE.NAMESPACE`.
+    public var dnsName: String { "\(service).\(namespace)" }
+
     public var description: String { uri }
 
     /// From a SPIFFE id of this shape; `nil` for any other text.

@@ -8,10 +8,10 @@ public struct HostPort: Sendable, Hashable, CustomStringConvertible {
 
     public init(host: String, port: Int) { (self.host, self.port) = (host, port) }
 
-    /// From `HOST:PORT`; an IPv6 host stands in brackets.
-    public init?(_ text: String) {
+    /// From `HOST:PORT`; an IPv6 host stands in brackets. Port 0 is an address only for who listens.
+    public init?(_ text: String, forListening: Bool = false) {
         guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
-            (1...65_535).contains(port)
+            ((forListening ? 0 : 1)...65_535).contains(port)
         else { return nil }
         var host = String(text[..<colon])
         if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }

@@ -40,6 +40,8 @@ public actor ResourceStore {
     private var subscribers: [Int: AsyncStream<StoreSnapshot>.Continuation] = [:]
     private var subscriberCount = 0
 
+    /// What was loaded at the start.
+    public nonisolated let initialSnapshot: StoreSnapshot
     public private(set) var snapshot: StoreSnapshot
     public private(set) var refusal: Refusal?
 
@@ -56,9 +58,10 @@ public actor ResourceStore {
         let now = Date()
         if log.accept(specification, at: now) != nil { try persist(log.encoded()) }
         self.log = log
-        snapshot = StoreSnapshot(
+        initialSnapshot = StoreSnapshot(
             specification: specification, revision: log.revision, firstSeen: log.firstSeen, time: now,
             seen: seen)
+        snapshot = initialSnapshot
     }
 
     public var revisions: [RevisionLog.Entry] { log.entries }

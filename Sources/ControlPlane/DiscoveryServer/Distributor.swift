@@ -1,0 +1,250 @@
+import CertificateAuthority
+import ConfigCompiler
+import Fleet
+import Foundation
+import GRPCCore
+import Logging
+import MeshConfig
+import XDSMessages
+
+/// Owns all streams: compiles when the mesh changes, and sends each proxy what is new for it.
+public actor Distributor {
+    /// What is in force, from the store.
+    public struct State: Sendable {
+        public let specification: MeshSpecification
+        public let policies: PolicyIndex
+        public let revision: Int
+        /// When the change was seen.
+        public let seen: ContinuousClock.Instant
+
+        public init(
+            specification: MeshSpecification, policies: PolicyIndex, revision: Int,
+            seen: ContinuousClock.Instant
+        ) {
+            (self.specification, self.policies) = (specification, policies)
+            (self.revision, self.seen) = (revision, seen)
+        }
+    }
+
+    typealias StreamID = UInt64
+
+    private struct Stream {
+        let peer: Peer
+        let mustMatch: Bool
+        let queue: AsyncStream<Envoy_Service_Discovery_V3_DiscoveryResponse>.Continuation
+        var node: ProxyNode?
+        var session: DiscoverySession?
+    }
+
+    /// Sidecars that come or go in a crowd cause one compilation, not one each.
+    static let debounce = Duration.milliseconds(10)
+    static let streamsMax = 20_000
+
+    private let fleet: Fleet
+    private let trustBundlePEM: String
+    private let logger: Logger
+    private let workloadsChanged: @Sendable ([Workload]) -> Void
+    private var state: State
+    private var registry: WorkloadRegistry
+    private var compiler: ConfigCompiler
+    private var commons: [ProxyClass: ConfigCompiler.Common] = [:]
+    private var streams: [StreamID: Stream] = [:]
+    private var streamCount: StreamID = 0
+    private var isPushPlanned = false
+    private var expiry: Task<Void, Never>?
+    private var isClosed = false
+
+    /// `workloads`: those of an earlier run. `workloadsChanged` hears the new list, to be kept for the next one.
+    public init(
+        _ state: State, fleet: Fleet, trustBundlePEM: String, workloads: [Workload], logger: Logger,
+        workloadsChanged: @escaping @Sendable ([Workload]) -> Void
+    ) {
+        (self.state, self.fleet, self.trustBundlePEM) = (state, fleet, trustBundlePEM)
+        (self.logger, self.workloadsChanged) = (logger, workloadsChanged)
+        registry = WorkloadRegistry(restoring: workloads, now: .now)
+        compiler = ConfigCompiler(
+            specification: state.specification, policies: state.policies, workloads: registry.workloads,
+            trustBundlePEM: trustBundlePEM)
+    }
+
+    public var mesh: MeshSettings { state.specification.mesh }
+
+    public var workloads: [Workload] { registry.workloads }
+
+    // MARK: Changes of the mesh
+
+    /// A new revision goes out at once: operators wait for it.
+    public func update(_ state: State) {
+        self.state = state
+        push()
+    }
+
+    private func planPush() {
+        guard !isPushPlanned else { return }
+        isPushPlanned = true
+        Task {
+            try? await Task.sleep(for: Self.debounce)
+            push()
+        }
+    }
+
+    private func push() {
+        isPushPlanned = false
+        compiler = ConfigCompiler(
+            specification: state.specification, policies: state.policies, workloads: registry.workloads,
+            trustBundlePEM: trustBundlePEM)
+        commons = [:]
+        for id in streams.keys.sorted() {
+            guard let node = streams[id]?.node else { continue }
+            let responses = streams[id]?.session?.snapshotChanged(to: snapshot(for: node)) ?? []
+            send(responses, on: id)
+        }
+    }
+
+    private func snapshot(for node: ProxyNode) -> ProxySnapshot {
+        let proxyClass = node.proxyClass
+        let common = commons[proxyClass] ?? compiler.common(for: proxyClass)
+        commons[proxyClass] = common
+        return compiler.snapshot(for: node, common)
+    }
+
+    // MARK: Streams
+
+    func open(
+        _ peer: Peer, mustMatch: Bool,
+        _ queue: AsyncStream<Envoy_Service_Discovery_V3_DiscoveryResponse>.Continuation
+    ) throws -> StreamID {
+        guard !isClosed else { throw RPCError(code: .unavailable, message: "the control plane is stopping") }
+        guard streams.count < Self.streamsMax else {
+            throw RPCError(code: .resourceExhausted, message: "there are \(Self.streamsMax) streams already")
+        }
+        streamCount += 1
+        streams[streamCount] = Stream(peer: peer, mustMatch: mustMatch, queue: queue)
+        return streamCount
+    }
+
+    func received(_ request: Envoy_Service_Discovery_V3_DiscoveryRequest, on id: StreamID) throws {
+        if streams[id]?.node == nil { try admit(request, id) }
+        guard let outcome = streams[id]?.session?.requestReceived(request) else { return }
+        let now = ContinuousClock.now
+        switch outcome.verdict {
+        case nil: break
+        case .acknowledged(let type, let version):
+            fleet.acknowledged(id, type, version: version, at: now)
+        case .resumed(let type, let version):
+            let count = streams[id]?.node.map { snapshot(for: $0)[type].list.count } ?? 0
+            fleet.sent(id, type, version: version, resources: count, at: now)
+            fleet.acknowledged(id, type, version: version, at: now)
+        case .refused(let type, let version, let message):
+            fleet.refused(id, type, version: version, message: message, at: now, time: Date())
+            logger.warning(
+                "a proxy refused configuration",
+                metadata: [
+                    "proxy": "\(streams[id]?.node?.id ?? "")", "type": "\(type.rawValue)",
+                    "version": "\(version)",
+                    "reason": "\(message)",
+                ])
+        }
+        send(outcome.responses, on: id)
+    }
+
+    /// The first request of a stream says who the proxy is.
+    private func admit(_ request: Envoy_Service_Discovery_V3_DiscoveryRequest, _ id: StreamID) throws {
+        guard let peer = streams[id]?.peer else { return }
+        guard request.hasNode else {
+            throw RPCError(code: .invalidArgument, message: "node: is missing in the first request")
+        }
+        let node: ProxyNode
+        do {
+            node = try ProxyNode(request.node)
+        } catch {
+            throw refused(.invalidArgument, error.description, peer)
+        }
+        if streams[id]?.mustMatch == true {
+            let own = WorkloadIdentity(
+                trustDomain: mesh.trustDomain, namespace: node.service.namespace, service: node.service.name)
+            guard peer.identity == own else {
+                throw refused(
+                    .permissionDenied,
+                    "the certificate is of \(peer.identity?.uri ?? "nobody"), not of \(own)", peer)
+            }
+        }
+        streams[id]?.node = node
+        streams[id]?.session = DiscoverySession(snapshot(for: node))
+        fleet.joined(
+            id,
+            Fleet.Member(
+                id: node.id, service: node.service.description, userAgent: node.userAgent, peer: peer.address,
+                identity: peer.identity?.uri), at: Date())
+        logger.info("proxy connected", metadata: ["proxy": "\(node.id)", "peer": "\(peer.address)"])
+        if let workload = Workload(node), registry.connected(workload, stream: id) {
+            workloadsChanged(registry.workloads)
+            planPush()
+        }
+    }
+
+    private func refused(_ code: RPCError.Code, _ message: String, _ peer: Peer) -> RPCError {
+        logger.warning("proxy refused", metadata: ["reason": "\(message)", "peer": "\(peer.address)"])
+        return RPCError(code: code, message: message)
+    }
+
+    private func send(_ responses: [DiscoverySession.Response], on id: StreamID) {
+        guard let stream = streams[id] else { return }
+        let now = ContinuousClock.now
+        for response in responses {
+            fleet.sent(
+                id, response.type, version: response.version, resources: response.resources.count, at: now)
+            stream.queue.yield(
+                .with {
+                    $0.versionInfo = response.version
+                    $0.typeURL = response.type.typeURL
+                    $0.nonce = response.nonce
+                    $0.resources = response.resources.map(\.message)
+                    $0.controlPlane.identifier = "martlet-control"
+                })
+        }
+        fleet.sentAll(id, revision: state.revision)
+        guard let session = stream.session, session.isSubscribed, session.isInStep else { return }
+        fleet.inStep(id, revision: state.revision, seen: state.seen, at: now)
+    }
+
+    func close(_ id: StreamID) {
+        guard let stream = streams.removeValue(forKey: id) else { return }
+        stream.queue.finish()
+        fleet.left(id)
+        guard let node = stream.node else { return }
+        logger.info("proxy disconnected", metadata: ["proxy": "\(node.id)"])
+        registry.disconnected(node.id, stream: id, now: .now)
+        planExpiry()
+    }
+
+    /// Ends all streams; proxies keep what they have and look for the control plane again.
+    public func closeAll() {
+        isClosed = true
+        expiry?.cancel()
+        for stream in streams.values { stream.queue.finish() }
+    }
+
+    // MARK: Workloads that do not come back
+
+    /// To be called once: workloads of an earlier run have a term too.
+    public func start() { planExpiry() }
+
+    private func planExpiry() {
+        expiry?.cancel()
+        guard !isClosed, let next = registry.nextExpiry else { return }
+        expiry = Task {
+            try? await Task.sleep(until: next, clock: .continuous)
+            guard !Task.isCancelled else { return }
+            expire()
+        }
+    }
+
+    private func expire() {
+        if registry.expire(now: .now) {
+            workloadsChanged(registry.workloads)
+            push()
+        }
+        planExpiry()
+    }
+}
