@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 
 /// The last requests of one worker. The worker writes, anybody may read at any time: a slot that is being written while
@@ -16,11 +17,14 @@ import Synchronization
         precondition(capacity > 0 && capacity <= 1 << 20)
         self.capacity = capacity
         let count = capacity * Self.wordsPerSlot
-        unsafe words = .allocate(capacity: count)
-        for index in 0..<count { unsafe (words + index).initialize(to: Atomic(0)) }
+        // Zeroed memory is what an `Atomic` of 0 looks like, and costs nothing until requests come.
+        guard let memory = unsafe calloc(count, MemoryLayout<Atomic<UInt64>>.stride) else {
+            fatalError("out of memory")
+        }
+        unsafe words = memory.assumingMemoryBound(to: Atomic<UInt64>.self)
     }
 
-    deinit { unsafe words.deallocate() }
+    deinit { unsafe free(words) }
 
     /// For the one thread whose recorder this is.
     public func append(_ record: borrowing ExchangeRecord) {
