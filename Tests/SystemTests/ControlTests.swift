@@ -137,6 +137,21 @@ extension SystemTests {
             #expect(status == 1, "\(status): \(output)")
         }
 
+        /// Python with gRPC, made by `make setup`.
+        static let python = repositoryRoot.appendingPathComponent(".tools/venv/bin/python").path
+
+        @Test(
+            "gRPC clients that others wrote join, are configured, and renew",
+            .enabled(
+                if: FileManager.default.isExecutableFile(atPath: python), "`make setup` makes .tools/venv"))
+        func foreignClients() throws {
+            let script = repositoryRoot.appendingPathComponent("Tests/SystemTests/peers/control_plane.py")
+                .path
+            let binaries = try ["martlet-control", "martlet"].map { try ProcessUnderTest.locate($0).path }
+            let result = try runTool(Self.python, [script] + binaries, within: 90)
+            #expect(result.status == 0, "\(result.output)\n\(result.errors)")
+        }
+
         @Test("Writing needs the admin token")
         func adminToken() throws {
             let control = try ControlUnderTest(["mesh.yaml": Self.mesh + Self.service("orders", 8080)])

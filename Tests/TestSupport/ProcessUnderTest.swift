@@ -21,7 +21,7 @@ public final class ProcessUnderTest: Sendable {
     deinit { child.kill() }
 
     /// `MARTLET_BINARIES` names the folder of the binaries; else they lie beside the tests that are running.
-    static func locate(_ binary: String) throws -> URL {
+    public static func locate(_ binary: String) throws -> URL {
         let chosen = ProcessInfo.processInfo.environment["MARTLET_BINARIES"].map { URL(fileURLWithPath: $0) }
         let running = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
             .deletingLastPathComponent()
