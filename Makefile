@@ -39,6 +39,11 @@ bench: build ## direct, through one sidecar, through two with mutual TLS; the ta
 	@Scripts/setup.sh bench
 	@python3 Scripts/bench.py --binaries .build/release $(BENCH)
 
+.PHONY: instructions
+instructions: build ## user instructions and system calls per request: repeatable, to compare before and after a change
+	@Scripts/setup.sh bench
+	@python3 Scripts/bench.py --binaries .build/release --only-counts
+
 .PHONY: format
 format: ## formats the sources in place
 	swift format format --in-place --recursive $(SOURCES)
@@ -49,6 +54,10 @@ lint: ## the sources' format, without changing anything
 
 .PHONY: check
 check: lint test ## what must pass before a merge
+
+.PHONY: protos
+protos: ## generates the .proto files, the field table and the messages again, from the list of supported fields
+	@Scripts/protos.sh
 
 .PHONY: clean
 clean: ## removes what was built (not what setup installed)

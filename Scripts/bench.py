@@ -260,6 +260,13 @@ class Bench:
 
     # -- all of it ---------------------------------------------------------------------------------------------------
 
+    def count_only(self):
+        """The repeatable figures alone: they tell at once what a change costs."""
+        for scenario in SCENARIOS[1:]:
+            counts = {tool: self.measure_counts(scenario, SIZES[0], tool) for tool in ("strace", "valgrind")}
+            print(f"{scenario}, {SIZES[0]} B: {counts['valgrind']:,.0f} user instructions and "
+                  f"{counts['strace']:.2f} system calls per request", flush=True)
+
     def run(self):
         rounds = {(scenario, size): [] for size in SIZES for scenario in SCENARIOS}
         for number in range(self.options.rounds):
@@ -340,19 +347,24 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
     parser.add_argument("--rate", type=int, default=2000, help="requests per second of the latency measurement")
+    parser.add_argument("--only-counts", action="store_true", help="system calls and instructions, and nothing else")
     parser.add_argument("--no-counts", action="store_true", help="leave out system calls and instructions")
     parser.add_argument("--no-readme", action="store_true", help="print the table only")
     options = parser.parse_args()
     bench = Bench(options)
     try:
         bench.start()
-        outcome = bench.run()
+        outcome = None if options.only_counts else bench.run()
+        if options.only_counts:
+            bench.count_only()
     except (Failure, OSError, KeyError, ValueError) as error:
         print(f"\nbench: {error}", file=sys.stderr)
         bench.processes.print_tails()
         sys.exit(1)
     bench.processes.stop()
     shutil.rmtree(bench.directory, ignore_errors=True)
+    if outcome is None:
+        return
     text = table(outcome)
     print("\n" + text)
     if not options.no_readme:
