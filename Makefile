@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 # Unused code goes at link time; the Swift runtime is linked in, so that a binary needs only libssl, libcrypto,
 # libnghttp2 and libyaml beside the C library.
-RELEASE := -c release -static-stdlib -Xlinker --gc-sections -Xlinker -s
+RELEASE := -c release --static-swift-stdlib -Xlinker --gc-sections -Xlinker -s
 CHECKED := --explicit-target-dependency-import-check error
 PRODUCTS := martlet-proxy martlet-control martlet martlet-demo-service martlet-load
 SOURCES := Package.swift Sources Tests Benchmarks

@@ -126,6 +126,26 @@ extension SystemTests {
             #expect(try run(["-c", json, "--mode", "validate"], in: directory).0 == 0)
         }
 
+        @Test("Every example bootstrap is accepted")
+        func examples() throws {
+            let directory = try TemporaryDirectory()
+            let certificates = Certificates(in: directory)
+            try certificates.makeAuthority("bundle")
+            let leaf = try certificates.makeLeaf("chain", by: "bundle")
+            let folder = repositoryRoot.appendingPathComponent("mesh-config/bootstrap")
+            for url in try FileManager.default.contentsOfDirectory(
+                at: folder, includingPropertiesForKeys: nil)
+            {
+                // They name files that an operator would have.
+                let text = try String(contentsOf: url, encoding: .utf8)
+                    .replacingOccurrences(of: "/etc/martlet/key.pem", with: leaf.key)
+                    .replacingOccurrences(of: "/etc/martlet", with: directory.url.path)
+                let file = try directory.write(text, to: url.lastPathComponent)
+                let (status, log) = try run(["-c", file, "--mode", "validate"], in: directory)
+                #expect(status == 0, "\(url.lastPathComponent): \(log)")
+            }
+        }
+
         struct BadCase: Sendable, CustomTestStringConvertible {
             let testDescription: String
             let yaml: String
