@@ -78,7 +78,7 @@ let dataPlaneTargets: [Target] = [
         "ProxyAdmin", in: "DataPlane",
         [
             "HTTP1Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Proxy", "Reactor", "TLSEngine",
-            "Telemetry", "XDSDiscovery", "XDSSchema",
+            "Telemetry", "TrafficPolicy", "XDSClient", "XDSDiscovery", "XDSSchema",
         ]),  // 6
     pure(
         "XDSClient", in: "DataPlane",
@@ -165,7 +165,12 @@ let testTargets: [Target] = [
             "COpenSSL", "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Reactor", "Simulation", "TLSEngine",
             "XDSClient", "XDSDiscovery", "XDSSchema",
         ]),
-    tests("ProxyAdmin", ["ProxyAdmin"]),
+    tests(
+        "ProxyAdmin",
+        [
+            "HTTPModel", "MeshModel", "MeshPrimitives", "Proxy", "ProxyAdmin", "Reactor", "Telemetry", "TLSEngine",
+            "XDSClient", "XDSDiscovery", "XDSSchema",
+        ]),
     tests(
         "Proxy",
         [

@@ -19,6 +19,8 @@ public final class ProcessState: Sendable {
     let exchangesMax: Int
     /// A drain has begun: answers ask their connection to close.
     public let isDraining = Atomic(false)
+    /// The operator wants no new requests here: answers ask their connection to close, listeners stay open.
+    public let isHealthFailed = Atomic(false)
     private let snapshot = Mutex<Snapshot?>(nil)
     private let snapshotGeneration = Atomic<UInt64>(0)
     private let clusters = Mutex<[String: ProcessCluster]>([:])
@@ -110,6 +112,12 @@ public final class ProcessState: Sendable {
             table[name] = cluster
             return cluster
         }
+    }
+
+    /// The cluster that a record's number stands for.
+    public func clusterName(_ id: NameID) -> String? {
+        guard !id.isNone else { return nil }
+        return clusters.withLock { table in table.values.first { $0.slot + 1 == Int(id.rawValue) }?.name }
     }
 
     /// The limiter of that place, as full as it is, if its settings are the same.

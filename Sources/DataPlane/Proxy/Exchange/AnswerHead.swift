@@ -310,7 +310,8 @@ extension Worker {
                 }
             }
         }
-        if process.isDraining.load(ordering: .relaxed) || connections[id].closesAfterAnswer
+        if process.isDraining.load(ordering: .relaxed) || process.isHealthFailed.load(ordering: .relaxed)
+            || connections[id].closesAfterAnswer
             || connections[id].readEnded
         {
             exchanges[exchange].closesDownstream = true

@@ -20,7 +20,7 @@ public struct TimeFormat: Sendable {
     private init(parts: [Part]) { self.parts = parts }
 
     /// nil for a conversion that is not known.
-    init?(_ format: String) {
+    public init?(_ format: String) {
         var parts: [Part] = []
         var literal: [UInt8] = []
         let bytes = Array(format.utf8)
