@@ -382,6 +382,22 @@ struct ADSClientTests {
         #expect(h.client.held.filter { $0.kind == .secret }.map(\.name) == ["s"])
     }
 
+    @Test("A secret of the wrong kind, or without an authority, takes nothing out of force")
+    func wrongSecret() {
+        var h = Harness(surroundings: surroundings(secrets: ["own": MeshResourcesTests.identity]))
+        _ = h.open()
+        _ = h.send(.cluster, "1", [Sample.fixedCluster("a")])
+        _ = h.send(.cluster, "2", [Sample.fixedCluster("a", Sample.tls("own"))])
+        #expect(h.clusterNames == ["control", "a"] && h.client.configuration.clusters[1].tls == nil)
+        _ = h.send(.cluster, "3", [Sample.fixedCluster("a", Sample.tls("s"))])
+        let requests = h.send(.secret, "1", ["{name: s, validation_context: {}}"])
+        #expect(
+            requests.first?.error
+                == "secret 's': validation_context.trusted_ca: is missing; a secret that trusts "
+                + "everybody is not supported")
+        #expect(h.clusterNames == ["control", "a"])
+    }
+
     @Test("A secret of the proxy's own is never asked for, and its renewal is a change")
     func ownSecret() {
         let validation = SecretValue.validation(SecretValue.Validation(trustBundlePEM: [1]))

@@ -405,7 +405,9 @@ extension ADSClient {
         let hasEndpoints = name.map {
             assignments[$0] != nil || expired.contains(Wait(kind: .endpoints, name: $0))
         }
-        return hasEndpoints ?? true && hasSecrets(cluster.secrets)
+        guard hasEndpoints ?? true else { return false }
+        var value = cluster.cluster
+        return cluster.secrets.isEmpty || value.resolveSecrets(secret)
     }
 
     private func isWarm(_ listener: CompiledListener) -> Bool {

@@ -3,7 +3,7 @@ import MeshPrimitives
 import XDSSchema
 
 /// envoy.config.bootstrap.v3.Bootstrap, checked.
-public struct Bootstrap {
+public struct Bootstrap: Sendable {
     /// envoy.config.core.v3.Node, as it was written.
     public var node: ConfigMessage
     public var admin: SocketAddress?

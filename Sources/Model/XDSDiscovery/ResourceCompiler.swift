@@ -3,10 +3,10 @@ import MeshPrimitives
 import XDSSchema
 
 /// What a configuration may refer to outside of itself. Files are read when the resource is compiled.
-public struct ConfigSurroundings {
+public struct ConfigSurroundings: Sendable {
     /// The content of a file, or why it cannot be read.
-    public var readFile: (_ path: String) -> Result<[UInt8], FileProblem>
-    public var environment: (_ name: String) -> String?
+    public var readFile: @Sendable (_ path: String) -> Result<[UInt8], FileProblem>
+    public var environment: @Sendable (_ name: String) -> String?
     /// Values of runtime keys from static layers.
     public var runtime: [String: RuntimeValue]
     /// Secrets that need no subscription: those of the bootstrap, and those that the proxy makes itself.
@@ -19,8 +19,8 @@ public struct ConfigSurroundings {
     }
 
     public init(
-        readFile: @escaping (_ path: String) -> Result<[UInt8], FileProblem>,
-        environment: @escaping (_ name: String) -> String? = { _ in nil },
+        readFile: @escaping @Sendable (_ path: String) -> Result<[UInt8], FileProblem>,
+        environment: @escaping @Sendable (_ name: String) -> String? = { _ in nil },
         runtime: [String: RuntimeValue] = [:],
         secrets: [String: SecretValue] = [:]
     ) {

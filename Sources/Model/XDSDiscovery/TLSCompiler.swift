@@ -8,15 +8,17 @@ extension ResourceCompiler {
     mutating func upstreamTLS(_ socket: ConfigNode?) -> UpstreamTLS? {
         guard let context = transport(socket, XDS.UpstreamTlsContext.messageType) else { return nil }
         typealias F = XDS.UpstreamTlsContext
+        // Envoy's clients stop at 1.2 unless told otherwise.
         return UpstreamTLS(
-            settings: settings(context.child(F.commonTlsContext)), sni: context.message.text(F.sni))
+            settings: settings(context.child(F.commonTlsContext), versionMax: .tls12),
+            sni: context.message.text(F.sni))
     }
 
     mutating func downstreamTLS(_ socket: ConfigNode?) -> DownstreamTLS? {
         guard let context = transport(socket, XDS.DownstreamTlsContext.messageType) else { return nil }
         typealias F = XDS.DownstreamTlsContext
         let tls = DownstreamTLS(
-            settings: settings(context.child(F.commonTlsContext)),
+            settings: settings(context.child(F.commonTlsContext), versionMax: .tls13),
             requiresClientCertificate: context.message.wrappedBool(F.requireClientCertificate) ?? false)
         if tls.settings.identity == nil, tls.settings.identityName.isEmpty {
             add("a server needs a certificate", at: context, F.commonTlsContext)
@@ -37,9 +39,11 @@ extension ResourceCompiler {
         return nil
     }
 
-    private mutating func settings(_ node: ConfigNode?) -> TLSSettings {
+    /// `versionMax` holds where the context does not say, unless its minimum is above.
+    private mutating func settings(_ node: ConfigNode?, versionMax: TLSVersion) -> TLSSettings {
         typealias F = XDS.CommonTlsContext
         var settings = TLSSettings()
+        settings.versionMax = versionMax
         guard let node else { return settings }
         if let parameters = node.child(F.tlsParams) { versions(parameters, into: &settings) }
         settings.alpn = node.message.texts(F.alpnProtocols)
@@ -73,7 +77,8 @@ extension ResourceCompiler {
             }
         }
         settings.versionMin = version(F.tlsMinimumProtocolVersion, .tls12)
-        settings.versionMax = version(F.tlsMaximumProtocolVersion, .tls13)
+        settings.versionMax = version(
+            F.tlsMaximumProtocolVersion, max(settings.versionMax, settings.versionMin))
         if settings.versionMin > settings.versionMax {
             add("is below the minimum", at: node, F.tlsMaximumProtocolVersion)
         }
@@ -197,7 +202,14 @@ extension ResourceCompiler {
         if let certificate = node.child(F.tlsCertificate) {
             return keyMaterial(certificate).map(SecretValue.identity)
         }
-        if let context = node.child(F.validationContext) { return .validation(validation(context)) }
+        if let context = node.child(F.validationContext) {
+            if !context.message.has(XDS.CertificateValidationContext.trustedCa) {
+                add(
+                    "is missing; a secret that trusts everybody is not supported", at: context,
+                    XDS.CertificateValidationContext.trustedCa)
+            }
+            return .validation(validation(context))
+        }
         add("needs one of 'tls_certificate', 'validation_context'", at: node)
         return nil
     }

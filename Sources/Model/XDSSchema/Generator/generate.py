@@ -366,6 +366,15 @@ def write_page(model):
         "bootstrap and over xDS alike. What is not named here is refused with its path: a bootstrap ends with exit status 2,",
         "a response is answered with a NACK. *Without effect*: accepted, since it cannot change what Martlet does.",
         "Where only some values of an enumeration are carried out, they stand in brackets.",
+        "",
+        "Discovery is state of the world over one aggregated stream (`ads: {}`), as Envoy does it, except that",
+        "",
+        "- `error_detail` names every bad resource with the path of every bad field;",
+        "- a changed cluster that asks for the same endpoints goes on with those it has, and need not get them again;",
+        "- a response that is refused is answered at once; only the acknowledgement of clusters waits until they are warm;",
+        "- a cluster or listener whose secret has not come stays out (or as it was), also after `initial_fetch_timeout`;",
+        "- `per_connection_buffer_limit_bytes: 0`, which means no bound, is refused, as are unknown words in `retry_on` and",
+        "  operators that no access log has.",
     ]
     packages = {}
     for name, message in model.messages.items():

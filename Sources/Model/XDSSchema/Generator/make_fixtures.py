@@ -40,7 +40,7 @@ def main():
             tree = yaml.safe_load(text)
         message = json_format.ParseDict(tree, bootstrap_pb2.Bootstrap())
         add(name + "Binary", message.SerializeToString(deterministic=True))
-        add(name + "JSON", json.dumps(json_format.MessageToDict(message)).encode())
+        add(name + "JSON", json.dumps(json_format.MessageToDict(message), sort_keys=True).encode())
     response = discovery_pb2.DiscoveryResponse(version_info="7", nonce="n1", type_url="type.googleapis.com/" + "envoy.config.cluster.v3.Cluster")
     for name in ("a", "b"):
         cluster = cluster_pb2.Cluster(name=name)
