@@ -61,7 +61,9 @@ let policyAndModelTargets: [Target] = [
     pure("TrafficPolicy", in: "Policy", ["MeshPrimitives"]),  // 1
     pure("MeshModel", in: "Model", ["MeshPrimitives", "TrafficPolicy"]),  // 3
     pure("XDSSchema", in: "Model", ["CYAML"], exclude: ["Generator", "Protos"]),  // 0
-    pure("XDSDiscovery", in: "Model", ["MeshModel", "MeshPrimitives", "TrafficPolicy", "XDSSchema"]),  // 4
+    pure(
+        "XDSDiscovery", in: "Model",
+        ["MeshModel", "MeshPrimitives", "Telemetry", "TrafficPolicy", "XDSSchema"]),  // 4
 ]
 
 let dataPlaneTargets: [Target] = [

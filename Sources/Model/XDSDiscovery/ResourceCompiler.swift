@@ -1,5 +1,6 @@
 import MeshModel
 import MeshPrimitives
+import Telemetry
 import XDSSchema
 
 /// What a configuration may refer to outside of itself. Files are read when the resource is compiled.
@@ -213,48 +214,11 @@ struct ResourceCompiler {
 
     /// A format string: text, `%%`, `%OPERATOR%` and `%OPERATOR(arguments):length%`.
     mutating func checkFormat(_ text: String, at node: ConfigNode, _ number: FieldNumber?) {
-        if let problem = FormatString.problem(text) { add(problem, at: node, number) }
-    }
-}
-
-/// Format strings of access logs and header values.
-enum FormatString {
-    private static let plain: Set<String> = [
-        "BYTES_RECEIVED", "BYTES_SENT", "DOWNSTREAM_LOCAL_URI_SAN", "DOWNSTREAM_PEER_SUBJECT",
-        "DOWNSTREAM_PEER_URI_SAN", "DOWNSTREAM_REMOTE_ADDRESS", "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
-        "DOWNSTREAM_TLS_VERSION", "DURATION", "LOCAL_REPLY_BODY", "PROTOCOL", "REQUESTED_SERVER_NAME",
-        "REQUEST_DURATION", "RESPONSE_CODE", "RESPONSE_CODE_DETAILS", "RESPONSE_DURATION", "RESPONSE_FLAGS",
-        "RESPONSE_TX_DURATION", "ROUTE_NAME", "START_TIME", "UPSTREAM_CLUSTER", "UPSTREAM_HOST",
-        "UPSTREAM_REQUEST_ATTEMPT_COUNT", "UPSTREAM_TRANSPORT_FAILURE_REASON",
-    ]
-    private static let withArguments: Set<String> = ["REQ", "RESP", "START_TIME"]
-
-    /// What is wrong with the text; nil if nothing is.
-    static func problem(_ text: String) -> String? {
-        var rest = text[...]
-        while let percent = rest.firstIndex(of: "%") {
-            rest = rest[rest.index(after: percent)...]
-            if rest.first == "%" {
-                rest.removeFirst()
-                continue
-            }
-            let name = rest.prefix { $0.isUppercase || $0 == "_" || $0.isNumber }
-            rest = rest[name.endIndex...]
-            var hasArguments = false
-            if rest.first == "(" {
-                guard let close = rest.firstIndex(of: ")") else { return "'%\(name)(' has no ')'" }
-                hasArguments = true
-                rest = rest[rest.index(after: close)...]
-            }
-            if rest.first == ":" { rest = rest.dropFirst().drop { $0.isNumber } }
-            guard rest.first == "%" else {
-                return "'%\(name)' has no '%' at its end; write '%%' for a percent sign"
-            }
-            rest.removeFirst()
-            guard (hasArguments ? withArguments : plain).contains(String(name)) else {
-                return "the operator '%\(name)\(hasArguments ? "(...)" : "")%' is not supported"
-            }
+        guard text.contains("%") else { return }
+        do throws(FormatError) {
+            _ = try AccessLogFormat(text: text)
+        } catch {
+            add("\(error.description); write '%%' for a percent sign", at: node, number)
         }
-        return nil
     }
 }
