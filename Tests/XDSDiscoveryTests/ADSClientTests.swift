@@ -423,6 +423,9 @@ struct ADSClientTests {
         #expect(
             h.client.responseReceived([0xFF], at: h.now).closesStream?.hasPrefix("a response is unreadable")
                 == true)
+        // Field 99 of a later version of the protocol.
+        let later: [UInt8] = [0x98, 0x06, 0x01]
+        #expect(h.client.responseReceived(later, at: h.now).closesStream == nil)
         var other = ConfigMessage(XDS.DiscoveryResponse.messageType)
         other.set(XDS.DiscoveryResponse.typeUrl, .text("type.googleapis.com/x.Y"))
         let output = h.client.responseReceived(WireWriter.write(other), at: h.now)

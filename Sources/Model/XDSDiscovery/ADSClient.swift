@@ -156,7 +156,8 @@ public struct ADSClient {
         var output = Output()
         var problems = ConfigProblems()
         let envelope = WireReader.read(
-            bytes, as: XDS.DiscoveryResponse.messageType, keepsAnyPacked: true, problems: &problems)
+            bytes, as: XDS.DiscoveryResponse.messageType, keepsAnyPacked: true, skipsUnknown: true,
+            problems: &problems)
         guard let envelope else {
             output.closesStream = "a response is unreadable: \(problems.list.first?.description ?? "")"
             return output

@@ -104,8 +104,8 @@ extension String {
 }
 
 /// The known name that is nearest to a wrong one, if any is near.
-enum NearestName {
-    static func of(_ wrong: String, among known: [String]) -> String? {
+public enum NearestName {
+    public static func of(_ wrong: String, among known: [String]) -> String? {
         guard wrong.utf8.count <= 64 else { return nil }
         let limit = max(1, wrong.utf8.count / 3)
         var best: (name: String, distance: Int)?

@@ -8,6 +8,7 @@ public struct WireReader {
 
     private let bytes: [UInt8]
     private let keepsAnyPacked: Bool
+    private var skipsUnknown = false
     private var problems: ConfigProblems
     private var path: PathStack
     private var depth = 0
@@ -19,7 +20,7 @@ public struct WireReader {
     /// `Any` stays as it is, as a message of type `google.protobuf.Any`.
     public static func read(
         _ bytes: [UInt8], as type: MessageType, path: String = "", keepsAnyPacked: Bool = false,
-        problems: inout ConfigProblems
+        skipsUnknown: Bool = false, problems: inout ConfigProblems
     ) -> ConfigMessage? {
         guard bytes.count <= bytesMax else {
             problems.add("\(bytes.count) bytes are more than \(bytesMax)", path: path)
@@ -28,6 +29,7 @@ public struct WireReader {
         let before = problems.list.count + problems.omitted
         var reader = WireReader(
             bytes: bytes, keepsAnyPacked: keepsAnyPacked, problems: problems, path: PathStack(root: path))
+        reader.skipsUnknown = skipsUnknown
         let message = try? reader.message(type, in: 0..<bytes.count)
         problems = reader.problems
         return problems.list.count + problems.omitted == before ? message : nil
@@ -92,6 +94,7 @@ public struct WireReader {
     private mutating func skipUnreadable(
         _ number: UInt32, _ type: MessageType, _ wireType: UInt64, _ offset: inout Int, _ end: Int
     ) throws(Malformed) {
+        if skipsUnknown { return try skip(wireType, &offset, end) }
         if let field = type.field(numbered: number) {
             if field.isRefused {
                 path.push(.field(field))
