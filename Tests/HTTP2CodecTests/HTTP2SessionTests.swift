@@ -160,6 +160,28 @@ import Testing
         }
     }
 
+    @Test("A full output that is written a little at a time wakes the streams that wait for it")
+    func smallWrites() throws {
+        var settings = HTTP2Settings()
+        settings.streamWindow = 1 << 20
+        settings.connectionWindow = 1 << 20
+        let (client, server) = (try Peer(.client), try Peer(.server, settings))
+        exchange(client, server)
+        let stream = try client.request("PUT", endsStream: false)
+        let body = [UInt8](repeating: 1, count: 300_000)
+        var position = client.send(stream, body[...])
+        client.onEvent = { client, event in
+            if case .windowOpened(let stream) = event { position += client.send(stream, body[position...]) }
+        }
+        while !client.session.output.isEmpty {
+            let part = client.session.output.prefix(1000).bytes
+            client.session.outputWritten(part.count)
+            client.takeEvents()
+            server.receive(part)
+        }
+        #expect(position == body.count && server.bodies[stream]?.count == body.count)
+    }
+
     @Test("An end without data goes out with the trailing frame, or waits for the window by itself")
     func finish() throws {
         var settings = HTTP2Settings()

@@ -233,10 +233,10 @@ extension HTTP2Session {
 
     /// May wake streams: take events after it.
     public func outputWritten(_ count: Int) {
-        let wasFull = unsafe state.pointee.outputRoom <= 0
+        noteIfFull()
         unsafe state.pointee.output.markWritten(count)
         unsafe state.pointee.output.tidy()
-        wakeIfRoomy(wasFull)
+        wakeIfRoomy()
     }
 
     /// All bytes to write, nil if there are none. They count as written; valid until the next call. May wake streams.
@@ -244,9 +244,9 @@ extension HTTP2Session {
         pump()
         let view = unsafe state.pointee.output.view
         guard !view.isEmpty else { return nil }
-        let wasFull = unsafe state.pointee.outputRoom <= 0
+        noteIfFull()
         unsafe state.pointee.output.markWritten(view.count)
-        wakeIfRoomy(wasFull)
+        wakeIfRoomy()
         return view
     }
 
@@ -395,8 +395,16 @@ extension HTTP2Session {
         }
     }
 
-    private func wakeIfRoomy(_ wasFull: Bool) {
-        guard wasFull, unsafe state.pointee.outputRoom >= state.pointee.settings.outputMax / 2 else { return }
+    /// Only a full output has made streams wait; it may take many writes until it is half empty.
+    private func noteIfFull() {
+        if unsafe state.pointee.outputRoom <= 0 { unsafe state.pointee.wasOutputFull = true }
+    }
+
+    private func wakeIfRoomy() {
+        guard unsafe state.pointee.wasOutputFull,
+            unsafe state.pointee.outputRoom >= state.pointee.settings.outputMax / 2
+        else { return }
+        unsafe state.pointee.wasOutputFull = false
         unsafe state.pointee.wakeAll()
     }
 }

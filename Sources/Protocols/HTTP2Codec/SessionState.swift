@@ -21,6 +21,8 @@ import MeshPrimitives
     var budget = FloodBudget()
     var sending = Sending()
     var headFate = HeadFate.dropped
+    /// Streams wait for room in the output.
+    var wasOutputFull = false
     /// Found in a callback, to be acted upon when nghttp2 has returned.
     var verdict: HTTP2ConnectionError?
     var failure: HTTP2ConnectionError?
