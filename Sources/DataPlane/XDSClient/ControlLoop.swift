@@ -24,6 +24,7 @@ public final class ControlLoop {
     /// Of everything here that is random, such as jitter; not for secrets.
     public var random: SeededRandom
     private var loop: EventLoop
+    private var pool = BufferPool()
     private var wheel: TimerWheel
     private var numbers: UInt64 = 0
     private var sources: [UInt64: (descriptor: Descriptor, handler: (Readiness) -> Void)] = [:]
@@ -45,6 +46,13 @@ public final class ControlLoop {
     /// The clock as it was when the turn began.
     public var now: MonotonicInstant { loop.now }
     public var wallClock: WallInstant { loop.wallClock }
+
+    // MARK: Memory
+
+    /// An empty buffer of 64 KiB, to be given back within the turn.
+    func takeReadBuffer() -> PooledBuffer { pool.take(BufferPool.sizes.large) }
+
+    func giveBack(_ buffer: inout PooledBuffer) { pool.give(&buffer) }
 
     // MARK: Descriptors
 
