@@ -91,6 +91,17 @@ public final class ProxyServer {
         process.wakeAll()
     }
 
+    /// Whether it could be applied, as far as that can be told without opening a port.
+    public func check(_ configuration: Configuration) throws(ApplyError) {
+        do throws(CompileError) {
+            _ = try SnapshotCompiler.compile(
+                configuration, addresses: configuration.listeners.map(\.address), generation: generation &+ 1,
+                process: process, now: kernel.now(), previous: snapshot)
+        } catch {
+            throw .cannotCompile(error)
+        }
+    }
+
     private func bind(_ listener: Listener) throws(ApplyError) -> SocketAddress {
         let key = "\(listener.name)|\(listener.address)"
         if listener.address.port == 0, let known = bound[key] { return known }
