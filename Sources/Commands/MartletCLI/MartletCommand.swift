@@ -30,9 +30,10 @@ struct MartletCommand: AsyncParsableCommand {
         } catch {
             let status = exitCode(for: error)
             guard status == .success else {
-                Output.error(fullMessage(for: error))
-                // ArgumentParser's own status for bad usage is 64; ours is 2 (CONTRACT.md, section 1).
-                Glibc.exit(status == .validationFailure ? 2 : 1)
+                // One line, and our own status for bad usage (CONTRACT.md, section 1).
+                let isUsage = status == .validationFailure
+                Output.error("martlet: \(message(for: error))\(isUsage ? "; see 'martlet --help'" : "")")
+                Glibc.exit(isUsage ? 2 : 1)
             }
             Output.line(fullMessage(for: error))
         }

@@ -81,10 +81,12 @@ struct ControlCommand: AsyncParsableCommand {
         } catch let code as ExitCode {
             Foundation.exit(code.rawValue)
         } catch {
-            let status = exitCode(for: error)
-            let message = fullMessage(for: error)
-            FileHandle(fileDescriptor: status == .success ? 1 : 2).write(Data((message + "\n").utf8))
-            guard status == .success else { Foundation.exit(status == .validationFailure ? 2 : 1) }
+            guard exitCode(for: error) != .success else {
+                return FileHandle.standardOutput.write(Data((fullMessage(for: error) + "\n").utf8))
+            }
+            // One line, and our own status for bad usage (CONTRACT.md, section 1).
+            complain("martlet-control: \(message(for: error)); see 'martlet-control --help'")
+            Foundation.exit(2)
         }
     }
 

@@ -23,6 +23,11 @@ struct ControlPlane: Sendable {
         var portsFile: String?
     }
 
+    /// A server that cannot go on.
+    struct Failed: Error, CustomStringConvertible {
+        let description: String
+    }
+
     /// After a signal open streams and requests get this long.
     private static let stopTime = Duration.milliseconds(300)
     private static let certificateCheckInterval = Duration.seconds(1)
@@ -95,7 +100,14 @@ struct ControlPlane: Sendable {
             services: [
                 .init(service: Steps { try await serveDiscovery() }),
                 .init(service: Steps { await follow() }),
-                .init(service: application),
+                .init(
+                    service: Steps {
+                        do {
+                            try await application.run()
+                        } catch {
+                            throw Failed(description: "\(settings.http): cannot serve HTTP: \(error)")
+                        }
+                    }),
             ], gracefulShutdownSignals: [.sigterm, .sigint],
             logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() })
         configuration.maximumGracefulShutdownDuration = Self.stopTime

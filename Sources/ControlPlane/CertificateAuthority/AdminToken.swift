@@ -9,7 +9,8 @@ public enum AdminToken {
     /// The token that is there, or a new one.
     public static func load(in directory: DataDirectory) throws -> String {
         if let stored = try directory.read(file) {
-            let token = String(decoding: stored, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+            let text = String(decoding: stored, as: UTF8.self)
+            let token = text.trimmingCharacters(in: .whitespacesAndNewlines)
             guard token.utf8.count >= bytesMin else {
                 throw DataDirectory.Failed(
                     description: "\(directory.path)/\(file): is too short; remove it, and a new one is made")

@@ -57,10 +57,13 @@ public struct ControlAPI: Sendable {
     public func makeApplication(
         at address: HostPort, listening: @escaping @Sendable (Int) async -> Void
     ) -> some Hummingbird.ApplicationProtocol {
-        Application(
+        var quiet = logger
+        // What the server itself says below a warning is about its own life.
+        quiet.logLevel = max(logger.logLevel, .warning)
+        return Application(
             router: makeRouter(), server: .http1(configuration: .init(idleTimeout: .seconds(60))),
             configuration: .init(address: .hostname(address.host, port: address.port), serverName: "martlet"),
-            onServerRunning: { channel in await listening(channel.localAddress?.port ?? 0) }, logger: logger)
+            onServerRunning: { channel in await listening(channel.localAddress?.port ?? 0) }, logger: quiet)
     }
 
     func makeRouter() -> Router<BasicRequestContext> {

@@ -103,7 +103,8 @@ public struct DiscoveryServer: Sendable {
                 else { return }
                 try await listening(Addresses(xds: xds, ca: ca, xdsTLS: xdsTLS))
             }
-            try await group.waitForAll()
+            // The first failure ends the others; waiting for all would outlast it.
+            while try await group.next() != nil {}
         }
     }
 
