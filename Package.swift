@@ -75,7 +75,7 @@ let dataPlaneTargets: [Target] = [
         [
             "HTTP1Codec", "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Reactor", "TLSEngine",
             "Telemetry", "TrafficPolicy",
-        ]),  // 5
+        ], also: [.enableExperimentalFeature("AddressableParameters")]),  // 5
     pure(
         "ProxyAdmin", in: "DataPlane",
         [
@@ -184,7 +184,12 @@ let testTargets: [Target] = [
     tests("ConfigCompiler", ["ConfigCompiler", "MeshConfig", "XDSMessages"]),
     tests("ResourceStore", ["MeshConfig", "ResourceStore", logging]),
     tests("Fleet", ["AdminAPI", "ConfigCompiler", "Fleet"]),
-    tests("DiscoveryServer", ["ConfigCompiler", "DiscoveryServer", "XDSMessages"]),
+    tests(
+        "DiscoveryServer",
+        [
+            "ConfigCompiler", "DiscoveryServer", "MeshConfig", "MeshModel", "MeshPrimitives", "XDSDiscovery",
+            "XDSMessages", "XDSSchema",
+        ]),
     tests(
         "ControlAPI",
         [
