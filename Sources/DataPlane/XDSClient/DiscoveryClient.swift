@@ -239,9 +239,11 @@ public final class DiscoveryClient {
     // MARK: A saved configuration
 
     /// Answers the machine's requests from what was saved earlier, as a control plane would; for a start without one.
-    /// What is missing there keeps being waited for. Only while there is no stream.
+    /// What is missing there keeps being waited for. A stream that has brought nothing so far is given up for it, and
+    /// another one follows.
     public func replay(_ saved: SavedConfiguration) {
-        guard !statistics.isConnected, hasStarted else { return }
+        guard hasStarted else { return }
+        if statistics.isConnected { tell(ads.streamClosed(at: loop.now).notes) }
         closeStream()
         var answered: [ResourceKind: [String]] = [:]
         let first = ads.streamOpened(at: loop.now)

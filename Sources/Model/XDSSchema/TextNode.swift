@@ -1,6 +1,6 @@
 /// A value of a YAML or JSON text, before anybody knows what message it is.
-struct TextNode {
-    enum Content {
+public struct TextNode {
+    public enum Content {
         case null
         case bool(Bool)
         case integer(Int64)
@@ -12,17 +12,21 @@ struct TextNode {
         case object([Member])
     }
 
-    struct Member {
-        var key: String
-        var position: TextPosition
-        var value: TextNode
+    public struct Member {
+        public var key: String
+        public var position: TextPosition
+        public var value: TextNode
     }
 
-    var content: Content
-    var position: TextPosition
+    public var content: Content
+    public var position: TextPosition
+
+    public init(content: Content, position: TextPosition) {
+        (self.content, self.position) = (content, position)
+    }
 
     /// For messages: "a string", "a number", …
-    var kindName: String {
+    public var kindName: String {
         switch content {
         case .null: "null"
         case .bool: "a boolean"
@@ -35,23 +39,23 @@ struct TextNode {
 }
 
 /// The text is not YAML or JSON, or exceeds a bound.
-struct TextSyntaxError: Error {
-    var position: TextPosition
-    var text: String
+public struct TextSyntaxError: Error {
+    public var position: TextPosition
+    public var text: String
 }
 
 /// What a text may be at most.
-struct TextBounds {
+public struct TextBounds: Sendable {
     var bytesMax = 32 << 20
     /// Of lists and objects within each other.
     var depthMax = 100
     /// Aliases expanded.
     var nodesMax = 2_000_000
 
-    static let standard = TextBounds()
+    public static let standard = TextBounds()
 
     /// JSON if it is JSON, else YAML (of which JSON is nearly a part).
-    func parse(_ bytes: [UInt8], source: Int) -> Result<TextNode, TextSyntaxError> {
+    public func parse(_ bytes: [UInt8], source: Int) -> Result<TextNode, TextSyntaxError> {
         guard bytes.count <= bytesMax else {
             return .failure(
                 TextSyntaxError(
