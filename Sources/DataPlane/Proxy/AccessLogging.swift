@@ -101,7 +101,7 @@ extension Worker {
     /// Writes the lines that the configuration asks for, and the flight recorder's.
     mutating func logAccess(_ exchange: SlabID) {
         recorder.append(exchanges[exchange].record)
-        let logs = exchangeChain(exchange).value.http.logs
+        let logs = exchanges[exchange].chain.value.http.logs
         if logs.isEmpty { return }
         let snapshot = shelf[exchanges[exchange].snapshot]
         let texts = logTexts(exchange)
@@ -120,13 +120,13 @@ extension Worker {
             let sink = snapshot.accessLogs[Int(logs[index])]
             if let filter = sink.filter,
                 !filter.wants(
-                    exchanges[exchange].record, request: exchanges[exchange].head, bytes, random: &dice)
+                    exchanges[exchange].record, request: heads[exchange], bytes, random: &dice)
             {
                 continue
             }
             output.removeAll(keepingCapacity: true)
             sink.format.append(
-                exchanges[exchange].record, request: exchanges[exchange].head, bytes, response: answer,
+                exchanges[exchange].record, request: heads[exchange], bytes, response: answer,
                 answerBytes,
                 texts, to: &output)
             sink.file.append(output)
@@ -137,7 +137,7 @@ extension Worker {
 
     /// Keeps the head of an answer for the log.
     mutating func keepForLog(_ exchange: SlabID, _ bytes: ByteView) {
-        guard !exchangeChain(exchange).value.http.logs.isEmpty else { return }
+        guard !exchanges[exchange].chain.value.http.logs.isEmpty else { return }
         var copy = pool.take(bytes.count)
         _ = copy.append(bytes)
         guard let id = loggedHeads.insert(LoggedHead(head: answer, bytes: copy)) else {
@@ -162,7 +162,7 @@ extension Worker {
         if let route = exchangeRoute(exchange) { texts.route = route.value.name }
         if exchanges[exchange].host >= 0 {
             texts.virtualHost =
-                exchangeChain(exchange).value.http.routes.hosts[Int(exchanges[exchange].host)].name
+                exchanges[exchange].chain.value.http.routes.hosts[Int(exchanges[exchange].host)].name
         }
         scratch.removeAll()
         if !exchanges[exchange].record.requestID.isNone {
@@ -186,7 +186,7 @@ extension Worker {
         swap(&output, &line)
         output.removeAll(keepingCapacity: true)
         format.append(
-            exchanges[exchange].record, request: exchanges[exchange].head, exchanges[exchange].headBytes.view,
+            exchanges[exchange].record, request: heads[exchange], exchanges[exchange].headBytes.view,
             response: MessageHead(), ByteView(""), ExchangeTexts(), to: &output)
         output.withByteView { _ = scratch.append($0) }
         swap(&output, &line)
@@ -229,7 +229,6 @@ extension PooledBuffer {
     /// Copies a short text of fixed length in.
     mutating func store<let count: Int>(_ text: InlineArray<count, UInt8>) -> ByteView {
         let start = self.count
-        for index in 0..<count { _ = append(text[index]) }
-        return view.dropFirst(start)
+        return append(text) ? view.dropFirst(start) : ByteView("")
     }
 }

@@ -95,6 +95,7 @@ extension Worker {
             shelf.release(connections[id].snapshot)
             connections[id].snapshot = shelf.current
             connections[id].listener = Int32(index)
+            connections[id].chainRecord = candidate.chains.reference(Int(connections[id].chain))
             return
         }
         connections[id].closesAfterAnswer = true

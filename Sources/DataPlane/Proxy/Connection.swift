@@ -79,6 +79,7 @@ struct Connection: BitwiseCopyable {
     // Downstream.
     var listener: Int32 = -1
     var chain: Int32 = -1
+    var chainRecord: Reference<ChainRecord>?
     var snapshot: Int32 = -1
     /// Index into the worker's table of peer identities; -1 for none.
     var identity: Int32 = -1

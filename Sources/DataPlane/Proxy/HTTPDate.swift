@@ -60,7 +60,6 @@ struct HTTPDate {
 extension PooledBuffer {
     mutating func store(_ text: HTTPDate.PooledText) -> ByteView {
         let start = count
-        for index in text.bytes.indices { _ = append(text.bytes[index]) }
-        return view.dropFirst(start)
+        return append(text.bytes) ? view.dropFirst(start) : ByteView("")
     }
 }

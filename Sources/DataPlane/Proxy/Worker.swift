@@ -27,6 +27,8 @@ struct Worker: ~Copyable {
 
     var connections: Slab<Connection>
     var exchanges: Slab<Exchange>
+    /// The heads of their requests, under the same names: places are taken and given back together.
+    var heads: Slab<MessageHead>
     var sessions = SessionTable()
     var queued: [SlabID] = []
     var flushes: [SlabID] = []
@@ -49,6 +51,8 @@ struct Worker: ~Copyable {
     /// The head of an answer while it is looked at.
     var answer = MessageHead()
     var edits = EditList()
+    let requestDropMask = Worker.requestDropMask()
+    let answerDropMask = Worker.answerDropMask()
     var date = HTTPDate()
     var loggedHeads: Slab<LoggedHead>
     /// A line of an access log while it is made.
@@ -74,6 +78,7 @@ struct Worker: ~Copyable {
         recorder = process.recorders[index]
         connections = Slab(capacity: process.connectionsMax)
         exchanges = Slab(capacity: process.exchangesMax)
+        heads = Slab(capacity: process.exchangesMax, filledWith: MessageHead())
         loggedHeads = Slab(capacity: process.exchangesMax)
         readBuffer = pool.take(BufferPool.sizes.large)
         cipherBuffer = pool.take(BufferPool.sizes.large)

@@ -53,6 +53,12 @@ import Glibc
         return true
     }
 
+    /// A text of fixed length.
+    @inlinable public mutating func append<let length: Int>(_ text: InlineArray<length, UInt8>) -> Bool {
+        var text = text
+        return unsafe withUnsafeBytes(of: &text) { unsafe append(ByteView($0)) }
+    }
+
     @inlinable public mutating func append(_ literal: StaticString) -> Bool { append(ByteView(literal)) }
 
     /// Decimal digits of a number that is not negative.

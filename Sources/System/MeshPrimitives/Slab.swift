@@ -37,7 +37,16 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
     /// The most places that can be given out.
     public let capacity: Int
 
-    public init(capacity: Int) {
+    /// What new places hold before their first use; see `take`.
+    @usableFromInline let filling: Record?
+
+    public init(capacity: Int) { self.init(capacity: capacity, filling: nil) }
+
+    /// For records that are too large to be written anew each time: see `take`.
+    public init(capacity: Int, filledWith record: Record) { self.init(capacity: capacity, filling: record) }
+
+    private init(capacity: Int, filling: Record?) {
+        self.filling = filling
         precondition(capacity > 0 && capacity < Int(UInt32.max) - Self.pageSize)
         self.capacity = capacity
         pagesMax = (capacity + Self.pageSize - 1) / Self.pageSize
@@ -58,6 +67,19 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
         unsafe firstFree = entry.pointee.nextFree
         unsafe entry.pointee.generation &+= 1
         unsafe entry.pointee.record = record
+        lent += 1
+        return unsafe SlabID(index: index, generation: entry.pointee.generation)
+    }
+
+    /// A place whose record is as its last user left it, or as the slab was filled. nil when all are in use.
+    @inlinable public mutating func take() -> SlabID? {
+        precondition(filling != nil, "only a filled slab has something in every place")
+        guard lent < capacity else { return nil }
+        if firstFree == .max { addPage() }
+        let index = firstFree
+        let entry = unsafe entry(index)
+        unsafe firstFree = entry.pointee.nextFree
+        unsafe entry.pointee.generation &+= 1
         lent += 1
         return unsafe SlabID(index: index, generation: entry.pointee.generation)
     }
@@ -113,6 +135,7 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
         let start = UInt32(pageCount << Int(Self.pageBits))
         for offset in (0..<UInt32(Self.pageSize)).reversed() {
             let entry = unsafe page + Int(offset)
+            if let filling { unsafe entry.pointee.record = filling }
             unsafe entry.pointee.generation = 0
             unsafe entry.pointee.nextFree = firstFree
             firstFree = start + offset

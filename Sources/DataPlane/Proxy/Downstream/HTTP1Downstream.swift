@@ -41,10 +41,10 @@ extension Worker {
             refreshChain(id)
             let snapshot = connections[id].snapshot
             guard
-                let new = exchanges.insert(
+                let new = insertExchange(
                     Exchange(
-                        downstream: id, stream: 0, snapshot: snapshot, listener: connections[id].listener,
-                        chain: connections[id].chain, at: now))
+                        downstream: id, stream: 0, snapshot: snapshot,
+                        chain: connectionChain(id), at: now))
             else {
                 closeGracefully(id)
                 return nil
@@ -53,12 +53,12 @@ extension Worker {
             exchange = new
             connections[id].exchange = new
             connections[id].progress = HeadProgress()
-            let wait = exchangeChain(exchange).value.http.requestHeadersTimeout
+            let wait = exchanges[exchange].chain.value.http.requestHeadersTimeout
             if wait > 0 { setTimer(id, at: now.advanced(byNanoseconds: wait)) }
         }
-        let limits = exchangeChain(exchange).value.http.limits
+        let limits = exchanges[exchange].chain.value.http.limits
         let result = HTTP1Parser.parseRequest(
-            bytes, into: &exchanges[exchange].head, progress: &connections[id].progress, limits: limits)
+            bytes, into: &heads[exchange], progress: &connections[id].progress, limits: limits)
         switch result {
         case .needsMore: return nil
         case .invalid(let error):
@@ -66,23 +66,23 @@ extension Worker {
             return nil
         case .complete: break
         }
-        let length = Int(exchanges[exchange].head.length)
+        let length = Int(heads[exchange].length)
         exchanges[exchange].headBytes = pool.take(length)
         let fits = exchanges[exchange].headBytes.append(bytes.prefix(length))
         precondition(fits)
         connections[id].requests &+= 1
         connections[id].lastUsed = now
-        exchanges[exchange].requestDecoder = BodyDecoder(exchanges[exchange].head.body)
+        exchanges[exchange].requestDecoder = BodyDecoder(heads[exchange].body)
         exchanges[exchange].requestEnded = exchanges[exchange].requestDecoder.isFinished
         begin(exchange)
         return length
     }
 
     private mutating func refuseHead(_ id: SlabID, _ exchange: SlabID, _ error: HTTP1Error) {
-        let scope = exchangeChain(exchange).value.http.scope
+        let scope = exchanges[exchange].chain.value.http.scope
         counters.add(scope, .downstreamCxProtocolError)
         if error.status == 431 { counters.add(scope, .downstreamRqTooLarge) }
-        exchanges[exchange].head.reset()
+        heads[exchange].reset()
         exchanges[exchange].requestEnded = true
         exchanges[exchange].closesDownstream = true
         startRecord(exchange)
@@ -102,7 +102,7 @@ extension Worker {
             }
         case .trailers:
             // Whoever does not want them lets the decoder check and drop them.
-            if exchangeChain(exchange).value.http.enablesTrailers {
+            if exchanges[exchange].chain.value.http.enablesTrailers {
                 exchanges[exchange].trailersComing = true
                 connections[id].progress = HeadProgress()
                 answer.reset()
@@ -110,7 +110,7 @@ extension Worker {
         case .end: requestBodyEnded(exchange)
         case .needsMore: return (count, false)
         case .invalid(let error):
-            counters.add(exchangeChain(exchange).value.http.scope, .downstreamCxProtocolError)
+            counters.add(exchanges[exchange].chain.value.http.scope, .downstreamCxProtocolError)
             requestBroken(exchange, error)
             return (count, false)
         }
@@ -187,8 +187,8 @@ extension Worker {
         }
         connections[id].progress = HeadProgress()
         connections[id].lastUsed = now
-        let http = connectionChain(id).value.http
-        let idle = http.idleTimeout
+        let chain = connectionChain(id)
+        let idle = chain.value.http.idleTimeout
         if idle > 0, connections[id].timerAt == .distantFuture {
             setTimer(id, at: now.advanced(byNanoseconds: idle))
         }
@@ -212,13 +212,15 @@ extension Worker {
             return close(id)
         }
         guard connections[id].phase == .open, connections[id].codec != .tunnel else { return }
-        let http = connectionChain(id).value.http
+        let chain = connectionChain(id)
         let exchange = connections[id].exchange
-        if !exchange.isNone, exchanges[exchange].phase == .reading, http.requestHeadersTimeout > 0 {
-            let limit = exchanges[exchange].started.advanced(byNanoseconds: http.requestHeadersTimeout)
+        if !exchange.isNone, exchanges[exchange].phase == .reading, chain.value.http.requestHeadersTimeout > 0
+        {
+            let limit = exchanges[exchange].started.advanced(
+                byNanoseconds: chain.value.http.requestHeadersTimeout)
             if now < limit { return setTimer(id, at: limit) }
-            counters.add(http.scope, .downstreamRqHeaderTimeout)
-            exchanges[exchange].head.reset()
+            counters.add(chain.value.http.scope, .downstreamRqHeaderTimeout)
+            heads[exchange].reset()
             exchanges[exchange].closesDownstream = true
             exchanges[exchange].requestEnded = true
             startRecord(exchange)
@@ -227,12 +229,13 @@ extension Worker {
         let isIdle =
             connections[id].codec == .http2
             ? connections[id].streams == 0 : exchange.isNone || exchanges[exchange].phase == .reading
-        guard http.idleTimeout > 0 else { return }
-        let limit = connections[id].lastUsed.advanced(byNanoseconds: http.idleTimeout)
+        guard chain.value.http.idleTimeout > 0 else { return }
+        let limit = connections[id].lastUsed.advanced(byNanoseconds: chain.value.http.idleTimeout)
         if !isIdle || now < limit {
-            return setTimer(id, at: isIdle ? limit : now.advanced(byNanoseconds: http.idleTimeout))
+            return setTimer(
+                id, at: isIdle ? limit : now.advanced(byNanoseconds: chain.value.http.idleTimeout))
         }
-        counters.add(http.scope, .downstreamCxIdleTimeout)
+        counters.add(chain.value.http.scope, .downstreamCxIdleTimeout)
         if !exchange.isNone { abandonReading(exchange) }
         if connections[id].codec == .http2 { return endHTTP2(id) }
         closeGracefully(id)

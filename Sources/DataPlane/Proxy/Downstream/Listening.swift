@@ -109,6 +109,7 @@ extension Worker {
             return close(id)
         }
         connections[id].chain = Int32(chain)
+        connections[id].chainRecord = listener.chains.reference(chain)
         connections[id].snapshot = shelf.current
         shelf.use(shelf.current)
         let record = listener.chains[chain]
@@ -169,8 +170,10 @@ extension Worker {
 
     /// The chain of a downstream connection, in the snapshot that it was last brought up to.
     func connectionChain(_ id: SlabID) -> Reference<ChainRecord> {
-        let listener = shelf[connections[id].snapshot].listeners.reference(Int(connections[id].listener))
-        return listener.value.chains.reference(Int(connections[id].chain))
+        guard let chain = connections[id].chainRecord else {
+            preconditionFailure("an open connection has its chain")
+        }
+        return chain
     }
 
     /// The first bytes in the clear: HTTP/2 announces itself (RFC 9113 section 3.4).

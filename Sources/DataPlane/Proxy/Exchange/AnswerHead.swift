@@ -9,7 +9,7 @@ import TrafficPolicy
 
 /// The head of an answer on its way to the caller, whether an endpoint's or our own.
 extension Worker {
-    private static var answerDropMask: UInt64 {
+    static func answerDropMask() -> UInt64 {
         EditList.mask([
             .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade, .te,
             .xEnvoyUpstreamServiceTime, .xMartletRetry,
@@ -20,46 +20,50 @@ extension Worker {
 
     /// The head in `answer`, edited and sent on.
     mutating func sendAnswerHead(_ exchange: SlabID, _ bytes: ByteView) {
-        let chain = exchangeChain(exchange)
-        edits.reset(dropping: Self.answerDropMask)
+        edits.reset(dropping: answerDropMask)
         scratch.removeAll()
         let waited = now.nanoseconds(since: exchanges[exchange].attemptStarted)
         edits.add(.xEnvoyUpstreamServiceTime, scratch.store(decimal: Int(waited / 1_000_000)))
-        editAnswer(exchange, chain, answer, bytes)
-        if let route = exchangeRoute(exchange) {
+        editAnswer(exchange)
+        if exchanges[exchange].hasRoute {
             let weighted = exchanges[exchange].weighted
             let index =
-                weighted >= 0 ? route.value.clusters[Int(weighted)].answerEdits : route.value.answerEdits
+                weighted >= 0
+                ? exchanges[exchange].route.value.clusters[Int(weighted)].answerEdits
+                : exchanges[exchange].route.value.answerEdits
             if index >= 0 {
                 let snapshot = shelf[exchanges[exchange].snapshot]
-                applyEdits(snapshot.edits[Int(index)], of: snapshot, exchange, answer, bytes)
+                applyEdits(snapshot.edits[Int(index)], of: snapshot, exchange, .answer(bytes))
             }
         }
-        writeAnswerHead(exchange, answer, bytes)
+        writeAnswerHead(exchange, bytes)
     }
 
     /// What every answer gets.
-    private mutating func editAnswer(
-        _ exchange: SlabID, _ chain: Reference<ChainRecord>, _ head: borrowing MessageHead, _ bytes: ByteView
-    ) {
-        switch chain.value.http.serverHeader {
+    private mutating func editAnswer(_ exchange: SlabID) {
+        switch exchanges[exchange].chain.value.http.serverHeader {
         case .overwrite:
             edits.drop(.server)
-            edits.add(.server, chain.value.http.serverName)
+            edits.add(.server, exchanges[exchange].chain.value.http.serverName)
         case .appendIfAbsent:
-            if !head.contains(.server) { edits.add(.server, chain.value.http.serverName) }
+            if !answer.contains(.server) {
+                edits.add(.server, exchanges[exchange].chain.value.http.serverName)
+            }
         case .passThrough: break
         }
-        if !head.contains(.date) { edits.add(.date, dateText()) }
-        if !chain.value.http.via.isEmpty { edits.add(.via, chain.value.http.via) }
+        if !answer.contains(.date) { edits.add(.date, dateText()) }
+        if !exchanges[exchange].chain.value.http.via.isEmpty {
+            edits.add(.via, exchanges[exchange].chain.value.http.via)
+        }
         if exchanges[exchange].marksExhausted { edits.add(.xMartletRetry, ByteView("exhausted")) }
         if exchanges[exchange].host >= 0,
-            chain.value.http.routes.hosts[Int(exchanges[exchange].host)].attemptCountInResponse
+            exchanges[exchange].chain.value.http.routes.hosts[Int(exchanges[exchange].host)]
+                .attemptCountInResponse
         {
             edits.drop(.xEnvoyAttemptCount)
             edits.add(.xEnvoyAttemptCount, scratch.store(decimal: Int(exchanges[exchange].attempts)))
         }
-        if chain.value.http.setsRequestIDInResponse { addRequestID(exchange) }
+        if exchanges[exchange].chain.value.http.setsRequestIDInResponse { addRequestID(exchange) }
         editRateLimit(exchange)
     }
 
@@ -69,7 +73,7 @@ extension Worker {
             let start = scratch.count
             _ = exchanges[exchange].record.requestID.append(to: &scratch)
             edits.add(.xRequestID, scratch.view.dropFirst(start))
-        } else if let value = exchanges[exchange].head.value(
+        } else if let value = heads[exchange].value(
             of: .xRequestID, in: exchanges[exchange].headBytes.view)
         {
             edits.add(.xRequestID, value)
@@ -93,8 +97,7 @@ extension Worker {
         }
         if exchanges[exchange].isRateLimited, record.value.answerEdits >= 0 {
             applyEdits(
-                snapshot.edits[Int(record.value.answerEdits)], of: snapshot, exchange, MessageHead(),
-                ByteView(""))
+                snapshot.edits[Int(record.value.answerEdits)], of: snapshot, exchange, .answer(ByteView("")))
         }
     }
 
@@ -103,7 +106,6 @@ extension Worker {
     /// Answers without an upstream, or in its place. Whatever the attempt held has been given back before.
     mutating func answerLocally(_ exchange: SlabID, _ local: LocalAnswer) {
         guard exchanges[exchange].phase != .ended else { return }
-        let chain = exchangeChain(exchange)
         exchanges[exchange].record.flags.formUnion(local.flag)
         exchanges[exchange].record.details = local.details
         exchanges[exchange].record.upstreamReset = local.reset
@@ -113,10 +115,10 @@ extension Worker {
         scratch.removeAll()
         let body = localBody(local)
         edits.reset(dropping: 0)
-        var head = MessageHead()
-        head.status = local.status
-        if let grpc = grpcStatus(exchange, local) { return answerGRPC(exchange, grpc, body, chain) }
-        head.body = .bytes(Int64(body.count))
+        answer.reset()
+        answer.status = local.status
+        if let grpc = grpcStatus(exchange, local) { return answerGRPC(exchange, grpc, body) }
+        answer.body = .bytes(Int64(body.count))
         let isRedirect = !exchanges[exchange].location.isEmpty
         if isRedirect { edits.add(.location, exchanges[exchange].location.view) }
         if !body.isEmpty {
@@ -130,16 +132,17 @@ extension Worker {
             edits.add(.upgrade, ByteView("HTTP/1.1"))
             edits.add(.connection, ByteView("upgrade"))
         }
-        editAnswer(exchange, chain, head, ByteView(""))
-        if chain.value.http.sendsProxyStatus, !local.proxyStatus.view.isEmpty {
+        editAnswer(exchange)
+        if exchanges[exchange].chain.value.http.sendsProxyStatus, !local.proxyStatus.view.isEmpty {
             addProxyStatus(exchange, local)
         }
-        if let route = exchangeRoute(exchange), route.value.answerEdits >= 0 {
+        if exchanges[exchange].hasRoute, exchanges[exchange].route.value.answerEdits >= 0 {
             let snapshot = shelf[exchanges[exchange].snapshot]
             applyEdits(
-                snapshot.edits[Int(route.value.answerEdits)], of: snapshot, exchange, head, ByteView(""))
+                snapshot.edits[Int(exchanges[exchange].route.value.answerEdits)], of: snapshot, exchange,
+                .answer(ByteView("")))
         }
-        writeAnswerHead(exchange, head, ByteView(""))
+        writeAnswerHead(exchange, ByteView(""))
         if !body.isEmpty, exchanges[exchange].framing != .none { writeAnswerBody(exchange, body) }
         finishLocally(exchange)
     }
@@ -183,7 +186,7 @@ extension Worker {
     /// A caller that speaks gRPC gets a gRPC status: 200, no body (grpc/grpc doc http-grpc-status-mapping).
     private func grpcStatus(_ exchange: SlabID, _ local: LocalAnswer) -> Int? {
         let bytes = exchanges[exchange].headBytes.view
-        guard let type = exchanges[exchange].head.value(of: .contentType, in: bytes),
+        guard let type = heads[exchange].value(of: .contentType, in: bytes),
             type.equals("application/grpc") || type.hasPrefix("application/grpc+")
                 || type.hasPrefix("application/grpc;")
         else { return nil }
@@ -204,11 +207,10 @@ extension Worker {
     }
 
     private mutating func answerGRPC(
-        _ exchange: SlabID, _ status: Int, _ message: ByteView, _ chain: Reference<ChainRecord>
+        _ exchange: SlabID, _ status: Int, _ message: ByteView
     ) {
-        var head = MessageHead()
-        head.status = 200
-        head.body = .bytes(0)
+        answer.status = 200
+        answer.body = .bytes(0)
         exchanges[exchange].status = 200
         edits.add(.contentType, ByteView("application/grpc"))
         edits.add(.grpcStatus, scratch.store(decimal: status))
@@ -232,22 +234,23 @@ extension Worker {
         }
         exchanges[exchange].record.grpcStatus = Int8(status)
         if exchanges[exchange].downstreamStream == 0 { edits.add(.contentLength, ByteView("0")) }
-        editAnswer(exchange, chain, head, ByteView(""))
-        writeAnswerHead(exchange, head, ByteView(""))
+        editAnswer(exchange)
+        writeAnswerHead(exchange, ByteView(""))
         finishLocally(exchange)
     }
 
     private static func hexadecimal(_ nibble: UInt8) -> UInt8 { nibble < 10 ? nibble + 0x30 : nibble + 0x37 }
 
-    mutating func redirect(_ exchange: SlabID, _ route: Reference<RouteRecord>) {
-        counters.add(exchangeChain(exchange).value.http.scope, .rqRedirect)
-        let record = shelf[exchanges[exchange].snapshot].redirects[Int(route.value.redirect)]
+    mutating func redirect(_ exchange: SlabID) {
+        counters.add(exchanges[exchange].chain.value.http.scope, .rqRedirect)
+        let record = shelf[exchanges[exchange].snapshot].redirects[
+            Int(exchanges[exchange].route.value.redirect)]
         let bytes = exchanges[exchange].headBytes.view
         let isTLS = connections[exchanges[exchange].downstream].tls != nil
         var location = pool.take(BufferPool.sizes.large)
         _ = location.append(record.scheme.isEmpty ? ByteView(isTLS ? "https" : "http") : record.scheme)
         _ = location.append("://")
-        var authority = bytes[exchanges[exchange].head.authority.range]
+        var authority = bytes[heads[exchange].authority.range]
         if !record.host.isEmpty { authority = record.host }
         if record.port > 0 || (!record.scheme.isEmpty && record.host.isEmpty) {
             authority = authority.prefix(RouteTable.portColon(authority) ?? authority.count)
@@ -257,50 +260,48 @@ extension Worker {
             _ = location.append(":")
             _ = location.append(decimal: Int(record.port))
         }
-        let target = bytes[exchanges[exchange].head.path.range]
+        let target = bytes[heads[exchange].path.range]
         let mark = target.firstIndex(of: UInt8(ascii: "?")) ?? target.count
         if record.hasPath {
             _ = location.append(record.path)
         } else if record.hasPrefix {
             _ = location.append(record.prefix)
-            _ = location.append(target.prefix(mark).dropFirst(route.value.path.count))
+            _ = location.append(target.prefix(mark).dropFirst(exchanges[exchange].route.value.path.count))
         } else {
             _ = location.append(target.prefix(mark))
         }
         let hasOwnQuery = record.hasPath && record.path.firstIndex(of: UInt8(ascii: "?")) != nil
         if !record.stripsQuery, !hasOwnQuery { _ = location.append(target.dropFirst(mark)) }
         exchanges[exchange].location = location
-        answerLocally(exchange, LocalAnswer(route.value.status, details: .directResponse))
+        answerLocally(exchange, LocalAnswer(exchanges[exchange].route.value.status, details: .directResponse))
     }
 
     // MARK: Writing
 
     /// Puts a head out in the caller's protocol, and settles how the body is marked off.
-    private mutating func writeAnswerHead(
-        _ exchange: SlabID, _ head: borrowing MessageHead, _ bytes: ByteView
-    ) {
+    private mutating func writeAnswerHead(_ exchange: SlabID, _ bytes: ByteView) {
         exchanges[exchange].record.responseSendStarted = now.nanoseconds(since: exchanges[exchange].started)
-        exchanges[exchange].record.responseHeadBytes = UInt32(head.length)
+        exchanges[exchange].record.responseHeadBytes = UInt32(answer.length)
         let id = exchanges[exchange].downstream
         if connections[id].codec == .http2 {
             exchanges[exchange].framing = .stream
-            return sendStreamAnswer(exchange, head, bytes)
+            return sendStreamAnswer(exchange, bytes)
         }
-        let status = head.status
-        let hasNoBody = exchanges[exchange].head.method == .head || status == 204 || status == 304
+        let status = answer.status
+        let hasNoBody = heads[exchange].method == .head || status == 204 || status == 304
         if hasNoBody {
             exchanges[exchange].framing = .none
         } else {
-            switch head.body {
+            switch answer.body {
             case .none:
                 exchanges[exchange].framing = .none
                 // An HTTP/2 stream that ended with its head says nothing of a length.
-                if !head.contains(.contentLength), !edits.addsField(FieldName.contentLength.text) {
+                if !answer.contains(.contentLength), !edits.addsField(FieldName.contentLength.text) {
                     edits.add(.contentLength, ByteView("0"))
                 }
             case .bytes: exchanges[exchange].framing = .length
             case .chunked, .untilClose, .untilStreamEnd:
-                if exchanges[exchange].head.version == 10 {
+                if heads[exchange].version == 10 {
                     exchanges[exchange].framing = .untilClose
                     exchanges[exchange].closesDownstream = true
                 } else {
@@ -318,7 +319,7 @@ extension Worker {
         }
         if exchanges[exchange].closesDownstream {
             edits.add(.connection, ByteView("close"))
-        } else if exchanges[exchange].head.version == 10 {
+        } else if heads[exchange].version == 10 {
             edits.add(.connection, ByteView("keep-alive"))
         }
         stage(for: id)
@@ -326,8 +327,8 @@ extension Worker {
             flushStaged()
             stage(for: id)
         }
-        var isWhole = HTTP1Writer.appendStatusLine(head.status, to: &stageBuffer)
-        isWhole = stageBuffer.append(head, bytes, editedBy: edits) && isWhole
+        var isWhole = HTTP1Writer.appendStatusLine(answer.status, to: &stageBuffer)
+        isWhole = stageBuffer.append(answer, bytes, editedBy: edits) && isWhole
         if !isWhole {
             // What was added does not fit in 64 KiB: the caller gets nothing it could misread.
             stageBuffer.removeAll()
@@ -339,8 +340,8 @@ extension Worker {
     /// An interim answer: passed on, but for the 100 that we have given already.
     mutating func informational(_ exchange: SlabID, _ bytes: ByteView) {
         exchanges[exchange].lastMoved = now
-        guard answer.status != 100, exchanges[exchange].head.version != 10 else { return }
-        edits.reset(dropping: Self.answerDropMask)
+        guard answer.status != 100, heads[exchange].version != 10 else { return }
+        edits.reset(dropping: answerDropMask)
         let id = exchanges[exchange].downstream
         if connections[id].codec == .http2 { return sendStreamInformational(exchange, bytes) }
         stage(for: id)

@@ -55,7 +55,7 @@ struct EditList {
 extension PooledBuffer {
     /// The lines of `head` that `edits` leaves, in runs as long as they come, then the added ones.
     mutating func append(
-        _ head: borrowing MessageHead, _ bytes: ByteView, editedBy edits: borrowing EditList
+        _ head: borrowing @_addressable MessageHead, _ bytes: ByteView, editedBy edits: borrowing EditList
     ) -> Bool {
         var isWhole = true
         var start = Int(head.fieldsStart)

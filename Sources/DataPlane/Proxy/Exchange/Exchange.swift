@@ -45,10 +45,10 @@ struct Exchange: BitwiseCopyable {
     var upstreamStream: Int32 = 0
     /// Index on the worker's shelf of snapshots, and in that snapshot.
     var snapshot: Int32
-    var listener: Int32
-    var chain: Int32
+    let chain: Reference<ChainRecord>
+    var route: Reference<RouteRecord>
+    var hasRoute = false
     var host: Int32 = -1
-    var route: Int32 = -1
     /// The worker's slot of the cluster; -1 before routing.
     var cluster: Int32 = -1
     /// Index into that cluster's endpoints.
@@ -57,7 +57,7 @@ struct Exchange: BitwiseCopyable {
     var weighted: Int32 = -1
 
     // The request.
-    var head = MessageHead()
+    /// The bytes of its head, whose index is in the worker's `heads` under the same name.
     var headBytes = PooledBuffer.none
     /// HTTP/1 only.
     var requestDecoder = BodyDecoder(.none)
@@ -147,14 +147,14 @@ struct Exchange: BitwiseCopyable {
     var isHealthCheck = false
 
     init(
-        downstream: SlabID, stream: Int32, snapshot: Int32, listener: Int32, chain: Int32,
+        downstream: SlabID, stream: Int32, snapshot: Int32, chain: Reference<ChainRecord>,
         at now: MonotonicInstant
     ) {
         self.downstream = downstream
         downstreamStream = stream
         self.snapshot = snapshot
-        self.listener = listener
         self.chain = chain
+        route = chain.value.http.noRoute
         started = now
         lastMoved = now
     }
@@ -184,12 +184,14 @@ extension Exchange {
     }
 
     var repeatability: Repeatability {
-        if head.method.isSafe { return .safe }
-        return head.method.isIdempotent ? .idempotent : .unrepeatable
+        @_addressableSelf get {
+            if record.method.isSafe { return .safe }
+            return record.method.isIdempotent ? .idempotent : .unrepeatable
+        }
     }
 
     /// How far the attempt under way had come.
-    func delivery(sentBytes: Int) -> DeliveryState {
+    @_addressableSelf func delivery(sentBytes: Int) -> DeliveryState {
         switch phase {
         case .reading, .routing, .waiting, .backingOff: .notConnected
         case .sent: sentBytes > 0 ? .sent : .nothingSent
@@ -197,7 +199,9 @@ extension Exchange {
         }
     }
 
-    private func retryRequest(_ repeatability: Repeatability, at now: MonotonicInstant) -> RetryRequest {
+    @_addressableSelf private func retryRequest(_ repeatability: Repeatability, at now: MonotonicInstant)
+        -> RetryRequest
+    {
         RetryRequest(
             repeatability: repeatability, bodyCanBeReplayed: !bodyIsCut,
             remainingTime: deadline == .distantFuture ? .max : max(0, deadline.nanoseconds(since: now)))
@@ -244,7 +248,7 @@ extension Exchange {
     }
 
     /// The earliest instant at which a limit on time could be reached.
-    var nextDeadline: MonotonicInstant {
+    @_addressableSelf func nextDeadline() -> MonotonicInstant {
         var earliest = min(deadline, tryDeadline, min(streamDeadline, retryAt))
         if streamIdleTimeout > 0 {
             earliest = min(earliest, lastMoved.advanced(byNanoseconds: streamIdleTimeout))
@@ -257,7 +261,7 @@ extension Exchange {
     }
 
     /// Which limit has been reached.
-    func expired(at now: MonotonicInstant) -> Expired {
+    @_addressableSelf func expired(at now: MonotonicInstant) -> Expired {
         if now >= deadline { return .request }
         if now >= streamDeadline { return .streamDuration }
         if phase == .backingOff, now >= retryAt { return .backoff }

@@ -11,20 +11,13 @@ import TrafficPolicy
 /// Carries a request through: filters, routing, attempts, the answer, the end. What `Exchange` decides is done here, and
 /// only here.
 extension Worker {
-    func exchangeChain(_ exchange: SlabID) -> Reference<ChainRecord> {
-        let listener = shelf[exchanges[exchange].snapshot].listeners.reference(
-            Int(exchanges[exchange].listener))
-        return listener.value.chains.reference(Int(exchanges[exchange].chain))
-    }
+    func exchangeChain(_ exchange: SlabID) -> Reference<ChainRecord> { exchanges[exchange].chain }
 
-    func exchangeRoute(_ exchange: SlabID) -> Reference<RouteRecord>? {
-        let route = exchanges[exchange].route
-        return route < 0 ? nil : exchangeChain(exchange).value.http.routes.routes.reference(Int(route))
-    }
+    func exchangeRoute(_ exchange: SlabID) -> Reference<RouteRecord>? { exchanges[exchange].route }
 
     private func retrySettings(_ exchange: SlabID) -> RetrySettings {
-        guard let route = exchangeRoute(exchange) else { return .none }
-        var settings = route.value.retry
+        guard exchanges[exchange].hasRoute else { return .none }
+        var settings = exchanges[exchange].route.value.retry
         let controls = exchanges[exchange].requestControls
         if !controls.conditions.isEmpty {
             settings.conditions.formUnion(controls.conditions)
@@ -37,31 +30,40 @@ extension Worker {
 
     private func repeatability(_ exchange: SlabID) -> Repeatability {
         let method = exchanges[exchange].repeatability
-        guard method == .unrepeatable, let route = exchangeRoute(exchange),
-            !route.value.idempotencyHeader.isEmpty
+        guard method == .unrepeatable, exchanges[exchange].hasRoute,
+            !exchanges[exchange].route.value.idempotencyHeader.isEmpty
         else { return method }
         let bytes = exchanges[exchange].headBytes.view
-        return exchanges[exchange].head.value(named: route.value.idempotencyHeader, in: bytes) == nil
+        return heads[exchange].value(named: exchanges[exchange].route.value.idempotencyHeader, in: bytes)
+            == nil
             ? .unrepeatable : .keyed
     }
 
     // MARK: The request's head
 
+    /// A place for an exchange and its head; nil if all are taken.
+    mutating func insertExchange(_ exchange: Exchange) -> SlabID? {
+        guard let id = exchanges.insert(exchange) else { return nil }
+        let head = heads.take()
+        precondition(head == id)
+        heads[id].reset()
+        return id
+    }
+
     /// Counts the request and begins its record.
     mutating func startRecord(_ exchange: SlabID) {
-        let http = exchangeChain(exchange).value.http
-        counters.add(http.scope, .downstreamRqTotal)
-        counters.add(http.scope, .downstreamRqActive)
+        counters.add(exchanges[exchange].chain.value.http.scope, .downstreamRqTotal)
+        counters.add(exchanges[exchange].chain.value.http.scope, .downstreamRqActive)
         counters.add(
-            http.scope,
+            exchanges[exchange].chain.value.http.scope,
             exchanges[exchange].downstreamStream == 0 ? .downstreamRqHttp1Total : .downstreamRqHttp2Total)
         let id = exchanges[exchange].downstream
         exchanges[exchange].record.startedAt = loop.wallClock.nanoseconds
         exchanges[exchange].record.started = exchanges[exchange].started
-        exchanges[exchange].record.method = exchanges[exchange].head.method
+        exchanges[exchange].record.method = heads[exchange].method
         exchanges[exchange].record.downstreamProtocol = RecordedProtocol(
-            version: exchanges[exchange].head.version)
-        exchanges[exchange].record.requestHeadBytes = UInt32(exchanges[exchange].head.length)
+            version: heads[exchange].version)
+        exchanges[exchange].record.requestHeadBytes = UInt32(heads[exchange].length)
         exchanges[exchange].record.downstreamDirectRemote = connections[id].peer
         exchanges[exchange].record.downstreamRemote = connections[id].peer
         exchanges[exchange].record.downstreamLocal = connections[id].local
@@ -71,24 +73,25 @@ extension Worker {
     /// The head of a request is complete.
     mutating func begin(_ exchange: SlabID) {
         startRecord(exchange)
-        let chain = exchangeChain(exchange)
         let id = exchanges[exchange].downstream
         if exchanges[exchange].requestEnded { requestComplete(exchange) }
-        if stopping != .no || !exchanges[exchange].head.keepsAlive {
+        if stopping != .no || !heads[exchange].keepsAlive {
             exchanges[exchange].closesDownstream = true
         }
-        if chain.value.http.maxRequests > 0, connections[id].requests >= UInt32(chain.value.http.maxRequests)
+        if exchanges[exchange].chain.value.http.maxRequests > 0,
+            connections[id].requests >= UInt32(exchanges[exchange].chain.value.http.maxRequests)
         {
-            counters.add(chain.value.http.scope, .downstreamCxMaxRequestsReached)
+            counters.add(exchanges[exchange].chain.value.http.scope, .downstreamCxMaxRequestsReached)
             exchanges[exchange].closesDownstream = true
         }
-        exchanges[exchange].streamIdleTimeout = chain.value.http.streamIdleTimeout
-        if chain.value.http.requestTimeout > 0, !exchanges[exchange].requestEnded {
-            exchanges[exchange].requestLimit = now.advanced(byNanoseconds: chain.value.http.requestTimeout)
+        exchanges[exchange].streamIdleTimeout = exchanges[exchange].chain.value.http.streamIdleTimeout
+        if exchanges[exchange].chain.value.http.requestTimeout > 0, !exchanges[exchange].requestEnded {
+            exchanges[exchange].requestLimit = now.advanced(
+                byNanoseconds: exchanges[exchange].chain.value.http.requestTimeout)
         }
-        if chain.value.http.maxStreamDuration > 0 {
+        if exchanges[exchange].chain.value.http.maxStreamDuration > 0 {
             exchanges[exchange].streamDeadline = now.advanced(
-                byNanoseconds: chain.value.http.maxStreamDuration)
+                byNanoseconds: exchanges[exchange].chain.value.http.maxStreamDuration)
         }
         findRoute(exchange)
         if !passRateLimit(exchange) { return }
@@ -96,25 +99,29 @@ extension Worker {
     }
 
     private mutating func findRoute(_ exchange: SlabID) {
-        let chain = exchangeChain(exchange)
         let bytes = exchanges[exchange].headBytes.view
-        var authority = bytes[exchanges[exchange].head.authority.range]
-        if authority.isEmpty { authority = chain.value.http.defaultHostForHTTP10 }
-        guard let host = chain.value.http.routes.host(for: authority, scratch: &scratch) else { return }
+        var authority = bytes[heads[exchange].authority.range]
+        if authority.isEmpty { authority = exchanges[exchange].chain.value.http.defaultHostForHTTP10 }
+        guard let host = exchanges[exchange].chain.value.http.routes.host(for: authority, scratch: &scratch)
+        else { return }
         exchanges[exchange].host = Int32(host)
         let isTLS = connections[exchanges[exchange].downstream].tls != nil
-        let route = chain.value.http.routes.route(
-            in: host, head: exchanges[exchange].head, bytes: bytes, isTLS: isTLS, random: &random)
-        exchanges[exchange].route = Int32(route ?? -1)
+        let route = exchanges[exchange].chain.value.http.routes.route(
+            in: host, head: heads[exchange], bytes: bytes, isTLS: isTLS, random: &random)
+        if let route {
+            exchanges[exchange].route = exchanges[exchange].chain.value.http.routes.routes.reference(route)
+            exchanges[exchange].hasRoute = true
+        }
     }
 
     /// The local rate limit, the route's if it has one. false: the request was answered.
     private mutating func passRateLimit(_ exchange: SlabID) -> Bool {
-        let chain = exchangeChain(exchange)
-        guard chain.value.http.hasRateLimitFilter else { return true }
-        var index = chain.value.http.rateLimit
-        if let route = exchangeRoute(exchange) {
-            if route.value.rateLimit >= 0 { index = route.value.rateLimit }
+        guard exchanges[exchange].chain.value.http.hasRateLimitFilter else { return true }
+        var index = exchanges[exchange].chain.value.http.rateLimit
+        if exchanges[exchange].hasRoute {
+            if exchanges[exchange].route.value.rateLimit >= 0 {
+                index = exchanges[exchange].route.value.rateLimit
+            }
         }
         guard index >= 0 else { return true }
         let record = shelf[exchanges[exchange].snapshot].rateLimits.reference(Int(index))
@@ -142,37 +149,39 @@ extension Worker {
 
     /// What the route says, after the filters.
     private mutating func forward(_ exchange: SlabID) {
-        let chain = exchangeChain(exchange)
-        guard let route = exchangeRoute(exchange) else {
-            counters.add(chain.value.http.scope, .noRoute)
+        guard exchanges[exchange].hasRoute else {
+            counters.add(exchanges[exchange].chain.value.http.scope, .noRoute)
             return answerLocally(exchange, .noRoute)
         }
-        let isUpgrade = exchanges[exchange].head.hasUpgrade
-        if isUpgrade, !chain.value.http.ignoresUnknownUpgrades,
-            !isWebSocket(exchange) || !chain.value.http.allowsWebSocket
+        let isUpgrade = heads[exchange].hasUpgrade
+        if isUpgrade, !exchanges[exchange].chain.value.http.ignoresUnknownUpgrades,
+            !isWebSocket(exchange) || !exchanges[exchange].chain.value.http.allowsWebSocket
         {
-            counters.add(chain.value.http.scope, .downstreamRqWsOnNonWsRoute)
+            counters.add(exchanges[exchange].chain.value.http.scope, .downstreamRqWsOnNonWsRoute)
             return answerLocally(exchange, .upgradeFailed)
         }
-        exchanges[exchange].isUpgrade = isUpgrade && isWebSocket(exchange) && chain.value.http.allowsWebSocket
-        switch route.value.action {
-        case .redirect: return redirect(exchange, route)
+        exchanges[exchange].isUpgrade =
+            isUpgrade && isWebSocket(exchange) && exchanges[exchange].chain.value.http.allowsWebSocket
+        switch exchanges[exchange].route.value.action {
+        case .redirect: return redirect(exchange)
         case .direct:
-            counters.add(chain.value.http.scope, .rqDirectResponse)
-            var answer = LocalAnswer(route.value.status, details: .directResponse)
-            answer.body = StaticText(route.value.body)
+            counters.add(exchanges[exchange].chain.value.http.scope, .rqDirectResponse)
+            var answer = LocalAnswer(exchanges[exchange].route.value.status, details: .directResponse)
+            answer.body = StaticText(exchanges[exchange].route.value.body)
             return answerLocally(exchange, answer)
         case .forward: break
         }
-        guard let cluster = chooseCluster(exchange, route) else {
-            counters.add(chain.value.http.scope, .noCluster)
-            return answerLocally(exchange, .noCluster(status: route.value.clusterNotFoundStatus))
+        guard let cluster = chooseCluster(exchange) else {
+            counters.add(exchanges[exchange].chain.value.http.scope, .noCluster)
+            return answerLocally(
+                exchange, .noCluster(status: exchanges[exchange].route.value.clusterNotFoundStatus))
         }
         exchanges[exchange].cluster = shelf[exchanges[exchange].snapshot].clusters[cluster].slot
         exchanges[exchange].record.cluster = NameID(UInt32(exchanges[exchange].cluster) + 1)
-        readControls(exchange, chain)
-        applyTimes(exchange, route, chain)
-        let limits = clusters[Int(exchanges[exchange].cluster)].limits(route.value.priority)
+        readControls(exchange)
+        applyTimes(exchange)
+        let limits = clusters[Int(exchanges[exchange].cluster)].limits(
+            exchanges[exchange].route.value.priority)
         exchanges[exchange].limits = limits
         guard limits.with({ $0.requests.tryAcquire() }) else {
             counters.add(clusterScope(slot: exchanges[exchange].cluster), .upstreamRqPendingOverflow)
@@ -181,7 +190,7 @@ extension Worker {
         exchanges[exchange].holdsRequest = true
         limits.with { $0.requestStarted(at: now) }
         exchanges[exchange].keepsBody = !exchanges[exchange].requestEnded
-        if exchanges[exchange].head.expectsContinue, !exchanges[exchange].requestEnded {
+        if heads[exchange].expectsContinue, !exchanges[exchange].requestEnded {
             sendContinue(exchange)
         }
         startAttempt(exchange)
@@ -189,21 +198,23 @@ extension Worker {
 
     private func isWebSocket(_ exchange: SlabID) -> Bool {
         let bytes = exchanges[exchange].headBytes.view
-        return exchanges[exchange].head.value(of: .upgrade, in: bytes)?.equalsIgnoringCase("websocket")
+        return heads[exchange].value(of: .upgrade, in: bytes)?.equalsIgnoringCase("websocket")
             ?? false
     }
 
-    private mutating func chooseCluster(_ exchange: SlabID, _ route: Reference<RouteRecord>) -> Int? {
+    private mutating func chooseCluster(_ exchange: SlabID) -> Int? {
         let snapshot = shelf[exchanges[exchange].snapshot]
-        if !route.value.clusterHeader.isEmpty {
+        if !exchanges[exchange].route.value.clusterHeader.isEmpty {
             let bytes = exchanges[exchange].headBytes.view
-            guard let name = exchanges[exchange].head.value(named: route.value.clusterHeader, in: bytes)
+            guard
+                let name = heads[exchange].value(
+                    named: exchanges[exchange].route.value.clusterHeader, in: bytes)
             else {
                 return nil
             }
             return snapshot.clusters.indices.first { snapshot.clusters[$0].name.equals(name) }
         }
-        let table = route.value.clusters
+        let table = exchanges[exchange].route.value.clusters
         var index = 0
         if table.count > 1 {
             let point = random.below(table[table.count - 1].weightEnd)
@@ -216,11 +227,11 @@ extension Worker {
     }
 
     /// `x-envoy-*` fields count only from callers that the configuration trusts.
-    private mutating func readControls(_ exchange: SlabID, _ chain: Reference<ChainRecord>) {
-        guard chain.value.http.trustsLocalControls || isInternal(exchange, chain) else { return }
+    private mutating func readControls(_ exchange: SlabID) {
+        guard exchanges[exchange].chain.value.http.trustsLocalControls || isInternal(exchange) else { return }
         let bytes = exchanges[exchange].headBytes.view
         func milliseconds(_ name: FieldName) -> Int64? {
-            exchanges[exchange].head.value(of: name, in: bytes)?.decimal.map { Int64($0) &* 1_000_000 }
+            heads[exchange].value(of: name, in: bytes)?.decimal.map { Int64($0) &* 1_000_000 }
         }
         if let limit = milliseconds(.xEnvoyUpstreamRqTimeoutMs) {
             exchanges[exchange].requestControls.timeout = limit
@@ -228,35 +239,37 @@ extension Worker {
         if let limit = milliseconds(.xEnvoyUpstreamRqPerTryTimeoutMs) {
             exchanges[exchange].requestControls.perTryTimeout = limit
         }
-        if let count = exchanges[exchange].head.value(of: .xEnvoyMaxRetries, in: bytes)?.decimal {
+        if let count = heads[exchange].value(of: .xEnvoyMaxRetries, in: bytes)?.decimal {
             exchanges[exchange].requestControls.retriesMax = Int32(clamping: count)
         }
-        if let words = exchanges[exchange].head.value(of: .xEnvoyRetryOn, in: bytes) {
+        if let words = heads[exchange].value(of: .xEnvoyRetryOn, in: bytes) {
             exchanges[exchange].requestControls.conditions = RetryConditions(list: words)
         }
     }
 
-    func isInternal(_ exchange: SlabID, _ chain: Reference<ChainRecord>) -> Bool {
-        guard chain.value.http.usesRemoteAddress, chain.value.http.hasInternalRanges else { return false }
+    func isInternal(_ exchange: SlabID) -> Bool {
+        guard exchanges[exchange].chain.value.http.usesRemoteAddress,
+            exchanges[exchange].chain.value.http.hasInternalRanges
+        else { return false }
         let peer = connections[exchanges[exchange].downstream].peer
-        return chain.value.http.internalRanges.indices.contains {
-            chain.value.http.internalRanges[$0].contains(peer)
+        return exchanges[exchange].chain.value.http.internalRanges.indices.contains {
+            exchanges[exchange].chain.value.http.internalRanges[$0].contains(peer)
         }
     }
 
     private mutating func applyTimes(
-        _ exchange: SlabID, _ route: Reference<RouteRecord>, _ chain: Reference<ChainRecord>
+        _ exchange: SlabID
     ) {
-        var timeout = route.value.timeout
+        var timeout = exchanges[exchange].route.value.timeout
         let asked = exchanges[exchange].requestControls.timeout
         if asked >= 0 { timeout = asked }
         let bytes = exchanges[exchange].headBytes.view
-        if route.value.propagatesDeadline {
+        if exchanges[exchange].route.value.propagatesDeadline {
             // What the caller has left bounds what we take.
-            if let left = exchanges[exchange].head.value(of: .xEnvoyExpectedRqTimeoutMs, in: bytes)?.decimal {
+            if let left = heads[exchange].value(of: .xEnvoyExpectedRqTimeoutMs, in: bytes)?.decimal {
                 timeout = timeout > 0 ? min(timeout, Int64(left) &* 1_000_000) : Int64(left) &* 1_000_000
             }
-            if let value = exchanges[exchange].head.value(of: .grpcTimeout, in: bytes),
+            if let value = heads[exchange].value(of: .grpcTimeout, in: bytes),
                 let left = GRPCTimeout.parse(value)
             {
                 timeout = timeout > 0 ? min(timeout, left) : left
@@ -264,11 +277,14 @@ extension Worker {
         }
         exchanges[exchange].timeout = timeout
         if exchanges[exchange].isUpgrade { exchanges[exchange].timeout = 0 }
-        if route.value.idleTimeout >= 0 { exchanges[exchange].streamIdleTimeout = route.value.idleTimeout }
-        if route.value.maxStreamDuration > 0 {
+        if exchanges[exchange].route.value.idleTimeout >= 0 {
+            exchanges[exchange].streamIdleTimeout = exchanges[exchange].route.value.idleTimeout
+        }
+        if exchanges[exchange].route.value.maxStreamDuration > 0 {
             exchanges[exchange].streamDeadline = min(
                 exchanges[exchange].streamDeadline,
-                exchanges[exchange].started.advanced(byNanoseconds: route.value.maxStreamDuration))
+                exchanges[exchange].started.advanced(
+                    byNanoseconds: exchanges[exchange].route.value.maxStreamDuration))
         }
         if exchanges[exchange].requestEnded { setDeadline(exchange) }
     }
@@ -339,7 +355,7 @@ extension Worker {
             return attemptFailed(exchange, .overflowed)
         }
         enterPending(exchange)
-        connectIfNeeded(slot, host, priority: exchangeRoute(exchange)?.value.priority ?? 0)
+        connectIfNeeded(slot, host, priority: exchanges[exchange].route.value.priority)
     }
 
     private func mustProbe(_ exchange: SlabID) -> Bool {
@@ -419,11 +435,13 @@ extension Worker {
         {
             finishRequest(exchange)
         }
+        releaseRequest(exchange)
     }
 
     /// Once the body is too long to be kept, or an answer is on its way, what was sent is dropped.
     private mutating func forgetSentBody(_ exchange: SlabID) {
-        let limit = Int(exchangeChain(exchange).value.bufferLimit)
+        guard exchanges[exchange].keepsBody || exchanges[exchange].bodySent > 0 else { return }
+        let limit = Int(exchanges[exchange].chain.value.bufferLimit)
         if exchanges[exchange].keepsBody,
             exchanges[exchange].body.count > limit || retrySettings(exchange).conditions.isEmpty
         {
@@ -464,7 +482,7 @@ extension Worker {
         let id = exchanges[exchange].upstream
         if connections[id].codec == .http2 { return finishStreamRequest(exchange, id) }
         guard exchanges[exchange].sendsChunks else { return }
-        if exchanges[exchange].trailers.isEmpty || !exchangeChain(exchange).value.http.enablesTrailers {
+        if exchanges[exchange].trailers.isEmpty || !exchanges[exchange].chain.value.http.enablesTrailers {
             write(id, ByteView("0\r\n\r\n"))
         } else {
             write(id, ByteView("0\r\n"))
@@ -501,7 +519,7 @@ extension Worker {
         let id = exchanges[exchange].downstream
         if connections[id].codec == .http1 {
             connections[id].isPaused = true
-            counters.add(exchangeChain(exchange).value.http.scope, .downstreamFlowControlPausedReadingTotal)
+            counters.add(exchanges[exchange].chain.value.http.scope, .downstreamFlowControlPausedReadingTotal)
         }
     }
 
@@ -510,10 +528,17 @@ extension Worker {
         guard exchanges[exchange].body.count - exchanges[exchange].bodySent < Self.bodyAheadMax / 2 else {
             return
         }
+        let upstream = exchanges[exchange].upstream
+        if !upstream.isNone, connections.contains(upstream), connections[upstream].codec == .http1,
+            connections[upstream].pending.count >= Self.queuedHigh
+        {
+            return
+        }
         exchanges[exchange].hasPausedDownstream = false
         let id = exchanges[exchange].downstream
         if connections[id].codec == .http1 {
-            counters.add(exchangeChain(exchange).value.http.scope, .downstreamFlowControlResumedReadingTotal)
+            counters.add(
+                exchanges[exchange].chain.value.http.scope, .downstreamFlowControlResumedReadingTotal)
             resume(id)
         } else {
             releaseStreamWindow(exchange)
@@ -796,7 +821,7 @@ extension Worker {
         if exchanges[exchange].phase == .reading { return abandonReading(exchange) }
         exchanges[exchange].record.flags.insert(.downstreamConnectionTermination)
         exchanges[exchange].record.details = .downstreamRemoteDisconnect
-        counters.add(exchangeChain(exchange).value.http.scope, .downstreamRqRxReset)
+        counters.add(exchanges[exchange].chain.value.http.scope, .downstreamRqRxReset)
         if exchanges[exchange].cluster >= 0 {
             counters.add(clusterScope(slot: exchanges[exchange].cluster), .upstreamRqCancelled)
         }
@@ -861,13 +886,14 @@ extension Worker {
             timers.cancel(exchanges[exchange].timer)
             shelf.release(exchanges[exchange].snapshot)
             exchanges.remove(exchange)
+            heads.remove(exchange)
         }
     }
 
     // MARK: Time
 
     mutating func armTimer(_ exchange: SlabID) {
-        let next = min(exchanges[exchange].nextDeadline, exchanges[exchange].requestLimit)
+        let next = min(exchanges[exchange].nextDeadline(), exchanges[exchange].requestLimit)
         if next >= exchanges[exchange].timerAt { return }
         timers.cancel(exchanges[exchange].timer)
         exchanges[exchange].timerAt = next
@@ -878,10 +904,9 @@ extension Worker {
         guard exchanges.contains(exchange), exchanges[exchange].phase != .ended else { return }
         exchanges[exchange].timer = .none
         exchanges[exchange].timerAt = .distantFuture
-        let http = exchangeChain(exchange).value.http
         let scope = exchanges[exchange].cluster >= 0 ? clusterScope(slot: exchanges[exchange].cluster) : nil
         if now >= exchanges[exchange].requestLimit, !exchanges[exchange].requestEnded {
-            counters.add(http.scope, .downstreamRqTimeout)
+            counters.add(exchanges[exchange].chain.value.http.scope, .downstreamRqTimeout)
             return timedOut(exchange, .requestNotInTime)
         }
         switch exchanges[exchange].expired(at: now) {
@@ -895,10 +920,10 @@ extension Worker {
             if let scope { counters.add(scope, .upstreamRqPerTryTimeout) }
             attemptFailed(exchange, .perTryTimedOut)
         case .streamIdle:
-            counters.add(http.scope, .downstreamRqIdleTimeout)
+            counters.add(exchanges[exchange].chain.value.http.scope, .downstreamRqIdleTimeout)
             timedOut(exchange, exchanges[exchange].requestEnded ? .streamIdle : .requestIdle)
         case .streamDuration:
-            counters.add(http.scope, .downstreamRqMaxDurationReached)
+            counters.add(exchanges[exchange].chain.value.http.scope, .downstreamRqMaxDurationReached)
             timedOut(exchange, .streamDuration)
         }
     }

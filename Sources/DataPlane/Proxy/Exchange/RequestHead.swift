@@ -11,7 +11,7 @@ import TrafficPolicy
 /// The head of a request on its way upstream: which fields go, which are added, and the result in either protocol.
 extension Worker {
     /// Fields that never pass: about the caller's connection only, or controls that we have acted on.
-    private static var requestDropMask: UInt64 {
+    static func requestDropMask() -> UInt64 {
         EditList.mask([
             .connection, .keepAlive, .proxyConnection, .te, .transferEncoding, .upgrade, .http2Settings,
             .expect,
@@ -23,38 +23,45 @@ extension Worker {
 
     /// Fills `edits` for the attempt that begins.
     private mutating func editRequest(_ exchange: SlabID) {
-        let chain = exchangeChain(exchange)
         let bytes = exchanges[exchange].headBytes.view
         let id = exchanges[exchange].downstream
-        edits.reset(dropping: Self.requestDropMask)
+        edits.reset(dropping: requestDropMask)
         scratch.removeAll()
-        editForwarding(exchange, chain, bytes, id)
-        editIdentity(exchange, chain, bytes, id)
-        if chain.value.http.hasTraceContext || chain.value.http.generatesRequestID {
-            editTracing(exchange, chain, bytes)
+        editForwarding(exchange, bytes, id)
+        editIdentity(exchange, bytes, id)
+        if exchanges[exchange].chain.value.http.hasTraceContext
+            || exchanges[exchange].chain.value.http.generatesRequestID
+        {
+            editTracing(exchange, bytes)
         }
-        guard let route = exchangeRoute(exchange) else { return }
-        if chain.value.http.routes.hosts[Int(exchanges[exchange].host)].attemptCountInRequest {
+        guard exchanges[exchange].hasRoute else { return }
+        if exchanges[exchange].chain.value.http.routes.hosts[Int(exchanges[exchange].host)]
+            .attemptCountInRequest
+        {
             edits.drop(.xEnvoyAttemptCount)
             edits.add(.xEnvoyAttemptCount, scratch.store(decimal: Int(exchanges[exchange].attempts)))
         }
-        editDeadline(exchange, route)
-        editHost(exchange, route, bytes)
+        editDeadline(exchange)
+        editHost(exchange, bytes)
         let weighted = exchanges[exchange].weighted
         let index =
-            weighted >= 0 ? route.value.clusters[Int(weighted)].requestEdits : route.value.requestEdits
+            weighted >= 0
+            ? exchanges[exchange].route.value.clusters[Int(weighted)].requestEdits
+            : exchanges[exchange].route.value.requestEdits
         if index >= 0 {
             let snapshot = shelf[exchanges[exchange].snapshot]
-            applyEdits(snapshot.edits[Int(index)], of: snapshot, exchange, exchanges[exchange].head, bytes)
+            applyEdits(snapshot.edits[Int(index)], of: snapshot, exchange, .request(bytes))
         }
     }
 
     private mutating func editForwarding(
-        _ exchange: SlabID, _ chain: Reference<ChainRecord>, _ bytes: ByteView, _ id: SlabID
+        _ exchange: SlabID, _ bytes: ByteView, _ id: SlabID
     ) {
-        if chain.value.http.usesRemoteAddress, !chain.value.http.skipsXFFAppend {
+        if exchanges[exchange].chain.value.http.usesRemoteAddress,
+            !exchanges[exchange].chain.value.http.skipsXFFAppend
+        {
             let start = scratch.count
-            if let given = exchanges[exchange].head.value(of: .xForwardedFor, in: bytes) {
+            if let given = heads[exchange].value(of: .xForwardedFor, in: bytes) {
                 _ = scratch.append(given)
                 _ = scratch.append(", ")
             }
@@ -62,22 +69,26 @@ extension Worker {
             edits.drop(.xForwardedFor)
             edits.add(.xForwardedFor, scratch.view.dropFirst(start))
         }
-        if chain.value.http.usesRemoteAddress || !exchanges[exchange].head.contains(.xForwardedProto) {
+        if exchanges[exchange].chain.value.http.usesRemoteAddress
+            || !heads[exchange].contains(.xForwardedProto)
+        {
             edits.drop(.xForwardedProto)
             edits.add(.xForwardedProto, ByteView(connections[id].tls == nil ? "http" : "https"))
         }
-        if !chain.value.http.via.isEmpty { edits.add(.via, chain.value.http.via) }
+        if !exchanges[exchange].chain.value.http.via.isEmpty {
+            edits.add(.via, exchanges[exchange].chain.value.http.via)
+        }
     }
 
     /// `x-forwarded-client-cert` (envoy HttpConnectionManager.forward_client_cert_details).
     private mutating func editIdentity(
-        _ exchange: SlabID, _ chain: Reference<ChainRecord>, _ bytes: ByteView, _ id: SlabID
+        _ exchange: SlabID, _ bytes: ByteView, _ id: SlabID
     ) {
-        let mode = chain.value.http.forwardClientCertificate
+        let mode = exchanges[exchange].chain.value.http.forwardClientCertificate
         if mode == .alwaysForwardOnly { return }
         guard connections[id].tls != nil, mode != .sanitize else { return edits.drop(.xForwardedClientCert) }
         if mode == .forwardOnly { return }
-        let given = exchanges[exchange].head.value(of: .xForwardedClientCert, in: bytes)
+        let given = heads[exchange].value(of: .xForwardedClientCert, in: bytes)
         edits.drop(.xForwardedClientCert)
         guard let peer = identities[connections[id].identity] else {
             if mode == .appendForward, let given { edits.add(.xForwardedClientCert, given) }
@@ -88,14 +99,15 @@ extension Worker {
             _ = scratch.append(given)
             _ = scratch.append(",")
         }
-        appendIdentity(of: peer, chain, exchange)
+        appendIdentity(of: peer, exchange)
         edits.add(.xForwardedClientCert, scratch.view.dropFirst(start))
     }
 
     private mutating func appendIdentity(
-        of peer: PeerIdentity, _ chain: Reference<ChainRecord>, _ exchange: SlabID
+        of peer: PeerIdentity, _ exchange: SlabID
     ) {
-        let context = shelf[exchanges[exchange].snapshot].tlsContexts[Int(chain.value.tls)]
+        let context = shelf[exchanges[exchange].snapshot].tlsContexts[
+            Int(exchanges[exchange].chain.value.tls)]
         if let own = context.certificate?.spiffeID {
             _ = scratch.append("By=")
             own.withByteView { _ = scratch.append($0) }
@@ -103,7 +115,7 @@ extension Worker {
         }
         _ = scratch.append("Hash=")
         peer.fingerprint.withByteView { _ = scratch.append($0) }
-        if chain.value.http.certificateSubject {
+        if exchanges[exchange].chain.value.http.certificateSubject {
             _ = scratch.append(";Subject=\"")
             peer.subject.withByteView { subject in
                 // A quoted value: quotes in it are escaped.
@@ -114,13 +126,13 @@ extension Worker {
             }
             _ = scratch.append("\"")
         }
-        if chain.value.http.certificateURI {
+        if exchanges[exchange].chain.value.http.certificateURI {
             for uri in peer.uriSANs {
                 _ = scratch.append(";URI=")
                 uri.withByteView { _ = scratch.append($0) }
             }
         }
-        if chain.value.http.certificateDNS {
+        if exchanges[exchange].chain.value.http.certificateDNS {
             for name in peer.dnsSANs {
                 _ = scratch.append(";DNS=")
                 name.withByteView { _ = scratch.append($0) }
@@ -129,13 +141,13 @@ extension Worker {
     }
 
     /// Request id and trace context, made once and the same for all attempts.
-    private mutating func editTracing(_ exchange: SlabID, _ chain: Reference<ChainRecord>, _ bytes: ByteView)
-    {
-        if chain.value.http.generatesRequestID {
+    private mutating func editTracing(_ exchange: SlabID, _ bytes: ByteView) {
+        if exchanges[exchange].chain.value.http.generatesRequestID {
             let isEdge =
-                chain.value.http.usesRemoteAddress && !chain.value.http.preservesExternalRequestID
-                && !isInternal(exchange, chain)
-            if isEdge || !exchanges[exchange].head.contains(.xRequestID) {
+                exchanges[exchange].chain.value.http.usesRemoteAddress
+                && !exchanges[exchange].chain.value.http.preservesExternalRequestID
+                && !isInternal(exchange)
+            if isEdge || !heads[exchange].contains(.xRequestID) {
                 if exchanges[exchange].record.requestID.isNone {
                     exchanges[exchange].record.requestID = RequestID(random: &random)
                 }
@@ -145,10 +157,11 @@ extension Worker {
                 edits.add(.xRequestID, scratch.view.dropFirst(start))
             }
         }
-        guard chain.value.http.hasTraceContext else { return }
+        guard exchanges[exchange].chain.value.http.hasTraceContext else { return }
         if exchanges[exchange].trace == nil {
             exchanges[exchange].trace = TraceDecision(
-                TraceInput(exchanges[exchange].head, bytes), chain.value.http.traceContext, random: &random)
+                TraceInput(heads[exchange], bytes), exchanges[exchange].chain.value.http.traceContext,
+                random: &random)
         }
         guard let trace = exchanges[exchange].trace, let context = trace.context else { return }
         trace.apply(to: &edits, scratch: &scratch)
@@ -158,17 +171,18 @@ extension Worker {
     }
 
     /// What is left of the request's time travels on.
-    private mutating func editDeadline(_ exchange: SlabID, _ route: Reference<RouteRecord>) {
+    private mutating func editDeadline(_ exchange: SlabID) {
         var left = exchanges[exchange].timeout
         guard left > 0 else { return }
-        if route.value.propagatesDeadline, exchanges[exchange].deadline != .distantFuture {
+        if exchanges[exchange].route.value.propagatesDeadline, exchanges[exchange].deadline != .distantFuture
+        {
             left = max(1_000_000, exchanges[exchange].deadline.nanoseconds(since: now))
         }
         if exchanges[exchange].tryDeadline != .distantFuture {
             left = min(left, max(1_000_000, exchanges[exchange].tryDeadline.nanoseconds(since: now)))
         }
         edits.add(.xEnvoyExpectedRqTimeoutMs, scratch.store(decimal: Int(left / 1_000_000)))
-        if route.value.propagatesDeadline, exchanges[exchange].head.contains(.grpcTimeout) {
+        if exchanges[exchange].route.value.propagatesDeadline, heads[exchange].contains(.grpcTimeout) {
             let start = scratch.count
             if GRPCTimeout.append(left, to: &scratch) {
                 edits.drop(.grpcTimeout)
@@ -177,25 +191,27 @@ extension Worker {
         }
     }
 
-    private mutating func editHost(_ exchange: SlabID, _ route: Reference<RouteRecord>, _ bytes: ByteView) {
-        var host = bytes[exchanges[exchange].head.authority.range]
+    private mutating func editHost(_ exchange: SlabID, _ bytes: ByteView) {
+        var host = bytes[heads[exchange].authority.range]
         var isRewritten = false
-        if !route.value.hostRewrite.isEmpty {
-            (host, isRewritten) = (route.value.hostRewrite, true)
-        } else if !route.value.hostRewriteHeader.isEmpty {
-            if let value = exchanges[exchange].head.value(named: route.value.hostRewriteHeader, in: bytes),
+        if !exchanges[exchange].route.value.hostRewrite.isEmpty {
+            (host, isRewritten) = (exchanges[exchange].route.value.hostRewrite, true)
+        } else if !exchanges[exchange].route.value.hostRewriteHeader.isEmpty {
+            if let value = heads[exchange].value(
+                named: exchanges[exchange].route.value.hostRewriteHeader, in: bytes),
                 !value.isEmpty
             {
                 (host, isRewritten) = (value, true)
             }
-        } else if route.value.rewritesHostAutomatically, let name = endpointName(exchange) {
+        } else if exchanges[exchange].route.value.rewritesHostAutomatically, let name = endpointName(exchange)
+        {
             (host, isRewritten) = (name, true)
         }
-        if isRewritten, route.value.appendsForwardedHost {
-            edits.add(.xForwardedHost, bytes[exchanges[exchange].head.authority.range])
+        if isRewritten, exchanges[exchange].route.value.appendsForwardedHost {
+            edits.add(.xForwardedHost, bytes[heads[exchange].authority.range])
         }
-        let field = exchanges[exchange].head.firstIndex(of: .host)
-        let isInPlace = field.map { exchanges[exchange].head.value($0, in: bytes).equals(host) } ?? false
+        let field = heads[exchange].firstIndex(of: .host)
+        let isInPlace = field.map { heads[exchange].value($0, in: bytes).equals(host) } ?? false
         if !isInPlace {
             edits.drop(.host)
             if !host.isEmpty { edits.add(.host, host) }
@@ -212,8 +228,7 @@ extension Worker {
 
     /// Carries out the operator's edits on a head.
     mutating func applyEdits(
-        _ table: Table<EditRecord>, of snapshot: Snapshot, _ exchange: SlabID, _ head: borrowing MessageHead,
-        _ bytes: ByteView
+        _ table: Table<EditRecord>, of snapshot: Snapshot, _ exchange: SlabID, _ head: EditedHead
     ) {
         for index in table.indices {
             let edit = table[index]
@@ -229,7 +244,7 @@ extension Worker {
                 value = scratch.view.dropFirst(start)
             }
             if value.isEmpty, !edit.keepsEmpty { continue }
-            let isThere = head.value(named: edit.name, in: bytes) != nil || edits.addsField(edit.name)
+            let isThere = isPresent(edit.name, in: head, exchange) || edits.addsField(edit.name)
             switch edit.kind {
             case .append: break
             case .addIfAbsent: if isThere { continue }
@@ -243,14 +258,29 @@ extension Worker {
         }
     }
 
+    /// Which head is edited, and its bytes.
+    enum EditedHead {
+        case request(ByteView)
+        case answer(ByteView)
+    }
+
+    private func isPresent(_ name: ByteView, in head: EditedHead, _ exchange: SlabID) -> Bool {
+        switch head {
+        case .request(let bytes): heads[exchange].value(named: name, in: bytes) != nil
+        case .answer(let bytes): answer.value(named: name, in: bytes) != nil
+        }
+    }
+
     /// Path and query as they go upstream.
     private mutating func upstreamPath(_ exchange: SlabID) -> ByteView {
         let bytes = exchanges[exchange].headBytes.view
-        let path = bytes[exchanges[exchange].head.path.range]
-        guard let route = exchangeRoute(exchange), route.value.hasPrefixRewrite else { return path }
+        let path = bytes[heads[exchange].path.range]
+        guard exchanges[exchange].hasRoute, exchanges[exchange].route.value.hasPrefixRewrite else {
+            return path
+        }
         let start = scratch.count
-        _ = scratch.append(route.value.prefixRewrite)
-        _ = scratch.append(path.dropFirst(route.value.path.count))
+        _ = scratch.append(exchanges[exchange].route.value.prefixRewrite)
+        _ = scratch.append(path.dropFirst(exchanges[exchange].route.value.path.count))
         return scratch.view.dropFirst(start)
     }
 
@@ -259,8 +289,8 @@ extension Worker {
     /// Writes the head to the connection; it leaves with the body's first bytes if they are there.
     mutating func sendRequestHead(_ exchange: SlabID, _ id: SlabID) {
         editRequest(exchange)
-        let head = exchanges[exchange].head
-        exchanges[exchange].sendsChunks = head.body == .chunked || head.body == .untilStreamEnd
+        let length = heads[exchange].body
+        exchanges[exchange].sendsChunks = length == .chunked || length == .untilStreamEnd
         if exchanges[exchange].sendsChunks {
             edits.drop(.contentLength)
             edits.add(.transferEncoding, ByteView("chunked"))
@@ -273,10 +303,10 @@ extension Worker {
         let bytes = exchanges[exchange].headBytes.view
         flushStaged()
         stage(for: id)
-        var isWhole = stageBuffer.append(bytes[head.methodToken.range]) && stageBuffer.append(" ")
-        isWhole = stageBuffer.append(path.isEmpty ? bytes[head.target.range] : path) && isWhole
+        var isWhole = stageBuffer.append(bytes[heads[exchange].methodToken.range]) && stageBuffer.append(" ")
+        isWhole = stageBuffer.append(path.isEmpty ? bytes[heads[exchange].target.range] : path) && isWhole
         isWhole = stageBuffer.append(" HTTP/1.1\r\n") && isWhole
-        isWhole = stageBuffer.append(head, bytes, editedBy: edits) && isWhole
+        isWhole = stageBuffer.append(heads[exchange], bytes, editedBy: edits) && isWhole
         if !isWhole {
             // More than 64 KiB with what was added: nobody would take it.
             stageBuffer.removeAll()
@@ -290,24 +320,26 @@ extension Worker {
 
     mutating func fillStreamRequest(_ exchange: SlabID, scheme: ByteView) {
         editRequest(exchange)
-        let head = exchanges[exchange].head
         let path = upstreamPath(exchange)
         let bytes = exchanges[exchange].headBytes.view
-        var authority = bytes[head.authority.range]
+        var authority = bytes[heads[exchange].authority.range]
         for addition in edits.additions where addition.name.equals("host") { authority = addition.value }
-        if head.method == .connect {
+        if heads[exchange].method == .connect {
             fields.startConnect(authority: authority)
         } else {
             fields.startRequest(
-                method: bytes[head.methodToken.range], scheme: scheme, authority: authority,
+                method: bytes[heads[exchange].methodToken.range], scheme: scheme, authority: authority,
                 path: path.isEmpty ? ByteView("/") : path)
         }
-        appendEditedFields(head, bytes)
-        if head.acceptsTrailers { fields.append(.te, value: ByteView("trailers")) }
+        Self.appendFields(heads[exchange], bytes, editedBy: edits, to: &fields)
+        if heads[exchange].acceptsTrailers { fields.append(.te, value: ByteView("trailers")) }
     }
 
     /// The fields that `edits` leaves and adds, for HTTP/2.
-    mutating func appendEditedFields(_ head: borrowing MessageHead, _ bytes: ByteView) {
+    static func appendFields(
+        _ head: borrowing @_addressable MessageHead, _ bytes: ByteView, editedBy edits: borrowing EditList,
+        to fields: inout HTTP2FieldList
+    ) {
         for index in 0..<head.count {
             let field = head.field(index)
             if field.name == .host || field.name.isHopByHop { continue }

@@ -12,16 +12,16 @@ extension Worker {
     // MARK: Sessions
 
     mutating func startHTTP2(_ id: SlabID) {
-        let http = connectionChain(id).value.http
+        let chain = connectionChain(id)
         var settings = HTTP2Settings()
-        settings.streamsMax = Int(min(http.http2MaxStreams, 1024))
-        settings.streamWindow = Int(http.http2StreamWindow)
-        settings.connectionWindow = Int(http.http2ConnectionWindow)
+        settings.streamsMax = Int(min(chain.value.http.http2MaxStreams, 1024))
+        settings.streamWindow = Int(chain.value.http.http2StreamWindow)
+        settings.connectionWindow = Int(chain.value.http.http2ConnectionWindow)
         guard let session = HTTP2Session(role: .server, settings: settings) else { return close(id) }
         connections[id].session = sessions.insert(session)
         connections[id].codec = .http2
-        counters.add(http.scope, .downstreamCxHttp2Total)
-        counters.add(http.scope, .downstreamCxHttp2Active)
+        counters.add(chain.value.http.scope, .downstreamCxHttp2Total)
+        counters.add(chain.value.http.scope, .downstreamCxHttp2Active)
         enqueueFlush(id)
     }
 
@@ -207,10 +207,9 @@ extension Worker {
         refreshChain(id)
         let snapshot = connections[id].snapshot
         var exchange = Exchange(
-            downstream: id, stream: stream.rawValue, snapshot: snapshot, listener: connections[id].listener,
-            chain: connections[id].chain, at: now)
+            downstream: id, stream: stream.rawValue, snapshot: snapshot, chain: connectionChain(id), at: now)
         exchange.requestEnded = endsStream
-        guard let new = exchanges.insert(exchange) else {
+        guard let new = insertExchange(exchange) else {
             return session.with { $0.reset(stream, .refusedStream) }
         }
         shelf.use(snapshot)
@@ -219,7 +218,7 @@ extension Worker {
         connections[id].lastUsed = now
         session.with { $0.setTag(stream, Self.tag(new)) }
         var bytes = pool.take(length)
-        let isWhole = session.with { $0.takeHead(into: &exchanges[new].head, bytes: &bytes) }
+        let isWhole = session.with { $0.takeHead(into: &heads[new], bytes: &bytes) }
         exchanges[new].headBytes = bytes
         precondition(isWhole)
         begin(new)
@@ -248,11 +247,11 @@ extension Worker {
         StreamID(rawValue: exchanges[exchange].downstreamStream)
     }
 
-    mutating func sendStreamAnswer(_ exchange: SlabID, _ head: borrowing MessageHead, _ bytes: ByteView) {
+    mutating func sendStreamAnswer(_ exchange: SlabID, _ bytes: ByteView) {
         let id = exchanges[exchange].downstream
         guard let session = connections[id].session else { return }
-        fields.startResponse(status: Int(head.status))
-        appendEditedFields(head, bytes)
+        fields.startResponse(status: Int(answer.status))
+        Self.appendFields(answer, bytes, editedBy: edits, to: &fields)
         let isSent = session.with { $0.submitResponse(stream(exchange), fields, endsStream: false) }
         if !isSent { session.with { $0.reset(stream(exchange), .internalError) } }
         enqueueFlush(id)
@@ -261,7 +260,7 @@ extension Worker {
     mutating func sendStreamInformational(_ exchange: SlabID, _ bytes: ByteView) {
         let id = exchanges[exchange].downstream
         fields.startResponse(status: Int(answer.status))
-        appendEditedFields(answer, bytes)
+        Self.appendFields(answer, bytes, editedBy: edits, to: &fields)
         connections[id].session?.with { _ = $0.submitInformational(stream(exchange), fields) }
         enqueueFlush(id)
     }

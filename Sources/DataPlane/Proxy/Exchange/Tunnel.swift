@@ -19,7 +19,7 @@ extension Worker {
             attemptFailed(exchange, .protocolError)
             return false
         }
-        counters.add(exchangeChain(exchange).value.http.scope, .downstreamCxUpgradesTotal)
+        counters.add(exchanges[exchange].chain.value.http.scope, .downstreamCxUpgradesTotal)
         edits.reset(dropping: EditList.mask([.connection, .keepAlive, .proxyConnection, .transferEncoding]))
         edits.add(.connection, ByteView("upgrade"))
         stage(for: id)

@@ -190,7 +190,7 @@ extension RouteTable {
 
     /// Index of the route for a request to that virtual host.
     func route(
-        in hostIndex: Int, head: borrowing MessageHead, bytes: ByteView, isTLS: Bool,
+        in hostIndex: Int, head: borrowing @_addressable MessageHead, bytes: ByteView, isTLS: Bool,
         random: inout SeededRandom
     ) -> Int? {
         let host = hosts[hostIndex]
@@ -245,7 +245,8 @@ extension RouteTable {
     }
 
     private func consider(
-        _ range: IndexRange, _ host: VirtualHostRecord, _ best: inout Int32, _ head: borrowing MessageHead,
+        _ range: IndexRange, _ host: VirtualHostRecord, _ best: inout Int32,
+        _ head: borrowing @_addressable MessageHead,
         _ bytes: ByteView, _ isTLS: Bool, _ random: inout SeededRandom
     ) {
         for index in Int(range.start)..<Int(range.start + range.count) {
@@ -260,7 +261,7 @@ extension RouteTable {
 
     /// Everything of a route's match but its path.
     private func matches(
-        _ route: RouteRecord, _ head: borrowing MessageHead, _ bytes: ByteView, _ isTLS: Bool,
+        _ route: RouteRecord, _ head: borrowing @_addressable MessageHead, _ bytes: ByteView, _ isTLS: Bool,
         _ random: inout SeededRandom
     ) -> Bool {
         for index in route.headers.indices
@@ -282,7 +283,7 @@ extension RouteTable {
 }
 
 extension HeaderMatchRecord {
-    func matches(_ head: borrowing MessageHead, _ bytes: ByteView, isTLS: Bool) -> Bool {
+    func matches(_ head: borrowing @_addressable MessageHead, _ bytes: ByteView, isTLS: Bool) -> Bool {
         var value: ByteView? =
             switch subject {
             case .field: head.value(named: name, in: bytes)

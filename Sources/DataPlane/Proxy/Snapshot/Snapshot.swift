@@ -181,6 +181,8 @@ struct HTTPChainRecord: BitwiseCopyable {
     var hasTraceContext = false
     var traceContext = TraceSettings.off
     var scope: HTTPScope
+    /// What an exchange refers to before it has a route.
+    let noRoute: Reference<RouteRecord>
 }
 
 struct ClusterRecord: BitwiseCopyable {

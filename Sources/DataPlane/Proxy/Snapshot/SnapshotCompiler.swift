@@ -280,7 +280,9 @@ struct SnapshotCompiler {
     private mutating func compile(_ chain: FilterChain, _ listener: Listener, _ place: String)
         throws(CompileError) -> ChainRecord
     {
-        var record = ChainRecord(http: HTTPChainRecord(scope: process.registry.http("unused")))
+        var record = ChainRecord(
+            http: HTTPChainRecord(
+                scope: process.registry.http("unused"), noRoute: arena.store(value: RouteRecord())))
         record.match = match(chain.match)
         record.bufferLimit = Int32(clamping: listener.bufferLimit)
         if let tls = chain.tls { record.tls = try downstreamContext(tls, place) }
@@ -320,7 +322,8 @@ struct SnapshotCompiler {
     private mutating func compile(_ manager: HTTPConnectionManager, _ place: String) throws(CompileError)
         -> HTTPChainRecord
     {
-        var http = HTTPChainRecord(scope: process.registry.http(manager.statPrefix))
+        var http = HTTPChainRecord(
+            scope: process.registry.http(manager.statPrefix), noRoute: arena.store(value: RouteRecord()))
         http.codec = manager.codec
         for filter in manager.filters {
             switch filter {

@@ -142,7 +142,7 @@ extension Worker {
         answer.reset()
         var progress = HeadProgress()
         let result = HTTP1Parser.parseResponse(
-            bytes, to: exchanges[exchange].head.method, into: &answer, progress: &progress,
+            bytes, to: heads[exchange].method, into: &answer, progress: &progress,
             limits: Self.answerLimits)
         switch result {
         case .needsMore: return nil
@@ -193,7 +193,8 @@ extension Worker {
                 answerEnded(exchange, trailers: ByteView(""))
             }
         case .trailers:
-            if exchanges[exchange].framing == .stream || exchangeChain(exchange).value.http.enablesTrailers {
+            if exchanges[exchange].framing == .stream || exchanges[exchange].chain.value.http.enablesTrailers
+            {
                 exchanges[exchange].answerHasTrailers = true
             }
         case .end: answerEnded(exchange, trailers: ByteView(""))
@@ -230,7 +231,7 @@ extension Worker {
 
     /// The lines of a trailer section that may be forwarded, without the empty line.
     static func appendTrailers(
-        _ head: borrowing MessageHead, _ bytes: ByteView, to buffer: inout PooledBuffer
+        _ head: borrowing @_addressable MessageHead, _ bytes: ByteView, to buffer: inout PooledBuffer
     ) {
         for index in 0..<head.count {
             let field = head.field(index)

@@ -49,12 +49,7 @@ extension RequestID {
     }
 
     /// false if there is no room.
-    public func append(to buffer: inout PooledBuffer) -> Bool {
-        guard buffer.room >= Self.textLength else { return false }
-        let text = text
-        for index in 0..<Self.textLength { _ = buffer.append(text[index]) }
-        return true
-    }
+    public func append(to buffer: inout PooledBuffer) -> Bool { buffer.append(text) }
 
     func append(to output: inout LogBuffer) {
         let text = text

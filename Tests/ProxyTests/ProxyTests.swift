@@ -1,1 +1,0 @@
-// ProxyTests: to come.
