@@ -1,6 +1,7 @@
 import HTTP2Codec
 import MeshPrimitives
 import Reactor
+import TLSEngine
 import Testing
 
 @testable import XDSClient
@@ -191,6 +192,44 @@ struct GRPCChannelTests {
         #expect(pair.run { failures.value.isEmpty })
         #expect(events == ["[5]", "end ok"] && late == .failure(.connection("no connection")))
         #expect(channel.wasPingedTooOften)
+    }
+
+    @Test("Megabytes pass over TLS in both directions, and other names than the expected are refused")
+    func tls() throws {
+        let authority = try TestAuthority()
+        let pair = try LoopbackPair(tls: try authority.serverContext(requiresClients: false))
+        pair.server.onMessage = { call, message in call.send(message) }
+        func target(_ name: SANMatcher) throws -> ClientTarget {
+            var settings = TLSSettings(role: .client, identity: nil, trust: .bundle(authority.bundle))
+            settings.peerNames = [name]
+            settings.applicationProtocols = ["h2"]
+            let host = ClientTarget.Host(name: "127.0.0.1", port: pair.server.address.port)
+            return ClientTarget(hosts: [host], tls: try TLSContext(settings))
+        }
+        let good = GRPCChannel(
+            loop: pair.loop, resolver: pair.resolver, target: try target(WorkloadIdentity.controlIdentity),
+            authority: "control"
+        ) { _ in }
+        var received: [Int] = []
+        let stream = GRPCStream(path: echo) {
+            if case .message(let message) = $0 { received.append(message.count) }
+        }
+        good.start(stream)
+        for count in [5_000_000, 10, 2_000_000] { stream.send([UInt8](repeating: 1, count: count)) }
+        #expect(pair.run { received.count < 3 })
+        #expect(received == [5_000_000, 10, 2_000_000])
+        var failure: GRPCFailure?
+        let bad = GRPCChannel(
+            loop: pair.loop, resolver: pair.resolver,
+            target: try target(SANMatcher(.uri, .exact("spiffe://other"))),
+            authority: "control"
+        ) { failure = $0 }
+        #expect(pair.run { failure == nil })
+        #expect(
+            failure?.description.hasSuffix(
+                "TLS: the peer's certificate has none of the expected names; it has \(TestAuthority.controlName)"
+            ) == true)
+        #expect(!bad.isOpen && good.isOpen)
     }
 
     @Test("A name is looked up on another thread")

@@ -110,7 +110,8 @@ final class MeshFixture {
         typealias R = XDS.MartletSignResponse
         var response = ConfigMessage(R.messageType)
         response.set(R.certificateChainPem, .list([.text(String(decoding: chain, as: UTF8.self))]))
-        response.set(R.trustBundlePem, .text(String(decoding: authority.bundle, as: UTF8.self)))
+        // Another text than the operator's file, with the same certificate in it.
+        response.set(R.trustBundlePem, .text(String(decoding: authority.bundle + [0x0A], as: UTF8.self)))
         call.send(WireWriter.write(response))
         call.end(GRPCStatus(code: .ok))
     }

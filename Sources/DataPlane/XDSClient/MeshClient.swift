@@ -24,8 +24,6 @@ public final class MeshClient {
     private var saveTimer: ControlLoop.Timer?
     private var graceTimer: ControlLoop.Timer?
     private var problem: String?
-    /// A configuration came from the control plane, or from an earlier run.
-    private var hasConfiguration = false
     private var wroteLast: SavedConfiguration?
 
     public let identity: WorkloadIdentity
@@ -71,8 +69,12 @@ public final class MeshClient {
         discovery?.stop()
     }
 
-    /// There is a certificate, and a whole configuration in force.
-    public var isReady: Bool { hasConfiguration && discovery?.isReady == true }
+    /// There is a certificate, and a whole configuration, from the control plane or from an earlier run. A discovery
+    /// that has waited in vain for a first answer is none.
+    public var isReady: Bool {
+        guard let discovery else { return false }
+        return discovery.isReady && discovery.statistics[.listener].updateSuccess > 0
+    }
 
     /// In words, for `/ready` and logs.
     public var state: String {
@@ -126,14 +128,13 @@ public final class MeshClient {
         guard let discovery else { return }
         var configuration = configuration
         configuration.clusters.removeAll { $0.name == MeshNode.controlCluster }
-        if discovery.isReady, discovery.statistics[.listener].updateSuccess > 0 { hasConfiguration = true }
-        if hasConfiguration, discovery.statistics.isConnected { saveSoon() }
+        if isReady, discovery.statistics.isConnected { saveSoon() }
         configurationChanged?(configuration)
     }
 
     /// The control plane is away, or says nothing: what it said in an earlier run is better than nothing.
     private func useSaved() {
-        guard let discovery, !hasConfiguration, let saved else { return }
+        guard let discovery, !isReady, let saved else { return }
         guard !discovery.statistics.isConnected || discovery.statistics[.cluster].updateSuccess == 0 else {
             return
         }
@@ -151,7 +152,7 @@ public final class MeshClient {
     }
 
     private func save() {
-        guard let cache, let discovery, hasConfiguration else { return }
+        guard let cache, let discovery, isReady else { return }
         let current = SavedConfiguration(discovery.held)
         guard current != wroteLast else { return }
         let bytes = current.encoded()

@@ -10,7 +10,7 @@ public struct ResolutionFailure: Error, Equatable, Sendable, CustomStringConvert
 }
 
 /// Looks names up without holding up the loop: on threads of its own, a bounded number of them. Confined to the thread
-/// of its loop.
+/// of its loop. Whoever waits for an answer keeps it alive.
 public final class NameResolver {
     public typealias Answer = Result<[SocketAddress], ResolutionFailure>
 
