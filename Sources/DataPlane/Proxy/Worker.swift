@@ -3,6 +3,7 @@ import HTTP2Codec
 import HTTPModel
 import MeshPrimitives
 import Reactor
+import Synchronization
 import TLSEngine
 import Telemetry
 import TrafficPolicy
@@ -14,6 +15,9 @@ import TrafficPolicy
 /// then at the rest, then at timers. Whatever an event sets off on other connections is put in `queued` and done
 /// before the next event, so that nothing is ever re-entered; what was closed stays in place until then.
 struct Worker: ~Copyable {
+    /// A value with an atomic in it has a fixed address, so the compiler passes this large one by its address to methods
+    /// that only read it, instead of copying it for each call.
+    private let pin = Atomic<UInt8>(0)
     let index: Int
     let kernel: Kernel
     let process: ProcessState
