@@ -169,6 +169,7 @@ extension SystemTests {
             for _ in 0..<40 {
                 try stream.sendRequest()
                 #expect(try proxy.explaining { try stream.readAnswer() }.text == "bye")
+                try peer.awaitClosed()
             }
             #expect(peer.requests.count == 40)
         }

@@ -43,7 +43,7 @@ extension SystemTests {
             #expect(try proxy.stat("_overflow", of: "cluster.origin.upstream_rq") == 1)
             try proxy.expectStat("cluster.origin.circuit_breakers.default.rq_open", 1)
             #expect(try proxy.lines(of: "access.log", atLeast: 1).first == "503 UO")
-            hanging.forEach { $0.close() }
+            hanging.forEach { $0.reset() }
             try eventually("a request to be let through\n\(proxy.process.logTail)") {
                 try proxy.fetch().status == 200 ? true : nil
             }
@@ -82,7 +82,7 @@ extension SystemTests {
             #expect(
                 refused.status == 503 && refused["x-envoy-overloaded"] == "true",
                 "\(refused)\n\(proxy.process.logTail)")
-            hanging.forEach { $0.close() }
+            hanging.forEach { $0.reset() }
             for stream in waiting { #expect(try proxy.explaining { try stream.readAnswer() }.status == 200) }
             #expect(peer.requests.count == 3)
         }

@@ -106,6 +106,7 @@ extension SystemTests {
             let proxy = try ProxyUnderTest(Bootstrap(peer.port), workers: 1)
             for number in 0..<30 {
                 let answer = try proxy.fetch("POST", "/pay/\(number)", body: "\(number)")
+                try peer.awaitClosed()
                 #expect(
                     answer.status == 200 && answer.text == "\(number)", "\(answer)\n\(proxy.process.logTail)")
             }
@@ -147,7 +148,7 @@ extension SystemTests {
         func longBodyIsNotRetried() throws {
             let peer = try Self.peer([.answer(503)])
             var bootstrap = Bootstrap(peer.port)
-            bootstrap.virtualHost = "per_request_buffer_limit_bytes: 1024"
+            bootstrap.listener = "per_connection_buffer_limit_bytes: 4096"
             bootstrap.routes = Self.routes("retry_on: 5xx")
             let proxy = try ProxyUnderTest(bootstrap)
             #expect(try proxy.fetch("PUT", "/", body: String(repeating: "b", count: 50_000)).status == 503)

@@ -97,6 +97,11 @@ public final class HTTPPeer: @unchecked Sendable {
     public var connectionCount: Int { lock.withLock { accepted } }
     public var openConnectionCount: Int { lock.withLock { open.count } }
 
+    /// Waits until this side has closed every connection.
+    public func awaitClosed() throws {
+        try eventually("the peer to close its connections") { openConnectionCount == 0 ? true : nil }
+    }
+
     /// Ends all connections that are open now (`reset`: by RST); the port stays open.
     public func dropConnections(reset: Bool = false) {
         let streams = lock.withLock {
@@ -118,8 +123,8 @@ public final class HTTPPeer: @unchecked Sendable {
             Thread.detachNewThread {
                 stream.patience = 60
                 Self.converse(stream, index, peer)
-                peer()?.forget(stream)
                 stream.close()
+                peer()?.forget(stream)
             }
         }
     }

@@ -133,7 +133,9 @@ extension Worker {
     var isDrained: Bool {
         guard stopping != .no, exchanges.count == 0 else { return false }
         for index in 0..<connections.indexEnd {
-            if let id = connections.id(at: index), connections[id].side == .downstream { return false }
+            guard let id = connections.id(at: index), connections[id].side == .downstream else { continue }
+            // Of a lingering one everything is written, and our FIN; the wait for the peer's is a courtesy.
+            if connections[id].phase != .lingering { return false }
         }
         return true
     }

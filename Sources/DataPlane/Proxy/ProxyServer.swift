@@ -61,6 +61,8 @@ public final class ProxyServer {
             process.register(worker.loop.waker)
             while !process.isStopped.load(ordering: .relaxed) {
                 worker.turn()
+                // What woke it may be the drain: with nothing in flight no event would end the next wait.
+                worker.adoptSnapshot()
                 process.reportDrained(worker: index, worker.isDrained)
             }
         } catch {
