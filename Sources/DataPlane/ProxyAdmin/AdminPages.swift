@@ -22,15 +22,6 @@ public final class AdminPages {
         public init() {}
     }
 
-    /// How the stream from the control plane is doing.
-    public struct DiscoveryStatus: Sendable {
-        public var isConnected = false
-        public var versions: [ResourceKind: String] = [:]
-        public var refusals: [ResourceKind: String] = [:]
-
-        public init() {}
-    }
-
     /// Where the rest of the process is asked and told.
     public struct Surroundings {
         /// The initial configuration is complete and in force.
@@ -41,7 +32,7 @@ public final class AdminPages {
         /// What came over the stream.
         public var resources: () -> [HeldResource] = { [] }
         /// nil: there is no stream.
-        public var discovery: () -> DiscoveryStatus? = { nil }
+        public var discovery: () -> DiscoveryStatistics? = { nil }
         public var drainListeners: () -> Void = {}
         public var quit: () -> Void = {}
 

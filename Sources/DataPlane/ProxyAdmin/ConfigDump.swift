@@ -1,4 +1,5 @@
 import Telemetry
+import XDSClient
 import XDSDiscovery
 import XDSSchema
 
@@ -31,7 +32,7 @@ struct ConfigDump {
     private var index = 0
 
     init(
-        bootstrap: ConfigMessage?, resources: [HeldResource], status: AdminPages.DiscoveryStatus?,
+        bootstrap: ConfigMessage?, resources: [HeldResource], status: DiscoveryStatistics?,
         started: String,
         withEndpoints: Bool
     ) {
@@ -46,7 +47,7 @@ struct ConfigDump {
         }
         pieces.append(.text(#","last_updated":"\#(started)"}"#))
 
-        open("ClustersConfigDump", status?.versions[.cluster])
+        open("ClustersConfigDump", status?[.cluster].versionText)
         list("static_clusters", statics?.messages(S.clusters) ?? [], key: "cluster", started)
         list("dynamic_active_clusters", dynamic.filter { $0.kind == .cluster && !$0.isWarming }, started)
         list("dynamic_warming_clusters", dynamic.filter { $0.kind == .cluster && $0.isWarming }, started)
@@ -58,7 +59,7 @@ struct ConfigDump {
             pieces.append(.text("}"))
         }
 
-        open("ListenersConfigDump", status?.versions[.listener])
+        open("ListenersConfigDump", status?[.listener].versionText)
         list("static_listeners", statics?.messages(S.listeners) ?? [], key: "listener", started)
         list("dynamic_listeners", dynamic.filter { $0.kind == .listener }, started)
         pieces.append(.text("}"))

@@ -70,6 +70,15 @@ extension AdminPages {
     private func setDiscovery(_ snapshot: inout StatisticsSnapshot) {
         guard let status = surroundings.discovery() else { return }
         snapshot.set(.controlPlaneConnectedState, to: status.isConnected ? 1 : 0)
+        let (clusters, listeners) = (status[.cluster], status[.listener])
+        snapshot.set(.clusterManagerCdsUpdateAttempt, to: clusters.updateAttempt)
+        snapshot.set(.clusterManagerCdsUpdateSuccess, to: clusters.updateSuccess)
+        snapshot.set(.clusterManagerCdsUpdateFailure, to: clusters.updateFailure)
+        snapshot.set(.clusterManagerCdsUpdateRejected, to: clusters.updateRejected)
+        snapshot.set(.listenerManagerLdsUpdateAttempt, to: listeners.updateAttempt)
+        snapshot.set(.listenerManagerLdsUpdateSuccess, to: listeners.updateSuccess)
+        snapshot.set(.listenerManagerLdsUpdateFailure, to: listeners.updateFailure)
+        snapshot.set(.listenerManagerLdsUpdateRejected, to: listeners.updateRejected)
         let resources = surroundings.resources()
         snapshot.set(
             .clusterManagerWarmingClusters,

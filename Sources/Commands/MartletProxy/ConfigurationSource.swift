@@ -1,0 +1,76 @@
+import MeshModel
+import MeshPrimitives
+import Proxy
+import XDSClient
+import XDSDiscovery
+import XDSSchema
+
+/// Makes the source once there is a loop to run it on.
+typealias SourceMaker = (ControlLoop, NameResolver, ProxyServer) throws(StartFailure) -> ConfigurationSource
+
+/// Where the configuration comes from: a bootstrap with or without discovery, or the mesh.
+struct ConfigurationSource {
+    /// Of the process's own servers; nil: there is none. Bound ones in the place of wanted ones once they are known.
+    struct Addresses {
+        var admin: SocketAddress?
+        var health: SocketAddress?
+        var metrics: SocketAddress?
+    }
+
+    var addresses = Addresses()
+    /// Somebody may send a better configuration later.
+    var isDynamic = false
+    /// What the start waits for has come.
+    var isReady: () -> Bool = { true }
+    /// Once; then every configuration, in the turn in which it became so.
+    var start: (_ changed: @escaping (Configuration) -> Void) -> Void = { _ in }
+    var stop: () -> Void = {}
+    /// What to write when all addresses are bound.
+    var portsFile: (Addresses) -> (path: String, text: String)? = { _ in nil }
+
+    // For the admin pages.
+    var bootstrap: () -> ConfigMessage? = { nil }
+    var resources: () -> [HeldResource] = { [] }
+    var statistics: () -> DiscoveryStatistics? = { nil }
+
+    init() {}
+
+    /// From `-c` and `--config-yaml`.
+    init(_ file: FileBootstrap, loop: ControlLoop, resolver: NameResolver, log: ProcessLog)
+        throws(StartFailure)
+    {
+        let client: DiscoveryClient
+        do throws(TargetProblem) {
+            client = try DiscoveryClient(
+                loop: loop, resolver: resolver, bootstrap: file.bootstrap, surroundings: file.surroundings,
+                log: log.sink)
+        } catch {
+            throw StartFailure(status: 2, lines: ["dynamic_resources.ads_config: \(error)"])
+        }
+        addresses.admin = file.bootstrap.admin
+        isDynamic = file.bootstrap.ads != nil
+        isReady = { client.isReady }
+        start = { changed in
+            client.configurationChanged = changed
+            client.start()
+        }
+        stop = { client.stop() }
+        bootstrap = { file.message }
+        resources = { client.held }
+        if isDynamic { statistics = { client.statistics } }
+    }
+}
+
+extension ProcessLog {
+    /// For what discovery has to say.
+    var sink: LogSink {
+        { [self] importance, text in
+            switch importance {
+            case .debug: note(.debug, "discovery", detail: text)
+            case .info: note(.info, "discovery", detail: text)
+            case .warning: note(.warning, "discovery", detail: text)
+            case .error: note(.error, "discovery", detail: text)
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+import Glibc
+import MeshPrimitives
+import Reactor
+import XDSDiscovery
+import XDSSchema
+
+/// A bootstrap from `-c` and `--config-yaml`.
+struct FileBootstrap {
+    /// As it is in force: merged, and with what the command line says of the node.
+    let message: ConfigMessage
+    let bootstrap: Bootstrap
+    let surroundings: ConfigSurroundings
+
+    /// Bytes of a bootstrap, and of each file that it names.
+    static let bytesMax = 16 << 20
+
+    /// nil if a problem was added.
+    static func read(_ options: ProxyOptions, problems: inout ConfigProblems) -> FileBootstrap? {
+        var message = ConfigMessage(XDS.Bootstrap.messageType)
+        if let path = options.configPath {
+            switch contents(path) {
+            case .success(let bytes):
+                guard let read = text(bytes, named: path, &problems) else { return nil }
+                message = read
+            case .failure(let problem):
+                problems.add(ConfigProblem(file: path, path: "", text: problem.text))
+                return nil
+            }
+        }
+        if let yaml = options.configYAML {
+            guard let read = text(Array(yaml.utf8), named: "--config-yaml", &problems) else { return nil }
+            message.merge(read)
+        }
+        setNode(options, &message)
+        let surroundings = surroundings
+        let bootstrap = Bootstrap.compile(message, surroundings: surroundings, problems: &problems)
+        return bootstrap.map { FileBootstrap(message: message, bootstrap: $0, surroundings: surroundings) }
+    }
+
+    private static func text(
+        _ bytes: [UInt8], named name: String, _ problems: inout ConfigProblems
+    ) -> ConfigMessage? {
+        TextReader.read(bytes, as: XDS.Bootstrap.messageType, file: name, problems: &problems)
+    }
+
+    private static func setNode(_ options: ProxyOptions, _ message: inout ConfigMessage) {
+        guard options.serviceNode ?? options.serviceCluster ?? options.serviceZone != nil else { return }
+        var node = message.message(XDS.Bootstrap.node) ?? ConfigMessage(XDS.Node.messageType)
+        if let id = options.serviceNode { node.set(XDS.Node.id, .text(id)) }
+        if let cluster = options.serviceCluster { node.set(XDS.Node.cluster, .text(cluster)) }
+        if let zone = options.serviceZone {
+            var locality = node.message(XDS.Node.locality) ?? ConfigMessage(XDS.Locality.messageType)
+            locality.set(XDS.Locality.zone, .text(zone))
+            node.set(XDS.Node.locality, .message(locality))
+        }
+        message.set(XDS.Bootstrap.node, .message(node))
+    }
+
+    /// The machine's files and environment.
+    static var surroundings: ConfigSurroundings {
+        ConfigSurroundings(
+            readFile: { contents($0) },
+            environment: { name in unsafe getenv(name).map { unsafe String(cString: $0) } })
+    }
+
+    private static func contents(_ path: String) -> Result<[UInt8], ConfigSurroundings.FileProblem> {
+        do throws(FileError) {
+            return .success(try FileSystem.read(path, bytesMax: bytesMax))
+        } catch {
+            switch error.problem {
+            case .system(let code): return .failure(.init("cannot be read: \(code)"))
+            case .larger(let max): return .failure(.init("has more than \(max) bytes"))
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+import MeshModel
+import MeshPrimitives
+import Proxy
+import ProxyAdmin
+import Reactor
+import XDSClient
+import XDSDiscovery
+import XDSSchema
+
+/// The running process, on its control thread: what starts, in which order, and how it ends.
+///
+///     starting --configuration in force--> serving --SIGTERM, SIGINT, /quitquitquit--> draining --> ended
+///         '--problem: StartFailure                                                     nothing in flight,
+///                                                                                      time over, second signal
+final class ProxyProcess {
+    /// How often a drain looks whether anything is still in flight.
+    private static let drainInterval = Duration.milliseconds(20)
+
+    private let options: ProxyOptions
+    private let loop: ControlLoop
+    private let signals: SignalSource
+    private let log: ProcessLog
+    private let server: ProxyServer
+    private let resolver: NameResolver
+    private let names: EndpointNames
+    private let flushing: FlushRequests
+    private var source: ConfigurationSource
+    private var pages: AdminPages?
+    private var servers: [AdminServer] = []
+
+    private var newest = Configuration()
+    /// A configuration is in force that is complete: what there was to wait for has come.
+    private var isServing = false
+    private var startFailure: StartFailure?
+    private var drainEnd: MonotonicInstant?
+
+    init(
+        _ options: ProxyOptions, loop: ControlLoop, signals: consuming SignalSource, log: ProcessLog,
+        makeSource: SourceMaker
+    ) throws(StartFailure) {
+        (self.options, self.loop, self.log) = (options, loop, log)
+        self.signals = signals
+        let workers = options.concurrency ?? min(ProcessorCount.available(), ProxyOptions.concurrencyMax)
+        do throws(SystemErrno) {
+            server = try ProxyServer(kernel: loop.kernel, workers: workers, log: log)
+            try server.start()
+        } catch {
+            throw .running("cannot start: \(error)")
+        }
+        resolver = NameResolver(loop: loop)
+        names = EndpointNames(loop: loop, resolver: resolver)
+        flushing = FlushRequests(loop: loop, log: log, files: server.process.logFiles)
+        source = try makeSource(loop, resolver, server)
+        pages = makePages(workers: workers)
+    }
+
+    // MARK: The story
+
+    /// Until the process is to end; 0, or why it did not start.
+    func run() throws(StartFailure) {
+        try watchSignals()
+        try listen()
+        log.note(.info, "starting", detail: "martlet-proxy \(ProxyVersion.text)")
+        names.changed = { [unowned self] in self.apply(self.newest) }
+        source.start { [unowned self] in self.apply($0) }
+        flushRegularly()
+        loop.run()
+        end()
+        if let startFailure { throw startFailure }
+    }
+
+    private func apply(_ configuration: Configuration) {
+        newest = configuration
+        var next = names.resolved(configuration)
+        let isComplete = source.isReady() && names.isComplete
+        // Nobody is let in before there is somewhere to go.
+        if !isServing, !isComplete { next.listeners = [] }
+        do throws(ApplyError) {
+            try server.apply(next)
+        } catch {
+            return refused(error)
+        }
+        let problems = server.process.logFiles.problems
+        if !isServing, !problems.isEmpty {
+            return fail(.init(status: 1, lines: problems.map { "access log \($0)" }))
+        }
+        for problem in problems { log.note(.error, "access log cannot be written", detail: "\(problem)") }
+        log.note(.debug, "configuration in force", detail: Self.summary(next))
+        guard isComplete, !isServing else { return }
+        isServing = true
+        log.note(.info, "serving", detail: Self.summary(next))
+    }
+
+    private func refused(_ error: ApplyError) {
+        // What came from a control plane may be better the next time; what was in force stays so.
+        guard isServing || source.isDynamic else {
+            let isOurs = if case .cannotCompile = error { true } else { false }
+            return fail(.init(status: isOurs ? 2 : 1, lines: ["\(error)"]))
+        }
+        log.note(.error, "configuration not taken up", detail: "\(error)")
+    }
+
+    private func fail(_ failure: StartFailure) {
+        startFailure = failure
+        loop.stop()
+    }
+
+    private static func summary(_ configuration: Configuration) -> String {
+        "\(configuration.listeners.count) listeners, \(configuration.clusters.count) clusters"
+    }
+
+    // MARK: The end
+
+    /// Once: drain. Twice: at once.
+    private func stop(_ reason: StaticString) {
+        guard drainEnd == nil, isServing else { return loop.stop() }
+        log.note(.info, "draining", detail: "\(reason)")
+        drainEnd = loop.now.advanced(by: options.drainTime)
+        server.beginDrain()
+        pollDrain()
+    }
+
+    private func pollDrain() {
+        guard let drainEnd, !server.isDrained, loop.now < drainEnd else { return loop.stop() }
+        loop.after(Self.drainInterval) { [unowned self] in self.pollDrain() }
+    }
+
+    private func end() {
+        source.stop()
+        for server in servers { server.stop() }
+        server.stop()
+        if startFailure == nil { log.note(.info, "ended") }
+        flushing.stop()
+        log.flush()
+    }
+
+    // MARK: Signals and logs
+
+    private func watchSignals() throws(StartFailure) {
+        do throws(SystemErrno) {
+            _ = try loop.register(signals.descriptor, readableOnly: true) { [unowned self] _ in
+                while let signal = self.signals.next() { self.handle(signal) }
+            }
+        } catch {
+            throw .running("cannot watch signals: \(error)")
+        }
+    }
+
+    private func handle(_ signal: SignalSource.Signal) {
+        switch signal {
+        case .terminate: stop("SIGTERM")
+        case .interrupt: stop("SIGINT")
+        case .user1:
+            log.reopen()
+            server.reopenLogs()
+        case .user2: log.note(.warning, "SIGUSR2 has no effect: there is no hand-over yet")
+        case .hangup: break
+        }
+    }
+
+    private func flushRegularly() {
+        loop.after(options.fileFlushInterval) { [unowned self] in
+            self.server.flushLogs()
+            self.log.flush()
+            self.flushRegularly()
+        }
+    }
+
+    // MARK: Pages
+
+    private func makePages(workers: Int) -> AdminPages {
+        var facts = AdminPages.Facts()
+        facts.version = ProxyVersion.text
+        facts.options = options.shown(workers: workers)
+        facts.workers = workers
+        (facts.started, facts.startedAt) = (loop.now, loop.wallClock)
+        var surroundings = AdminPages.Surroundings()
+        surroundings.isReady = { [unowned self] in self.isServing }
+        surroundings.isStopping = { [unowned self] in self.drainEnd != nil }
+        surroundings.bootstrap = source.bootstrap
+        surroundings.resources = source.resources
+        surroundings.discovery = source.statistics
+        surroundings.drainListeners = { [unowned self] in self.server.beginDrain() }
+        surroundings.quit = { [unowned self] in self.stop("/quitquitquit") }
+        return AdminPages(server: server, loop: loop, facts: facts, surroundings: surroundings)
+    }
+
+    private func listen() throws(StartFailure) {
+        guard let pages else { return }
+        if let wanted = source.addresses.admin {
+            source.addresses.admin = try listen(wanted, "admin") { pages.answer($0) }
+            if let path = options.adminAddressPath, let bound = source.addresses.admin {
+                try write("\(bound)", to: path)
+            }
+        }
+        if let wanted = source.addresses.health {
+            source.addresses.health = try listen(wanted, "health") { pages.answerHealth($0) }
+        }
+        if let wanted = source.addresses.metrics {
+            source.addresses.metrics = try listen(wanted, "metrics") { pages.answerMetrics($0) }
+        }
+        guard let file = source.portsFile(source.addresses) else { return }
+        try write(file.text, to: file.path)
+    }
+
+    private func listen(
+        _ address: SocketAddress, _ name: String, _ answer: @escaping (AdminRequest) -> AdminAnswer
+    ) throws(StartFailure) -> SocketAddress {
+        let own = AdminServer(loop: loop, answer: answer)
+        do throws(SystemErrno) {
+            let bound = try own.listen(address)
+            servers.append(own)
+            return bound
+        } catch .addressInUse {
+            throw .running("\(name): \(address): address in use")
+        } catch {
+            throw .running("\(name): cannot listen on \(address): \(error)")
+        }
+    }
+
+    private func write(_ text: String, to path: String) throws(StartFailure) {
+        do throws(FileError) {
+            try FileSystem.writeAtomically(path, Array(text.utf8))
+        } catch {
+            throw .running("\(error)")
+        }
+    }
+}
