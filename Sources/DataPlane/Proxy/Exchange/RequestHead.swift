@@ -193,6 +193,7 @@ extension Worker {
 
     private mutating func editHost(_ exchange: SlabID, _ bytes: ByteView) {
         var host = bytes[heads[exchange].authority.range]
+        if host.isEmpty { host = exchanges[exchange].chain.value.http.defaultHostForHTTP10 }
         var isRewritten = false
         if !exchanges[exchange].route.value.hostRewrite.isEmpty {
             (host, isRewritten) = (exchanges[exchange].route.value.hostRewrite, true)
