@@ -77,6 +77,13 @@ import Glibc
         }
     }
 
+    /// Makes the ASCII letters in a range of the readable bytes lower-case.
+    @inlinable public mutating func lowercase(_ range: Range<Int>) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= count)
+        guard let base = unsafe base else { return }
+        for index in range { unsafe base[Int(start) + index] = base[Int(start) + index].asciiLowercased }
+    }
+
     /// Forgets the first `n` readable bytes.
     @inlinable public mutating func consume(_ n: Int) {
         precondition(n >= 0 && n <= count)

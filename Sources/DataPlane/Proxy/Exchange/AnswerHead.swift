@@ -55,8 +55,10 @@ extension Worker {
         if !exchanges[exchange].chain.value.http.via.isEmpty {
             edits.add(.via, exchanges[exchange].chain.value.http.via)
         }
-        if exchanges[exchange].marksExhausted { edits.add(.xMartletRetry, ByteView("exhausted")) }
-        if exchanges[exchange].host >= 0,
+        if exchanges[exchange].marksExhausted, exchanges[exchange].chain.value.http.isMesh {
+            edits.add(.xMartletRetry, ByteView("exhausted"))
+        }
+        if exchanges[exchange].attempts > 0,
             exchanges[exchange].chain.value.http.routes.hosts[Int(exchanges[exchange].host)]
                 .attemptCountInResponse
         {
@@ -130,7 +132,6 @@ extension Worker {
         if local.isOverload { edits.add(.xEnvoyOverloaded, ByteView("true")) }
         if local.status == 426 {
             edits.add(.upgrade, ByteView("HTTP/1.1"))
-            edits.add(.connection, ByteView("upgrade"))
         }
         editAnswer(exchange)
         if exchanges[exchange].chain.value.http.sendsProxyStatus, !local.proxyStatus.view.isEmpty {
@@ -318,7 +319,7 @@ extension Worker {
             exchanges[exchange].closesDownstream = true
         }
         if exchanges[exchange].closesDownstream {
-            edits.add(.connection, ByteView("close"))
+            edits.add(.connection, ByteView(answer.status == 426 ? "upgrade, close" : "close"))
         } else if heads[exchange].version == 10 {
             edits.add(.connection, ByteView("keep-alive"))
         }
@@ -328,7 +329,10 @@ extension Worker {
             stage(for: id)
         }
         var isWhole = HTTP1Writer.appendStatusLine(answer.status, to: &stageBuffer)
-        isWhole = stageBuffer.append(answer, bytes, editedBy: edits) && isWhole
+        isWhole =
+            stageBuffer.append(
+                answer, bytes, editedBy: edits, keepsCase: exchanges[exchange].chain.value.http.keepsCase)
+            && isWhole
         if !isWhole {
             // What was added does not fit in 64 KiB: the caller gets nothing it could misread.
             stageBuffer.removeAll()
@@ -346,7 +350,8 @@ extension Worker {
         if connections[id].codec == .http2 { return sendStreamInformational(exchange, bytes) }
         stage(for: id)
         _ = HTTP1Writer.appendStatusLine(answer.status, to: &stageBuffer)
-        _ = stageBuffer.append(answer, bytes, editedBy: edits)
+        _ = stageBuffer.append(
+            answer, bytes, editedBy: edits, keepsCase: exchanges[exchange].chain.value.http.keepsCase)
     }
 
     /// `Expect: 100-continue` is answered by us (RFC 9110 section 10.1.1).

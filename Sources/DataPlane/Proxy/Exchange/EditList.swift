@@ -53,10 +53,13 @@ struct EditList {
 }
 
 extension PooledBuffer {
-    /// The lines of `head` that `edits` leaves, in runs as long as they come, then the added ones.
+    /// The lines of `head` that `edits` leaves, in runs as long as they come, then the added ones. Names keep their case
+    /// where `keepsCase`, else they come out in lower case, as Envoy sends them.
     mutating func append(
-        _ head: borrowing @_addressable MessageHead, _ bytes: ByteView, editedBy edits: borrowing EditList
+        _ head: borrowing @_addressable MessageHead, _ bytes: ByteView, editedBy edits: borrowing EditList,
+        keepsCase: Bool
     ) -> Bool {
+        let begin = count
         var isWhole = true
         var start = Int(head.fieldsStart)
         var end = start
@@ -69,11 +72,25 @@ extension PooledBuffer {
             end = Int(field.lineEnd)
         }
         if end > start { isWhole = append(bytes[start..<end]) && isWhole }
+        if !keepsCase, isWhole { lowercaseNames(head, bytes, editedBy: edits, from: begin) }
         for addition in edits.additions {
             isWhole =
                 append(addition.name) && append(": ") && append(addition.value) && append("\r\n") && isWhole
         }
         return append("\r\n") && isWhole
+    }
+
+    private mutating func lowercaseNames(
+        _ head: borrowing @_addressable MessageHead, _ bytes: ByteView, editedBy edits: borrowing EditList,
+        from begin: Int
+    ) {
+        var place = begin
+        for index in 0..<head.count {
+            let field = head.field(index)
+            if edits.drops(field, in: bytes) { continue }
+            lowercase(place..<(place + Int(field.nameCount)))
+            place += Int(field.lineEnd) - Int(field.nameStart)
+        }
     }
 
     /// Copies `bytes` behind the readable ones; a view of the copy, or an empty one if there is no room.

@@ -93,6 +93,7 @@ extension Worker {
             exchanges[exchange].streamDeadline = now.advanced(
                 byNanoseconds: exchanges[exchange].chain.value.http.maxStreamDuration)
         }
+        identify(exchange)
         findRoute(exchange)
         if !passRateLimit(exchange) { return }
         forward(exchange)

@@ -29,11 +29,7 @@ extension Worker {
         scratch.removeAll()
         editForwarding(exchange, bytes, id)
         editIdentity(exchange, bytes, id)
-        if exchanges[exchange].chain.value.http.hasTraceContext
-            || exchanges[exchange].chain.value.http.generatesRequestID
-        {
-            editTracing(exchange, bytes)
-        }
+        editTracing(exchange)
         guard exchanges[exchange].hasRoute else { return }
         if exchanges[exchange].chain.value.http.routes.hosts[Int(exchanges[exchange].host)]
             .attemptCountInRequest
@@ -43,6 +39,10 @@ extension Worker {
         }
         editDeadline(exchange)
         editHost(exchange, bytes)
+        if exchanges[exchange].route.value.hasPrefixRewrite {
+            edits.drop(.xEnvoyOriginalPath)
+            edits.add(.xEnvoyOriginalPath, bytes[heads[exchange].path.range])
+        }
         let weighted = exchanges[exchange].weighted
         let index =
             weighted >= 0
@@ -140,34 +140,36 @@ extension Worker {
         }
     }
 
-    /// Request id and trace context, made once and the same for all attempts.
-    private mutating func editTracing(_ exchange: SlabID, _ bytes: ByteView) {
+    /// Gives the request an id and a trace context, once and the same for all attempts, whoever answers it.
+    mutating func identify(_ exchange: SlabID) {
+        let bytes = exchanges[exchange].headBytes.view
         if exchanges[exchange].chain.value.http.generatesRequestID {
             let isEdge =
                 exchanges[exchange].chain.value.http.usesRemoteAddress
-                && !exchanges[exchange].chain.value.http.preservesExternalRequestID
-                && !isInternal(exchange)
+                && !exchanges[exchange].chain.value.http.preservesExternalRequestID && !isInternal(exchange)
             if isEdge || !heads[exchange].contains(.xRequestID) {
-                if exchanges[exchange].record.requestID.isNone {
-                    exchanges[exchange].record.requestID = RequestID(random: &random)
-                }
-                let start = scratch.count
-                _ = exchanges[exchange].record.requestID.append(to: &scratch)
-                edits.drop(.xRequestID)
-                edits.add(.xRequestID, scratch.view.dropFirst(start))
+                exchanges[exchange].record.requestID = RequestID(random: &random)
             }
         }
         guard exchanges[exchange].chain.value.http.hasTraceContext else { return }
-        if exchanges[exchange].trace == nil {
-            exchanges[exchange].trace = TraceDecision(
-                TraceInput(heads[exchange], bytes), exchanges[exchange].chain.value.http.traceContext,
-                random: &random)
-        }
-        guard let trace = exchanges[exchange].trace, let context = trace.context else { return }
-        trace.apply(to: &edits, scratch: &scratch)
+        let trace = TraceDecision(
+            TraceInput(heads[exchange], bytes), exchanges[exchange].chain.value.http.traceContext,
+            random: &random)
+        exchanges[exchange].trace = trace
+        guard let context = trace.context else { return }
         exchanges[exchange].record.traceID = context.traceID
         exchanges[exchange].record.spanID = context.spanID
         exchanges[exchange].record.isSampled = context.isSampled
+    }
+
+    private mutating func editTracing(_ exchange: SlabID) {
+        if !exchanges[exchange].record.requestID.isNone {
+            let start = scratch.count
+            _ = exchanges[exchange].record.requestID.append(to: &scratch)
+            edits.drop(.xRequestID)
+            edits.add(.xRequestID, scratch.view.dropFirst(start))
+        }
+        exchanges[exchange].trace?.apply(to: &edits, scratch: &scratch)
     }
 
     /// What is left of the request's time travels on.
@@ -307,7 +309,10 @@ extension Worker {
         var isWhole = stageBuffer.append(bytes[heads[exchange].methodToken.range]) && stageBuffer.append(" ")
         isWhole = stageBuffer.append(path.isEmpty ? bytes[heads[exchange].target.range] : path) && isWhole
         isWhole = stageBuffer.append(" HTTP/1.1\r\n") && isWhole
-        isWhole = stageBuffer.append(heads[exchange], bytes, editedBy: edits) && isWhole
+        isWhole =
+            stageBuffer.append(
+                heads[exchange], bytes, editedBy: edits,
+                keepsCase: exchanges[exchange].chain.value.http.keepsCase) && isWhole
         if !isWhole {
             // More than 64 KiB with what was added: nobody would take it.
             stageBuffer.removeAll()

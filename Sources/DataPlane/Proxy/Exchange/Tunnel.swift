@@ -24,7 +24,8 @@ extension Worker {
         edits.add(.connection, ByteView("upgrade"))
         stage(for: id)
         _ = HTTP1Writer.appendStatusLine(101, to: &stageBuffer)
-        _ = stageBuffer.append(answer, bytes, editedBy: edits)
+        _ = stageBuffer.append(
+            answer, bytes, editedBy: edits, keepsCase: exchanges[exchange].chain.value.http.keepsCase)
         flushStaged()
         exchanges[exchange].phase = .tunnelling
         exchanges[exchange].tryDeadline = .distantFuture

@@ -170,6 +170,8 @@ struct HTTPChainRecord: BitwiseCopyable {
     var stripsAnyPort = false
     var underscores = UnderscoreAction.allow
     var sendsProxyStatus = false
+    /// The `martlet.policy` filter is there: the configuration is a mesh's.
+    var isMesh = false
     var trustsLocalControls = false
     var idleTimeout: Int64 = 0
     var streamIdleTimeout: Int64 = 0

@@ -363,6 +363,8 @@ struct SnapshotCompiler {
         http.allowsWebSocket = manager.upgrades.contains { $0.lowercased() == "websocket" }
         http.ignoresUnknownUpgrades = manager.ignoresUnknownUpgrades
         http.sendsProxyStatus = manager.sendsProxyStatus
+        http.isMesh = manager.traceContext != nil || manager.sendsProxyStatus
+        http.keepsCase = manager.headerKeyFormat == .preserveCase
         http.trustsLocalControls = manager.trustsLocalControls
         http.idleTimeout = manager.idleTimeout?.nanoseconds ?? 0
         http.streamIdleTimeout = manager.streamIdleTimeout?.nanoseconds ?? 0
