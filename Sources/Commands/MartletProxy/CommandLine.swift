@@ -48,7 +48,10 @@ struct ProxyOptions: Equatable {
     var meshPath: String?
     var meshKeys: [MeshKey] = []
 
-    var isMesh: Bool { meshPath != nil || !meshKeys.isEmpty }
+    /// The environment names a service of the mesh, and there is no bootstrap.
+    var isMeshByEnvironment = false
+
+    var isMesh: Bool { meshPath != nil || !meshKeys.isEmpty || isMeshByEnvironment }
 
     /// For `/server_info`.
     func shown(workers: Int) -> [(name: String, value: String)] {
@@ -80,7 +83,9 @@ struct CommandLineReader {
         let apply: (inout ProxyOptions, String) throws(UsageError) -> Void
     }
 
-    static func read(_ arguments: [String]) throws(UsageError) -> ProxyCommand {
+    static func read(
+        _ arguments: [String], environment: (String) -> String? = { _ in nil }
+    ) throws(UsageError) -> ProxyCommand {
         var options = ProxyOptions()
         let flags = flags
         var rest = arguments[...]
@@ -105,6 +110,8 @@ struct CommandLineReader {
                 throw UsageError("\(name) needs a value: \(name) \(flag.value ?? "")")
             }
         }
+        let hasBootstrap = options.configPath != nil || options.configYAML != nil
+        options.isMeshByEnvironment = !hasBootstrap && environment("MARTLET_SERVICE") != nil
         try check(options)
         return .run(options)
     }

@@ -28,7 +28,9 @@ struct ConfigurationSource {
     /// What to write when all addresses are bound.
     var portsFile: (Addresses) -> (path: String, text: String)? = { _ in nil }
 
-    // For the admin pages.
+    // For the admin pages and the log.
+    /// In words: what is waited for.
+    var state: () -> String = { "" }
     var bootstrap: () -> ConfigMessage? = { nil }
     var resources: () -> [HeldResource] = { [] }
     var statistics: () -> DiscoveryStatistics? = { nil }
@@ -57,6 +59,7 @@ struct ConfigurationSource {
         stop = { client.stop() }
         bootstrap = { file.message }
         resources = { client.held }
+        state = { client.state }
         if isDynamic { statistics = { client.statistics } }
     }
 }

@@ -58,12 +58,14 @@ struct FileBootstrap {
 
     /// The machine's files and environment.
     static var surroundings: ConfigSurroundings {
-        ConfigSurroundings(
-            readFile: { contents($0) },
-            environment: { name in unsafe getenv(name).map { unsafe String(cString: $0) } })
+        ConfigSurroundings(readFile: { contents($0) }, environment: environment)
     }
 
-    private static func contents(_ path: String) -> Result<[UInt8], ConfigSurroundings.FileProblem> {
+    @Sendable static func environment(_ name: String) -> String? {
+        unsafe getenv(name).map { unsafe String(cString: $0) }
+    }
+
+    static func contents(_ path: String) -> Result<[UInt8], ConfigSurroundings.FileProblem> {
         do throws(FileError) {
             return .success(try FileSystem.read(path, bytesMax: bytesMax))
         } catch {

@@ -15,6 +15,7 @@ import XDSSchema
 final class ProxyProcess {
     /// How often a drain looks whether anything is still in flight.
     private static let drainInterval = Duration.milliseconds(20)
+    private static let readinessInterval = Duration.milliseconds(100)
 
     private let options: ProxyOptions
     private let loop: ControlLoop
@@ -64,6 +65,7 @@ final class ProxyProcess {
         names.changed = { [unowned self] in self.apply(self.newest) }
         source.start { [unowned self] in self.apply($0) }
         flushRegularly()
+        awaitReadiness()
         loop.run()
         end()
         if let startFailure { throw startFailure }
@@ -89,6 +91,15 @@ final class ProxyProcess {
         guard isComplete, !isServing else { return }
         isServing = true
         log.note(.info, "serving", detail: Self.summary(next))
+    }
+
+    /// What is waited for may end without another configuration, as when nothing comes in time.
+    private func awaitReadiness() {
+        guard !isServing else { return }
+        loop.after(Self.readinessInterval) { [unowned self] in
+            if !self.isServing, self.source.isReady(), self.names.isComplete { self.apply(self.newest) }
+            self.awaitReadiness()
+        }
     }
 
     private func refused(_ error: ApplyError) {

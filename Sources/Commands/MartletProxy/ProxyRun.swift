@@ -23,25 +23,46 @@ enum ProxyRun {
     }
 
     private static func command(_ arguments: [String]) throws(StartFailure) -> ProxyCommand {
-        do throws(UsageError) { return try CommandLineReader.read(arguments) } catch { throw .usage(error) }
+        do throws(UsageError) {
+            return try CommandLineReader.read(arguments, environment: FileBootstrap.environment)
+        } catch { throw .usage(error) }
     }
 
     private static func run(_ options: ProxyOptions) throws(StartFailure) {
-        var problems = ConfigProblems()
-        guard let file = FileBootstrap.read(options, problems: &problems) else {
-            throw .configuration(problems)
+        let maker: (ProcessLog) -> SourceMaker
+        if options.isMesh {
+            let mesh = try MeshBootstrap.read(options)
+            if options.mode == .validate { return say(valid) }
+            maker = { log in
+                { (loop, resolver, server) throws(StartFailure) in
+                    try ConfigurationSource(mesh, loop: loop, resolver: resolver, server: server, log: log)
+                }
+            }
+        } else {
+            let file = try file(options)
+            if options.mode == .validate { return try validate(file) }
+            maker = { log in
+                { (loop, resolver, _) throws(StartFailure) in
+                    try ConfigurationSource(file, loop: loop, resolver: resolver, log: log)
+                }
+            }
         }
-        if options.mode == .validate { return try validate(file) }
         // Before any thread is started, or it would still be killed by a signal.
         let signals = try starting { () throws(SystemErrno) in try SignalSource() }
         let loop = try starting { () throws(SystemErrno) in try ControlLoop(kernel: LinuxKernel.make()) }
         let log = try log(options)
-        let process = try ProxyProcess(options, loop: loop, signals: signals, log: log) {
-            (loop, resolver, _) throws(StartFailure) in
-            try ConfigurationSource(file, loop: loop, resolver: resolver, log: log)
-        }
+        let process = try ProxyProcess(
+            options, loop: loop, signals: signals, log: log, makeSource: maker(log))
         try process.run()
     }
+
+    private static func file(_ options: ProxyOptions) throws(StartFailure) -> FileBootstrap {
+        var problems = ConfigProblems()
+        if let file = FileBootstrap.read(options, problems: &problems) { return file }
+        throw .configuration(problems)
+    }
+
+    private static let valid = "configuration OK\n"
 
     private static func starting<Value: ~Copyable>(
         _ body: () throws(SystemErrno) -> Value
@@ -61,7 +82,7 @@ enum ProxyRun {
         } catch {
             throw StartFailure(status: 2, lines: ["\(error)"])
         }
-        say("configuration OK\n")
+        say(valid)
     }
 
     private static func log(_ options: ProxyOptions) throws(StartFailure) -> ProcessLog {
