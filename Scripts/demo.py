@@ -78,24 +78,12 @@ class Demo:
 
     def start_control(self):
         shutil.copytree(os.path.join(ROOT, "mesh-config", "mesh"), self.mesh)
-        self.edit("services.yaml", self.with_real_ports)
         self.processes.start("control", [
             self.binary("martlet-control"), "--config", self.mesh, "--data-dir", self.path("data"),
             "--xds-address", "127.0.0.1:0", "--ca-address", "127.0.0.1:0", "--xds-tls-address", "127.0.0.1:0",
             "--http-address", "127.0.0.1:0", "--ports-file", self.path("control.ports")])
         self.control = processes.parse_ports(self.processes.wait_for_file(self.path("control.ports")))
         eventually("the control plane to be ready", lambda: self.ask_control("/readyz").status == 200)
-
-    def with_real_ports(self, text):
-        """On one host the applications cannot all have the port that the resources name."""
-        for instance, (_, _, service) in INSTANCES.items():
-            port = self.apps[instance].rsplit(":", 1)[1]
-            text, count = re.subn(
-                r"(metadata: \{name: " + re.escape(service) + r"\}\nspec:\n(?:.*\n)*?.*targetPort: )\d+", r"\g<1>" + port,
-                text, count=1)
-            if count != 1:
-                raise Failure(f"services.yaml says no targetPort of {service}")
-        return text
 
     def start_sidecar(self, instance):
         service = INSTANCES[instance][2]

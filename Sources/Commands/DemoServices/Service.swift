@@ -47,6 +47,7 @@ final class Service: Sendable {
         case (_, "/counts"): return HTTPResponse(200, json: counted())
         case ("POST", "/admin/fail"), ("POST", "/admin/hang"), ("POST", "/admin/delay"):
             return administer(request)
+        case ("POST", "/admin/outbound"): return send(request.query["to"])
         case ("GET", "/stream"): return stream(request)
         case ("GET", "/trace"): return trace(request)
         default: return business(request)
