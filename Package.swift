@@ -170,8 +170,8 @@ let testTargets: [Target] = [
     tests(
         "ProxyAdmin",
         [
-            "HTTPModel", "MeshModel", "MeshPrimitives", "Proxy", "ProxyAdmin", "Reactor", "Telemetry", "TLSEngine",
-            "XDSClient", "XDSDiscovery", "XDSSchema",
+            "HTTPModel", "MartletProxy", "MeshModel", "MeshPrimitives", "Proxy", "ProxyAdmin", "Reactor", "XDSClient",
+            "XDSDiscovery", "XDSSchema",
         ]),
     tests(
         "Proxy",
