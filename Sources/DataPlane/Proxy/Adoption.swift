@@ -16,6 +16,7 @@ extension Worker {
             adoptClusters(snapshot)
             adoptListeners(snapshot)
             moveIdleConnections()
+            process.reportAdopted(worker: index, snapshot.generation)
         }
         if stopping == .no, process.isDraining.load(ordering: .relaxed) { beginDrain() }
     }

@@ -247,6 +247,12 @@ extension Worker {
 
     mutating func keep(_ id: SlabID, _ bytes: ByteView) {
         guard !bytes.isEmpty, connections[id].phase != .closed else { return }
+        if connections[id].phase == .handshaking, connections[id].cipherRemainder.isEmpty {
+            // What was inspected in the clear has turned out to be the first bytes of a TLS session.
+            connections[id].cipherRemainder = pool.take(bytes.count)
+            let fits = connections[id].cipherRemainder.append(bytes)
+            return precondition(fits)
+        }
         if !connections[id].remainder.isAllocated { connections[id].remainder = pool.take(bytes.count) }
         if connections[id].remainder.room < bytes.count {
             pool.grow(

@@ -33,6 +33,8 @@ public final class ProcessState: Sendable {
     let sockets = ListeningSockets()
     let isStopped = Atomic(false)
     private let drained = Atomic<UInt64>(0)
+    /// By worker, the generation of the snapshot that it has taken up.
+    private let adopted: Mutex<[UInt64]>
     private let workers: Int
 
     public init(
@@ -41,6 +43,7 @@ public final class ProcessState: Sendable {
     ) {
         precondition(workers > 0 && workers <= 64)
         self.workers = workers
+        adopted = Mutex([UInt64](repeating: 0, count: workers))
         self.registry = registry
         self.log = log
         self.connectionsMax = connectionsMax
@@ -64,6 +67,13 @@ public final class ProcessState: Sendable {
     // MARK: Workers
 
     func register(_ waker: Waker) { wakers.withLock { $0.append(waker) } }
+
+    /// The worker treats new requests by that configuration from now on.
+    func reportAdopted(worker: Int, _ generation: UInt64) { adopted.withLock { $0[worker] = generation } }
+
+    func haveAllAdopted(_ generation: UInt64) -> Bool {
+        adopted.withLock { $0.allSatisfy { $0 >= generation } }
+    }
 
     func reportDrained(worker: Int, _ isDrained: Bool) {
         let bit = UInt64(1) << UInt64(worker)

@@ -1,3 +1,4 @@
+import Glibc
 import MeshModel
 import MeshPrimitives
 import Reactor
@@ -91,7 +92,18 @@ public final class ProxyServer {
         process.publish(next)
         process.sockets.retain(Set(addresses), kernel)
         process.wakeAll()
+        awaitAdoption()
     }
+
+    /// Waits until every worker goes by the new configuration: a turn of each, so well under a millisecond where none is
+    /// busy. A worker that takes longer than `adoptionMax` is not waited for.
+    private func awaitAdoption() {
+        guard !threads.isEmpty else { return }
+        let limit = kernel.now().advanced(byNanoseconds: Self.adoptionMax)
+        while !process.haveAllAdopted(generation), kernel.now() < limit { sched_yield() }
+    }
+
+    private static let adoptionMax: Int64 = 100_000_000
 
     /// Whether it could be applied, as far as that can be told without opening a port.
     public func check(_ configuration: Configuration) throws(ApplyError) {

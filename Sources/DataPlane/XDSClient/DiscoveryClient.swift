@@ -30,6 +30,8 @@ public final class DiscoveryClient {
     /// Grows when the server says that pings come too often.
     private var pingScale = 1
     private var isDeliveryDue = false
+    /// Requests of the machine that wait for the delivery that is due.
+    private var unsent: [[UInt8]] = []
     private var hasStarted = false
     private var delivered: Configuration?
 
@@ -179,6 +181,7 @@ public final class DiscoveryClient {
     private func closeStream() {
         let channel = channel
         (self.channel, stream) = (nil, nil)
+        unsent.removeAll()
         statistics.isConnected = false
         channel?.close()
     }
@@ -187,13 +190,21 @@ public final class DiscoveryClient {
 
     private func apply(_ output: ADSClient.Output) {
         tell(output.notes)
-        for request in output.requests {
+        unsent += output.requests
+        if output.isChanged, hasStarted { deliverAtEndOfTurn() }
+        if !isDeliveryDue { sendRequests() }
+        if let reason = output.closesStream, stream != nil { failed(reason) }
+        armDeadline()
+    }
+
+    /// An acknowledgement leaves after the configuration that it is about was taken up, so that a control plane that has
+    /// it can rely on that.
+    private func sendRequests() {
+        for request in unsent {
             if let kind = WireRequest.kind(of: request) { statistics.asked(kind) }
             stream?.send(request)
         }
-        if output.isChanged, hasStarted { deliverAtEndOfTurn() }
-        if let reason = output.closesStream, stream != nil { failed(reason) }
-        armDeadline()
+        unsent.removeAll()
     }
 
     private func tell(_ notes: [ADSClient.Note]) {
@@ -230,9 +241,11 @@ public final class DiscoveryClient {
             guard let self else { return }
             self.isDeliveryDue = false
             let configuration = self.ads.configuration
-            guard configuration != self.delivered else { return }
-            self.delivered = configuration
-            self.configurationChanged?(configuration)
+            if configuration != self.delivered {
+                self.delivered = configuration
+                self.configurationChanged?(configuration)
+            }
+            self.sendRequests()
         }
     }
 
