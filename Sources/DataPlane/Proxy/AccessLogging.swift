@@ -99,16 +99,16 @@ extension TraceSettings {
 
 extension Worker {
     /// Writes the lines that the configuration asks for, and the flight recorder's.
-    mutating func logAccess(_ exchange: SlabID) {
-        recorder.append(exchanges[exchange].record)
-        let logs = exchanges[exchange].chain.value.http.logs
+    mutating func logAccess(_ exchange: ExchangePlace) {
+        recorder.append(exchange.value.record)
+        let logs = exchange.chain.http.logs
         if logs.isEmpty { return }
-        let snapshot = shelf[exchanges[exchange].snapshot]
+        let snapshot = shelf[exchange.value.snapshot]
         let texts = logTexts(exchange)
-        let bytes = exchanges[exchange].headBytes.view
+        let bytes = exchange.value.headBytes.view
         var answer = MessageHead()
         var answerBytes = ByteView("")
-        let kept = exchanges[exchange].loggedAnswer
+        let kept = exchange.value.loggedAnswer
         if !kept.isNone {
             answer = loggedHeads[kept].head
             answerBytes = loggedHeads[kept].bytes.view
@@ -120,13 +120,13 @@ extension Worker {
             let sink = snapshot.accessLogs[Int(logs[index])]
             if let filter = sink.filter,
                 !filter.wants(
-                    exchanges[exchange].record, request: heads[exchange], bytes, random: &dice)
+                    exchange.value.record, request: exchange.head, bytes, random: &dice)
             {
                 continue
             }
             output.removeAll(keepingCapacity: true)
             sink.format.append(
-                exchanges[exchange].record, request: heads[exchange], bytes, response: answer,
+                exchange.value.record, request: exchange.head, bytes, response: answer,
                 answerBytes,
                 texts, to: &output)
             sink.file.append(output)
@@ -136,42 +136,42 @@ extension Worker {
     }
 
     /// Keeps the head of an answer for the log.
-    mutating func keepForLog(_ exchange: SlabID, _ bytes: ByteView) {
-        guard !exchanges[exchange].chain.value.http.logs.isEmpty else { return }
+    mutating func keepForLog(_ exchange: ExchangePlace, _ bytes: ByteView) {
+        guard !exchange.chain.http.logs.isEmpty else { return }
         var copy = pool.take(bytes.count)
         _ = copy.append(bytes)
-        guard let id = loggedHeads.insert(LoggedHead(head: answer, bytes: copy)) else {
+        guard let connection = loggedHeads.insert(LoggedHead(head: answer, bytes: copy)) else {
             return pool.give(&copy)
         }
-        exchanges[exchange].loggedAnswer = id
+        exchange.value.loggedAnswer = connection
     }
 
-    mutating func forgetLogged(_ exchange: SlabID) {
-        let kept = exchanges[exchange].loggedAnswer
+    mutating func forgetLogged(_ exchange: ExchangePlace) {
+        let kept = exchange.value.loggedAnswer
         guard !kept.isNone else { return }
         pool.give(&loggedHeads[kept].bytes)
         loggedHeads.remove(kept)
-        exchanges[exchange].loggedAnswer = .none
+        exchange.value.loggedAnswer = .none
     }
 
-    private mutating func logTexts(_ exchange: SlabID) -> ExchangeTexts {
+    private mutating func logTexts(_ exchange: ExchangePlace) -> ExchangeTexts {
         var texts = ExchangeTexts()
-        if exchanges[exchange].cluster >= 0, let record = clusters[Int(exchanges[exchange].cluster)].record {
+        if exchange.value.cluster >= 0, let record = clusters[Int(exchange.value.cluster)].record {
             texts.cluster = record.value.name
         }
-        if let route = exchangeRoute(exchange) { texts.route = route.value.name }
-        if exchanges[exchange].host >= 0 {
+        texts.route = exchange.route.name
+        if exchange.value.host >= 0 {
             texts.virtualHost =
-                exchanges[exchange].chain.value.http.routes.hosts[Int(exchanges[exchange].host)].name
+                exchange.chain.http.routes.hosts[Int(exchange.value.host)].name
         }
         scratch.removeAll()
-        if !exchanges[exchange].record.requestID.isNone {
+        if !exchange.value.record.requestID.isNone {
             let start = scratch.count
-            _ = exchanges[exchange].record.requestID.append(to: &scratch)
+            _ = exchange.value.record.requestID.append(to: &scratch)
             texts.requestID = scratch.view.dropFirst(start)
         }
-        let connection = exchanges[exchange].downstream
-        if let peer = identities[connections[connection].identity] {
+        let connection = exchange.value.downstream
+        if let peer = identities[connection.value.identity] {
             if let uri = peer.uriSANs.first {
                 texts.downstreamPeerURI = uri.withByteView { scratch.store($0) }
             }
@@ -181,12 +181,12 @@ extension Worker {
     }
 
     /// The value of a field that the configuration adds.
-    mutating func renderHeaderValue(_ format: AccessLogFormat, _ exchange: SlabID) {
+    mutating func renderHeaderValue(_ format: AccessLogFormat, _ exchange: ExchangePlace) {
         var output: [UInt8] = []
         swap(&output, &line)
         output.removeAll(keepingCapacity: true)
         format.append(
-            exchanges[exchange].record, request: heads[exchange], exchanges[exchange].headBytes.view,
+            exchange.value.record, request: exchange.head, exchange.value.headBytes.view,
             response: MessageHead(), ByteView(""), ExchangeTexts(), to: &output)
         output.withByteView { _ = scratch.append($0) }
         swap(&output, &line)

@@ -62,44 +62,48 @@ extension Worker {
     /// idle one keeps an old configuration alive.
     private mutating func moveIdleConnections() {
         for index in 0..<connections.indexEnd {
-            guard let id = connections.id(at: index), connections[id].side == .downstream,
-                connections[id].snapshot >= 0,
-                connections[id].phase == .open
+            guard let connection = connections.place(at: index), connection.value.side == .downstream,
+                connection.value.snapshot >= 0,
+                connection.value.phase == .open
             else { continue }
             let isIdle =
-                connections[id].codec == .http2
-                ? connections[id].streams == 0 : connections[id].exchange.isNone
-            if connections[id].codec == .tunnel || !isIdle { continue }
-            refreshChain(id)
-            if connections[id].closesAfterAnswer {
-                counters.add(connectionChain(id).value.http.scope, .downstreamCxDrainClose)
-                if connections[id].codec == .http2 { endHTTP2(id) } else { closeGracefully(id) }
+                connection.value.codec == .http2
+                ? connection.value.streams == 0 : connection.value.exchange == nil
+            if connection.value.codec == .tunnel || !isIdle { continue }
+            refreshChain(connection)
+            if connection.value.closesAfterAnswer {
+                counters.add(connection.chain.http.scope, .downstreamCxDrainClose)
+                if connection.value.codec == .http2 {
+                    endHTTP2(connection)
+                } else {
+                    closeGracefully(connection)
+                }
             }
         }
     }
 
     /// The next request of a connection is treated by the newest configuration, if that has the listener unchanged; else
     /// the connection ends with it.
-    mutating func refreshChain(_ id: SlabID) {
-        guard connections[id].snapshot != shelf.current, connections[id].snapshot >= 0,
+    mutating func refreshChain(_ connection: ConnectionPlace) {
+        guard connection.value.snapshot != shelf.current, connection.value.snapshot >= 0,
             let newest = shelf.newest
         else { return }
-        let old = shelf[connections[id].snapshot]
-        let record = old.listeners[Int(connections[id].listener)]
+        let old = shelf[connection.value.snapshot]
+        let record = old.listeners[Int(connection.value.listener)]
         for index in newest.listeners.indices {
             let candidate = newest.listeners[index]
             guard candidate.address == record.address else { continue }
             guard candidate.fingerprint == record.fingerprint,
-                Int(connections[id].chain) < candidate.chains.count
+                Int(connection.value.chain) < candidate.chains.count
             else { break }
             shelf.use(shelf.current)
-            shelf.release(connections[id].snapshot)
-            connections[id].snapshot = shelf.current
-            connections[id].listener = Int32(index)
-            connections[id].chainRecord = candidate.chains.reference(Int(connections[id].chain))
+            shelf.release(connection.value.snapshot)
+            connection.value.snapshot = shelf.current
+            connection.value.listener = Int32(index)
+            connection.value.chainRecord = candidate.chains.reference(Int(connection.value.chain))
             return
         }
-        connections[id].closesAfterAnswer = true
+        connection.value.closesAfterAnswer = true
     }
 
     // MARK: Stopping
@@ -109,21 +113,22 @@ extension Worker {
         stopping = .draining
         for index in listeners.indices where !listeners[index].isClosed { closeListener(index) }
         for index in 0..<connections.indexEnd {
-            guard let id = connections.id(at: index), connections[id].side == .downstream else { continue }
-            switch connections[id].phase {
-            case .inspecting, .handshaking: close(id)
+            guard let connection = connections.place(at: index), connection.value.side == .downstream else {
+                continue
+            }
+            switch connection.value.phase {
+            case .inspecting, .handshaking: close(connection)
             case .open:
-                switch connections[id].codec {
-                case .undecided: close(id)
+                switch connection.value.codec {
+                case .undecided: close(connection)
                 case .tunnel: break
-                case .http2: endHTTP2(id)
+                case .http2: endHTTP2(connection)
                 case .http1:
-                    connections[id].closesAfterAnswer = true
-                    let exchange = connections[id].exchange
-                    if exchange.isNone || exchanges[exchange].phase == .reading {
-                        if !exchange.isNone { abandonReading(exchange) }
-                        closeGracefully(id)
-                    }
+                    connection.value.closesAfterAnswer = true
+                    let exchange = connection.value.exchange
+                    if let exchange, exchange.value.phase != .reading { break }
+                    if let exchange { abandonReading(exchange) }
+                    closeGracefully(connection)
                 }
             case .connecting, .closing, .lingering, .closed: break
             }
@@ -134,112 +139,118 @@ extension Worker {
     var isDrained: Bool {
         guard stopping != .no, exchanges.count == 0 else { return false }
         for index in 0..<connections.indexEnd {
-            guard let id = connections.id(at: index), connections[id].side == .downstream else { continue }
+            guard let connection = connections.place(at: index), connection.value.side == .downstream else {
+                continue
+            }
             // Of a lingering one everything is written, and our FIN; the wait for the peer's is a courtesy.
-            if connections[id].phase != .lingering { return false }
+            if connection.value.phase != .lingering { return false }
         }
         return true
     }
 
     // MARK: What happens to a connection
 
-    mutating func connectionTimerFired(_ id: SlabID) {
-        guard connections.contains(id), connections[id].phase != .closed else { return }
-        connections[id].timer = .none
-        connections[id].timerAt = .distantFuture
-        if connections[id].side == .upstream { return upstreamTimerFired(id) }
-        if connections[id].codec == .tunnel, connections[id].phase == .open { return tunnelTimerFired(id) }
-        downstreamTimerFired(id)
+    mutating func connectionTimerFired(_ connection: ConnectionPlace) {
+        guard connection.isInUse, connection.value.phase != .closed else { return }
+        connection.value.timer = .none
+        connection.value.timerAt = .distantFuture
+        if connection.value.side == .upstream { return upstreamTimerFired(connection) }
+        if connection.value.codec == .tunnel, connection.value.phase == .open {
+            return tunnelTimerFired(connection)
+        }
+        downstreamTimerFired(connection)
     }
 
     /// The peer's FIN, or an error.
-    mutating func connectionEnded(_ id: SlabID, cause: EndCause) {
-        guard connections.contains(id), connections[id].phase != .closed else { return }
-        if cause == .finished { connections[id].readEnded = true }
-        if connections[id].side == .upstream { return upstreamEnded(id, cause: cause) }
-        switch connections[id].phase {
-        case .inspecting, .connecting, .lingering: return close(id)
+    mutating func connectionEnded(_ connection: ConnectionPlace, cause: EndCause) {
+        guard connection.isInUse, connection.value.phase != .closed else { return }
+        if cause == .finished { connection.value.readEnded = true }
+        if connection.value.side == .upstream { return upstreamEnded(connection, cause: cause) }
+        switch connection.value.phase {
+        case .inspecting, .connecting, .lingering: return close(connection)
         case .handshaking:
-            let scope = shelf[connections[id].snapshot].listeners[Int(connections[id].listener)].scope
+            let scope = shelf[connection.value.snapshot].listeners[Int(connection.value.listener)].scope
             counters.add(scope, .sslConnectionError)
-            return close(id)
+            return close(connection)
         case .closing:
-            if cause == .reset { close(id) }
+            if cause == .reset { close(connection) }
             return
         case .closed: return
         case .open: break
         }
-        switch connections[id].codec {
-        case .undecided: closeGracefully(id)
-        case .tunnel: tunnelEnded(id, cause: cause)
+        switch connection.value.codec {
+        case .undecided: closeGracefully(connection)
+        case .tunnel: tunnelEnded(connection, cause: cause)
         case .http2:
-            endStreams(of: id)
-            close(id)
-        case .http1: callerEnded(id, cause: cause)
+            endStreams(of: connection)
+            close(connection)
+        case .http1: callerEnded(connection, cause: cause)
         }
     }
 
-    private mutating func callerEnded(_ id: SlabID, cause: EndCause) {
-        let exchange = connections[id].exchange
-        guard !exchange.isNone, exchanges.contains(exchange) else {
-            return cause == .reset ? close(id) : closeGracefully(id)
+    private mutating func callerEnded(_ connection: ConnectionPlace, cause: EndCause) {
+        guard let exchange = connection.value.exchange, exchange.isInUse else {
+            return cause == .reset ? close(connection) : closeGracefully(connection)
         }
-        if exchanges[exchange].phase == .reading {
+        if exchange.value.phase == .reading {
             abandonReading(exchange)
-            return closeGracefully(id)
+            return closeGracefully(connection)
         }
         // A caller that has said all may close its side and still wants the answer (RFC 9112 section 9.6).
-        if cause == .finished, exchanges[exchange].requestEnded {
-            connections[id].closesAfterAnswer = true
+        if cause == .finished, exchange.value.requestEnded {
+            connection.value.closesAfterAnswer = true
             return
         }
-        connections[id].exchange = .none
+        connection.value.exchange = .none
         abandon(exchange)
-        close(id)
+        close(connection)
     }
 
     /// The socket is closed; what was counted for it is counted back.
-    mutating func connectionClosed(_ id: SlabID) {
-        switch connections[id].side {
-        case .downstream: downstreamClosed(id)
-        case .upstream: upstreamClosed(id)
+    mutating func connectionClosed(_ connection: ConnectionPlace) {
+        switch connection.value.side {
+        case .downstream: downstreamClosed(connection)
+        case .upstream: upstreamClosed(connection)
         }
     }
 
-    private mutating func downstreamClosed(_ id: SlabID) {
-        let exchange = connections[id].exchange
-        if !exchange.isNone, exchanges.contains(exchange), exchanges[exchange].phase != .ended {
-            connections[id].exchange = .none
+    private mutating func downstreamClosed(_ connection: ConnectionPlace) {
+        if let exchange = connection.value.exchange, exchange.isInUse, exchange.value.phase != .ended {
+            connection.value.exchange = .none
             abandon(exchange)
         }
         counters.add(process.serverScope, .serverTotalConnections, -1)
-        let index = connections[id].snapshot >= 0 ? connections[id].snapshot : shelf.current
-        guard index >= 0, Int(connections[id].listener) < shelf[index].listeners.count else { return }
-        let listener = shelf[index].listeners[Int(connections[id].listener)]
+        let index = connection.value.snapshot >= 0 ? connection.value.snapshot : shelf.current
+        guard index >= 0, Int(connection.value.listener) < shelf[index].listeners.count else { return }
+        let listener = shelf[index].listeners[Int(connection.value.listener)]
         counters.add(listener.scope, .downstreamCxActive, -1)
         counters.add(listener.scope, .downstreamCxDestroy)
         counters.record(
-            listener.scope, .downstreamCxLengthMs, nanoseconds: now.nanoseconds(since: connections[id].opened)
+            listener.scope, .downstreamCxLengthMs,
+            nanoseconds: now.nanoseconds(since: connection.value.opened)
         )
-        guard connections[id].snapshot >= 0 else { return }
-        if connections[id].isCountedHTTP {
-            let scope = listener.chains[Int(connections[id].chain)].http.scope
+        guard connection.value.snapshot >= 0 else { return }
+        if connection.value.isCountedHTTP {
+            let scope = listener.chains[Int(connection.value.chain)].http.scope
             counters.add(scope, .downstreamCxActive, -1)
             counters.add(scope, .downstreamCxDestroy)
-            if connections[id].tls != nil { counters.add(scope, .downstreamCxSslActive, -1) }
-            if connections[id].session != nil { counters.add(scope, .downstreamCxHttp2Active, -1) }
+            if connection.value.tls != nil { counters.add(scope, .downstreamCxSslActive, -1) }
+            if connection.value.session != nil { counters.add(scope, .downstreamCxHttp2Active, -1) }
         }
-        let other = connections[id].tunnelPeer
-        if !other.isNone, connections.contains(other), connections[other].phase != .closed { close(other) }
-        shelf.release(connections[id].snapshot)
-        connections[id].snapshot = -1
+        if let other = connection.value.tunnelPeer, other.isInUse, other.value.phase != .closed {
+            close(other)
+        }
+        shelf.release(connection.value.snapshot)
+        connection.value.snapshot = -1
     }
 
-    private mutating func upstreamClosed(_ id: SlabID) {
-        let (slot, host) = (Int(connections[id].cluster), Int(connections[id].endpoint))
-        leaveIdle(id)
-        if connections[id].session != nil { clusters[slot].hosts[host].shared.removeAll { $0 == id } }
-        if connections[id].isConnecting { clusters[slot].hosts[host].connecting -= 1 }
+    private mutating func upstreamClosed(_ connection: ConnectionPlace) {
+        let (slot, host) = (Int(connection.value.cluster), Int(connection.value.endpoint))
+        leaveIdle(connection)
+        if connection.value.session != nil {
+            clusters[slot].hosts[host].shared.removeAll { $0 == connection }
+        }
+        if connection.value.isConnecting { clusters[slot].hosts[host].connecting -= 1 }
         clusters[slot].connectionCount -= 1
         clusters[slot].hosts[host].connections -= 1
         clusters[slot].hosts[host].unowned.with {
@@ -248,16 +259,17 @@ extension Worker {
         counters.add(clusters[slot].scope, .upstreamCxActive, -1)
         counters.record(
             clusters[slot].scope, .upstreamCxLengthMs,
-            nanoseconds: now.nanoseconds(since: connections[id].opened))
-        if let limits = connections[id].limits {
-            connections[id].limits = nil
+            nanoseconds: now.nanoseconds(since: connection.value.opened))
+        if let limits = connection.value.limits {
+            connection.value.limits = nil
             releasePlace(slot, limits)
         }
         // Whoever waits may now have a connection of its own.
         for waiting in clusters[slot].hosts.indices where clusters[slot].hosts[waiting].pendingCount > 0 {
             connectIfNeeded(slot, waiting, priority: 0)
         }
-        let other = connections[id].tunnelPeer
-        if !other.isNone, connections.contains(other), connections[other].phase != .closed { close(other) }
+        if let other = connection.value.tunnelPeer, other.isInUse, other.value.phase != .closed {
+            close(other)
+        }
     }
 }

@@ -6,6 +6,8 @@ import Reactor
 import TLSEngine
 import TrafficPolicy
 
+typealias ConnectionPlace = Place<Connection>
+
 /// One socket to a caller or to an endpoint: plain data in a worker's slab. An idle one holds no buffer.
 struct Connection: BitwiseCopyable {
     enum Side: UInt8, BitwiseCopyable { case downstream, upstream }
@@ -58,11 +60,11 @@ struct Connection: BitwiseCopyable {
     var pending = ByteQueue()
     var session: Unowned<HTTP2Session>?
     /// HTTP/1: the exchange under way.
-    var exchange = SlabID.none
+    var exchange: ExchangePlace?
     /// HTTP/2: streams with an exchange.
     var streams: Int32 = 0
     /// A tunnel's other end.
-    var tunnelPeer = SlabID.none
+    var tunnelPeer: ConnectionPlace?
     var progress = HeadProgress()
 
     var peer: SocketAddress
@@ -89,8 +91,8 @@ struct Connection: BitwiseCopyable {
     // Upstream.
     var cluster: Int32 = -1
     var endpoint: Int32 = -1
-    var previous = SlabID.none
-    var next = SlabID.none
+    var previous: ConnectionPlace?
+    var next: ConnectionPlace?
     var isIdle = false
     /// It is counted among those being made.
     var isConnecting = false
@@ -113,6 +115,18 @@ struct Connection: BitwiseCopyable {
     }
 }
 
+extension Place<Connection> {
+    /// Of a downstream connection: its chain, in the snapshot that it was last brought up to.
+    var chain: ChainRecord {
+        unsafeAddress {
+            guard let chain = value.chainRecord else {
+                preconditionFailure("an open connection has its chain")
+            }
+            return unsafe chain.address
+        }
+    }
+}
+
 extension Worker {
     /// Reads of one connection in one turn, so that a busy peer cannot starve the others.
     static var readsPerTurn: Int { 4 }
@@ -122,247 +136,247 @@ extension Worker {
 
     // MARK: Events
 
-    mutating func connectionReady(_ id: SlabID, _ readiness: Readiness) {
-        guard connections.contains(id), connections[id].phase != .closed else { return }
-        if connections[id].phase == .connecting { return finishConnecting(id, readiness) }
-        if readiness.contains(.writable), !connections[id].canWrite {
-            connections[id].canWrite = true
-            writePending(id)
+    mutating func connectionReady(_ connection: ConnectionPlace, _ readiness: Readiness) {
+        guard connection.isInUse, connection.value.phase != .closed else { return }
+        if connection.value.phase == .connecting { return finishConnecting(connection, readiness) }
+        if readiness.contains(.writable), !connection.value.canWrite {
+            connection.value.canWrite = true
+            writePending(connection)
         }
         if !readiness.isDisjoint(with: [.readable, .readClosed, .hangup, .error]) {
-            connections[id].mayRead = true
-            if !readiness.isDisjoint(with: .endOfStream) { connections[id].sawEnd = true }
-            pump(id)
+            connection.value.mayRead = true
+            if !readiness.isDisjoint(with: .endOfStream) { connection.value.sawEnd = true }
+            pump(connection)
         }
-        if !readiness.isDisjoint(with: [.hangup, .error]) { peerGone(id) }
+        if !readiness.isDisjoint(with: [.hangup, .error]) { peerGone(connection) }
     }
 
     /// Both directions are over, and a paused connection would not read it.
-    private mutating func peerGone(_ id: SlabID) {
-        guard connections.contains(id), connections[id].phase != .closed, connections[id].isPaused else {
+    private mutating func peerGone(_ connection: ConnectionPlace) {
+        guard connection.isInUse, connection.value.phase != .closed, connection.value.isPaused else {
             return
         }
-        connectionEnded(id, cause: .reset)
+        connectionEnded(connection, cause: .reset)
     }
 
     /// Looks at the connection again before the turn ends: it may have bytes to take, or be closed.
-    mutating func enqueue(_ id: SlabID) {
-        guard connections.contains(id), !connections[id].isQueued else { return }
-        connections[id].isQueued = true
-        queued.append(id)
+    mutating func enqueue(_ connection: ConnectionPlace) {
+        guard connection.isInUse, !connection.value.isQueued else { return }
+        connection.value.isQueued = true
+        queued.append(connection)
     }
 
-    mutating func resume(_ id: SlabID) {
-        guard connections.contains(id), connections[id].isPaused else { return }
-        connections[id].isPaused = false
-        enqueue(id)
+    mutating func resume(_ connection: ConnectionPlace) {
+        guard connection.isInUse, connection.value.isPaused else { return }
+        connection.value.isPaused = false
+        enqueue(connection)
     }
 
     // MARK: Reading
 
     /// Takes bytes as long as there are some, somebody wants them, and the turn's budget lasts.
-    mutating func pump(_ id: SlabID) {
-        if connections[id].phase == .lingering { return discardInput(id) }
-        if !connections[id].remainder.isEmpty || connections[id].tls != nil { takeRemainder(id) }
+    mutating func pump(_ connection: ConnectionPlace) {
+        if connection.value.phase == .lingering { return discardInput(connection) }
+        if !connection.value.remainder.isEmpty || connection.value.tls != nil { takeRemainder(connection) }
         var reads = 0
-        while isReadable(id) {
-            guard reads < Self.readsPerTurn else { return enqueue(id) }
+        while isReadable(connection) {
+            guard reads < Self.readsPerTurn else { return enqueue(connection) }
             reads += 1
-            if connections[id].tls == nil { readPlain(id) } else { readCipher(id) }
+            if connection.value.tls == nil { readPlain(connection) } else { readCipher(connection) }
         }
     }
 
-    private func isReadable(_ id: SlabID) -> Bool {
-        guard connections.contains(id) else { return false }
-        return connections[id].mayRead && !connections[id].isPaused && connections[id].phase != .closed
-            && connections[id].phase != .closing && connections[id].phase != .lingering
+    private func isReadable(_ connection: ConnectionPlace) -> Bool {
+        guard connection.isInUse else { return false }
+        return connection.value.mayRead && !connection.value.isPaused && connection.value.phase != .closed
+            && connection.value.phase != .closing && connection.value.phase != .lingering
     }
 
-    private mutating func readPlain(_ id: SlabID) {
-        if connections[id].remainder.isEmpty {
+    private mutating func readPlain(_ connection: ConnectionPlace) {
+        if connection.value.remainder.isEmpty {
             readBuffer.removeAll()
-            let result = kernel.receive(connections[id].descriptor, into: &readBuffer)
-            guard noteRead(id, result, room: BufferPool.sizes.large) else { return }
-            let taken = take(id, readBuffer.view)
-            keep(id, readBuffer.view.dropFirst(taken))
+            let result = kernel.receive(connection.value.descriptor, into: &readBuffer)
+            guard noteRead(connection, result, room: BufferPool.sizes.large) else { return }
+            let taken = take(connection, readBuffer.view)
+            keep(connection, readBuffer.view.dropFirst(taken))
         } else {
-            guard makeRoom(id) else { return }
-            let room = connections[id].remainder.room
-            let descriptor = connections[id].descriptor
-            let result = kernel.receive(descriptor, into: &connections[id].remainder)
-            guard noteRead(id, result, room: room) else { return }
-            takeRemainder(id)
+            guard makeRoom(connection) else { return }
+            let room = connection.value.remainder.room
+            let descriptor = connection.value.descriptor
+            let result = kernel.receive(descriptor, into: &connection.value.remainder)
+            guard noteRead(connection, result, room: room) else { return }
+            takeRemainder(connection)
         }
     }
 
     /// Whether bytes came; sees to everything else that a read can say.
-    private mutating func noteRead(_ id: SlabID, _ result: IOResult, room: Int) -> Bool {
+    private mutating func noteRead(_ connection: ConnectionPlace, _ result: IOResult, room: Int) -> Bool {
         switch result {
         case .bytes(let count):
-            if count < room, !connections[id].sawEnd { connections[id].mayRead = false }
+            if count < room, !connection.value.sawEnd { connection.value.mayRead = false }
             return true
         case .wouldBlock:
-            connections[id].mayRead = false
-            if connections[id].writeFailed { connectionEnded(id, cause: .reset) }
+            connection.value.mayRead = false
+            if connection.value.writeFailed { connectionEnded(connection, cause: .reset) }
             return false
         case .closed:
-            connections[id].mayRead = false
-            connections[id].readEnded = true
-            connectionEnded(id, cause: .finished)
+            connection.value.mayRead = false
+            connection.value.readEnded = true
+            connectionEnded(connection, cause: .finished)
             return false
         case .failed:
-            connections[id].mayRead = false
-            connectionEnded(id, cause: .reset)
+            connection.value.mayRead = false
+            connectionEnded(connection, cause: .reset)
             return false
         }
     }
 
     /// Room behind the remainder for at least a small read; false if there is none, which pauses the connection.
-    private mutating func makeRoom(_ id: SlabID) -> Bool {
-        if connections[id].remainder.room >= BufferPool.sizes.small { return true }
-        let count = connections[id].remainder.count
-        if count + BufferPool.sizes.small <= connections[id].remainder.capacity {
-            connections[id].remainder.compact()
+    private mutating func makeRoom(_ connection: ConnectionPlace) -> Bool {
+        if connection.value.remainder.room >= BufferPool.sizes.small { return true }
+        let count = connection.value.remainder.count
+        if count + BufferPool.sizes.small <= connection.value.remainder.capacity {
+            connection.value.remainder.compact()
             return true
         }
         guard count < BufferPool.sizes.huge - BufferPool.sizes.small else {
-            connections[id].isPaused = true
+            connection.value.isPaused = true
             return false
         }
-        pool.grow(&connections[id].remainder, to: min(count * 4, BufferPool.sizes.huge))
+        pool.grow(&connection.value.remainder, to: min(count * 4, BufferPool.sizes.huge))
         return true
     }
 
     /// Offers what was kept.
-    private mutating func takeRemainder(_ id: SlabID) {
-        if !connections[id].remainder.isEmpty, !connections[id].isPaused {
-            let taken = take(id, connections[id].remainder.view)
-            guard connections.contains(id) else { return }
-            connections[id].remainder.consume(taken)
-            if connections[id].remainder.isEmpty { pool.give(&connections[id].remainder) }
+    private mutating func takeRemainder(_ connection: ConnectionPlace) {
+        if !connection.value.remainder.isEmpty, !connection.value.isPaused {
+            let taken = take(connection, connection.value.remainder.view)
+            guard connection.isInUse else { return }
+            connection.value.remainder.consume(taken)
+            if connection.value.remainder.isEmpty { pool.give(&connection.value.remainder) }
         }
-        guard connections[id].tls != nil, !connections[id].isPaused else { return }
-        takeCipherRemainder(id)
+        guard connection.value.tls != nil, !connection.value.isPaused else { return }
+        takeCipherRemainder(connection)
     }
 
-    mutating func keep(_ id: SlabID, _ bytes: ByteView) {
-        guard !bytes.isEmpty, connections[id].phase != .closed else { return }
-        if connections[id].phase == .handshaking, connections[id].cipherRemainder.isEmpty {
+    mutating func keep(_ connection: ConnectionPlace, _ bytes: ByteView) {
+        guard !bytes.isEmpty, connection.value.phase != .closed else { return }
+        if connection.value.phase == .handshaking, connection.value.cipherRemainder.isEmpty {
             // What was inspected in the clear has turned out to be the first bytes of a TLS session.
-            connections[id].cipherRemainder = pool.take(bytes.count)
-            let fits = connections[id].cipherRemainder.append(bytes)
+            connection.value.cipherRemainder = pool.take(bytes.count)
+            let fits = connection.value.cipherRemainder.append(bytes)
             return precondition(fits)
         }
-        if !connections[id].remainder.isAllocated { connections[id].remainder = pool.take(bytes.count) }
-        if connections[id].remainder.room < bytes.count {
+        if !connection.value.remainder.isAllocated { connection.value.remainder = pool.take(bytes.count) }
+        if connection.value.remainder.room < bytes.count {
             pool.grow(
-                &connections[id].remainder,
-                to: min(connections[id].remainder.count + bytes.count, BufferPool.sizes.huge))
+                &connection.value.remainder,
+                to: min(connection.value.remainder.count + bytes.count, BufferPool.sizes.huge))
         }
-        let fits = connections[id].remainder.append(bytes)
+        let fits = connection.value.remainder.append(bytes)
         precondition(fits, "a paused connection is not read")
     }
 
     /// Gives bytes to whoever speaks the connection's protocol; how many were taken.
-    private mutating func take(_ id: SlabID, _ bytes: ByteView) -> Int {
-        switch connections[id].phase {
-        case .inspecting: return inspect(id, bytes)
+    private mutating func take(_ connection: ConnectionPlace, _ bytes: ByteView) -> Int {
+        switch connection.value.phase {
+        case .inspecting: return inspect(connection, bytes)
         case .open: break
         case .connecting, .handshaking, .closing, .lingering, .closed: return bytes.count
         }
-        switch (connections[id].codec, connections[id].side) {
-        case (.undecided, .downstream): return decideCodec(id, bytes)
+        switch (connection.value.codec, connection.value.side) {
+        case (.undecided, .downstream): return decideCodec(connection, bytes)
         case (.undecided, .upstream): return bytes.count
-        case (.http1, .downstream): return takeRequests(id, bytes)
-        case (.http1, .upstream): return takeAnswers(id, bytes)
-        case (.http2, _): return takeFrames(id, bytes)
-        case (.tunnel, _): return takeTunnelled(id, bytes)
+        case (.http1, .downstream): return takeRequests(connection, bytes)
+        case (.http1, .upstream): return takeAnswers(connection, bytes)
+        case (.http2, _): return takeFrames(connection, bytes)
+        case (.tunnel, _): return takeTunnelled(connection, bytes)
         }
     }
 
     // MARK: TLS
 
-    private mutating func readCipher(_ id: SlabID) {
+    private mutating func readCipher(_ connection: ConnectionPlace) {
         cipherBuffer.removeAll()
-        let result = kernel.receive(connections[id].descriptor, into: &cipherBuffer)
-        guard noteRead(id, result, room: BufferPool.sizes.large) else { return }
-        decrypt(id, cipherBuffer.view)
+        let result = kernel.receive(connection.value.descriptor, into: &cipherBuffer)
+        guard noteRead(connection, result, room: BufferPool.sizes.large) else { return }
+        decrypt(connection, cipherBuffer.view)
     }
 
-    private mutating func takeCipherRemainder(_ id: SlabID) {
-        guard let session = connections[id].tls else { return }
-        if !connections[id].cipherRemainder.isEmpty {
-            var kept = connections[id].cipherRemainder
-            connections[id].cipherRemainder = .none
-            decrypt(id, kept.view)
+    private mutating func takeCipherRemainder(_ connection: ConnectionPlace) {
+        guard let session = connection.value.tls else { return }
+        if !connection.value.cipherRemainder.isEmpty {
+            var kept = connection.value.cipherRemainder
+            connection.value.cipherRemainder = .none
+            decrypt(connection, kept.view)
             pool.give(&kept)
-        } else if connections[id].phase == .open, session.hasPendingPlaintext {
-            decrypt(id, ByteView(""))
+        } else if connection.value.phase == .open, session.hasPendingPlaintext {
+            decrypt(connection, ByteView(""))
         }
     }
 
-    private mutating func decrypt(_ id: SlabID, _ bytes: ByteView) {
-        guard let session = connections[id].tls else { return }
+    private mutating func decrypt(_ connection: ConnectionPlace, _ bytes: ByteView) {
+        guard let session = connection.value.tls else { return }
         flushStaged()
         transport.setInput(bytes)
-        if connections[id].phase == .handshaking {
+        if connection.value.phase == .handshaking {
             let progress = session.handshake()
-            sendCipher(id)
+            sendCipher(connection)
             switch progress {
             case .wantsInput: return
-            case .failed(let failure): return handshakeFailed(id, failure)
-            case .done: handshakeDone(id)
+            case .failed(let failure): return handshakeFailed(connection, failure)
+            case .done: handshakeDone(connection)
             }
         }
-        while connections[id].phase == .open {
-            if connections[id].isPaused { break }
+        while connection.value.phase == .open {
+            if connection.value.isPaused { break }
             readBuffer.removeAll()
             let result = session.read(into: &readBuffer)
             switch result {
             case .bytes:
                 // What the engine has not looked at must outlive other sessions' use of the transport.
                 let rest = transport.remainingInput
-                sendCipher(id)
+                sendCipher(connection)
                 let plain = readBuffer.view
-                let taken = take(id, plain)
-                keep(id, plain.dropFirst(taken))
+                let taken = take(connection, plain)
+                keep(connection, plain.dropFirst(taken))
                 flushStaged()
-                guard connections[id].phase == .open else { return }
+                guard connection.value.phase == .open else { return }
                 transport.setInput(rest)
             case .wantsInput:
                 transport.clearInput()
-                sendCipher(id)
+                sendCipher(connection)
                 return
             case .closed:
-                sendCipher(id)
-                connections[id].readEnded = true
-                connections[id].mayRead = false
-                return connectionEnded(id, cause: .finished)
+                sendCipher(connection)
+                connection.value.readEnded = true
+                connection.value.mayRead = false
+                return connectionEnded(connection, cause: .finished)
             case .failed(let failure):
-                sendCipher(id)
+                sendCipher(connection)
                 transport.clearInput()
-                return sessionFailed(id, failure)
+                return sessionFailed(connection, failure)
             }
         }
         let rest = transport.remainingInput
-        if connections[id].phase == .open, !rest.isEmpty {
-            connections[id].cipherRemainder = pool.take(max(rest.count, BufferPool.sizes.small))
-            let fits = connections[id].cipherRemainder.append(rest)
+        if connection.value.phase == .open, !rest.isEmpty {
+            connection.value.cipherRemainder = pool.take(max(rest.count, BufferPool.sizes.small))
+            let fits = connection.value.cipherRemainder.append(rest)
             precondition(fits)
         }
         transport.clearInput()
     }
 
     /// Sends what the engine put out for this connection.
-    mutating func sendCipher(_ id: SlabID) {
+    mutating func sendCipher(_ connection: ConnectionPlace) {
         while !transport.output.isEmpty {
             let output = transport.output
-            sendOrQueue(id, output, ByteView(""))
+            sendOrQueue(connection, output, ByteView(""))
             transport.discardOutput(output.count)
         }
     }
 
-    private mutating func encrypt(_ id: SlabID, _ session: TLSSession, _ bytes: ByteView) {
+    private mutating func encrypt(_ connection: ConnectionPlace, _ session: TLSSession, _ bytes: ByteView) {
         var rest = bytes
         while !rest.isEmpty {
             switch session.write(rest) {
@@ -370,12 +384,12 @@ extension Worker {
                 rest = rest.dropFirst(count)
                 if !rest.isEmpty {
                     guard !transport.output.isEmpty || count > 0 else { return }
-                    sendCipher(id)
+                    sendCipher(connection)
                 }
             case .failed:
-                sendCipher(id)
-                connections[id].writeFailed = true
-                return enqueue(id)
+                sendCipher(connection)
+                connection.value.writeFailed = true
+                return enqueue(connection)
             }
         }
     }
@@ -383,10 +397,10 @@ extension Worker {
     // MARK: Writing
 
     /// Writes in order. Small pieces are gathered until `flushStaged`, so that head and body leave in one call.
-    mutating func write(_ id: SlabID, _ bytes: ByteView) {
-        if staged != id { stage(for: id) }
+    mutating func write(_ connection: ConnectionPlace, _ bytes: ByteView) {
+        if staged != connection { stage(for: connection) }
         if bytes.count >= 4 << 10 || bytes.count > stageBuffer.room {
-            transmit(id, stageBuffer.view, bytes)
+            transmit(connection, stageBuffer.view, bytes)
             stageBuffer.removeAll()
         } else {
             _ = stageBuffer.append(bytes)
@@ -394,37 +408,36 @@ extension Worker {
     }
 
     /// What is appended to `stageBuffer` from now on is written to that connection.
-    mutating func stage(for id: SlabID) {
-        if staged == id { return }
+    mutating func stage(for connection: ConnectionPlace) {
+        if staged == connection { return }
         flushStaged()
-        staged = id
+        staged = connection
     }
 
     mutating func flushStaged() {
-        guard !staged.isNone else { return }
-        let id = staged
-        staged = .none
+        guard let connection = staged else { return }
+        staged = nil
         if !stageBuffer.isEmpty {
-            if connections.contains(id) { transmit(id, stageBuffer.view, ByteView("")) }
+            if connection.isInUse { transmit(connection, stageBuffer.view, ByteView("")) }
             stageBuffer.removeAll()
         }
     }
 
-    private mutating func transmit(_ id: SlabID, _ first: ByteView, _ second: ByteView) {
-        guard connections[id].phase != .closed, !connections[id].writeFailed else { return }
-        if let session = connections[id].tls {
-            encrypt(id, session, first)
-            encrypt(id, session, second)
-            sendCipher(id)
+    private mutating func transmit(_ connection: ConnectionPlace, _ first: ByteView, _ second: ByteView) {
+        guard connection.value.phase != .closed, !connection.value.writeFailed else { return }
+        if let session = connection.value.tls {
+            encrypt(connection, session, first)
+            encrypt(connection, session, second)
+            sendCipher(connection)
         } else {
-            sendOrQueue(id, first, second)
+            sendOrQueue(connection, first, second)
         }
     }
 
-    private mutating func sendOrQueue(_ id: SlabID, _ first: ByteView, _ second: ByteView) {
+    private mutating func sendOrQueue(_ connection: ConnectionPlace, _ first: ByteView, _ second: ByteView) {
         var sent = 0
-        if connections[id].canWrite, connections[id].pending.isEmpty {
-            let descriptor = connections[id].descriptor
+        if connection.value.canWrite, connection.value.pending.isEmpty {
+            let descriptor = connection.value.descriptor
             let result =
                 second.isEmpty
                 ? kernel.send(descriptor, first)
@@ -432,109 +445,109 @@ extension Worker {
             switch result {
             case .bytes(let count):
                 sent = count
-                connections[id].sentInAttempt &+= count
-                if count < first.count + second.count { connections[id].canWrite = false }
-            case .wouldBlock: connections[id].canWrite = false
-            case .closed, .failed: return writingFailed(id)
+                connection.value.sentInAttempt &+= count
+                if count < first.count + second.count { connection.value.canWrite = false }
+            case .wouldBlock: connection.value.canWrite = false
+            case .closed, .failed: return writingFailed(connection)
             }
         }
         let firstRest = first.dropFirst(sent)
-        if !firstRest.isEmpty { queues.append(firstRest, to: &connections[id].pending, pool: &pool) }
+        if !firstRest.isEmpty { queues.append(firstRest, to: &connection.value.pending, pool: &pool) }
         let secondRest = second.dropFirst(max(sent - first.count, 0))
-        if !secondRest.isEmpty { queues.append(secondRest, to: &connections[id].pending, pool: &pool) }
+        if !secondRest.isEmpty { queues.append(secondRest, to: &connection.value.pending, pool: &pool) }
     }
 
     /// What the peer sent before it hung up may still be worth reading (an early answer); reading then tells the end.
-    private mutating func writingFailed(_ id: SlabID) {
-        connections[id].writeFailed = true
-        connections[id].sawEnd = true
-        connections[id].mayRead = true
-        queues.removeAll(from: &connections[id].pending, pool: &pool)
-        enqueue(id)
+    private mutating func writingFailed(_ connection: ConnectionPlace) {
+        connection.value.writeFailed = true
+        connection.value.sawEnd = true
+        connection.value.mayRead = true
+        queues.removeAll(from: &connection.value.pending, pool: &pool)
+        enqueue(connection)
     }
 
-    private mutating func writePending(_ id: SlabID) {
-        while !connections[id].pending.isEmpty {
-            let first = queues.front(of: connections[id].pending)
-            let second = queues.second(of: connections[id].pending)
-            let result = kernel.send(connections[id].descriptor, first, second)
+    private mutating func writePending(_ connection: ConnectionPlace) {
+        while !connection.value.pending.isEmpty {
+            let first = queues.front(of: connection.value.pending)
+            let second = queues.second(of: connection.value.pending)
+            let result = kernel.send(connection.value.descriptor, first, second)
             switch result {
             case .bytes(let count):
-                connections[id].sentInAttempt &+= count
-                queues.consume(count, from: &connections[id].pending, pool: &pool)
-                if count < first.count + second.count { connections[id].canWrite = false }
-            case .wouldBlock: connections[id].canWrite = false
-            case .closed, .failed: return writingFailed(id)
+                connection.value.sentInAttempt &+= count
+                queues.consume(count, from: &connection.value.pending, pool: &pool)
+                if count < first.count + second.count { connection.value.canWrite = false }
+            case .wouldBlock: connection.value.canWrite = false
+            case .closed, .failed: return writingFailed(connection)
             }
-            if !connections[id].canWrite { break }
+            if !connection.value.canWrite { break }
         }
-        if connections[id].pending.count <= Self.queuedLow { drained(id) }
+        if connection.value.pending.count <= Self.queuedLow { drained(connection) }
     }
 
     // MARK: Ending
 
     /// No more requests, everything written, then our FIN; the peer has a moment to read it.
-    mutating func closeGracefully(_ id: SlabID) {
-        if staged == id { flushStaged() }
-        guard connections[id].phase != .closed, connections[id].phase != .closing,
-            connections[id].phase != .lingering
+    mutating func closeGracefully(_ connection: ConnectionPlace) {
+        if staged == connection { flushStaged() }
+        guard connection.value.phase != .closed, connection.value.phase != .closing,
+            connection.value.phase != .lingering
         else { return }
-        connections[id].phase = .closing
-        if connections[id].pending.isEmpty || connections[id].writeFailed { finishClosing(id) }
+        connection.value.phase = .closing
+        if connection.value.pending.isEmpty || connection.value.writeFailed { finishClosing(connection) }
     }
 
-    mutating func finishClosing(_ id: SlabID) {
-        if let session = connections[id].tls {
+    mutating func finishClosing(_ connection: ConnectionPlace) {
+        if let session = connection.value.tls {
             flushStaged()
             session.shutdown()
-            sendCipher(id)
+            sendCipher(connection)
         }
-        if connections[id].readEnded || connections[id].writeFailed { return close(id) }
-        connections[id].phase = .lingering
-        kernel.shutdownWrite(connections[id].descriptor)
-        setTimer(id, at: now.advanced(byNanoseconds: Self.lingerMax))
-        if connections[id].mayRead { enqueue(id) }
+        if connection.value.readEnded || connection.value.writeFailed { return close(connection) }
+        connection.value.phase = .lingering
+        kernel.shutdownWrite(connection.value.descriptor)
+        setTimer(connection, at: now.advanced(byNanoseconds: Self.lingerMax))
+        if connection.value.mayRead { enqueue(connection) }
     }
 
     static var lingerMax: Int64 { 1_000_000_000 }
 
-    private mutating func discardInput(_ id: SlabID) {
+    private mutating func discardInput(_ connection: ConnectionPlace) {
         for _ in 0..<Self.readsPerTurn {
             readBuffer.removeAll()
-            switch kernel.receive(connections[id].descriptor, into: &readBuffer) {
+            switch kernel.receive(connection.value.descriptor, into: &readBuffer) {
             case .bytes: continue
             case .wouldBlock:
-                connections[id].mayRead = false
+                connection.value.mayRead = false
                 return
-            case .closed, .failed: return close(id)
+            case .closed, .failed: return close(connection)
             }
         }
-        enqueue(id)
+        enqueue(connection)
     }
 
     /// Closes the socket now. The record stays until the event at hand is done, since somebody may look at it.
-    mutating func close(_ id: SlabID) {
-        guard connections.contains(id), connections[id].phase != .closed else { return }
-        if staged == id {
+    mutating func close(_ connection: ConnectionPlace) {
+        guard connection.isInUse, connection.value.phase != .closed else { return }
+        if staged == connection {
             staged = .none
             stageBuffer.removeAll()
         }
-        connections[id].phase = .closed
-        kernel.close(connections[id].descriptor)
-        timers.cancel(connections[id].timer)
-        connectionClosed(id)
-        graveyard.append(id)
+        connection.value.phase = .closed
+        kernel.close(connection.value.descriptor)
+        timers.cancel(connection.value.timer)
+        connectionClosed(connection)
+        graveyard.append(connection)
     }
 
     /// Gives back what closed connections held.
     mutating func buryConnections() {
-        while let id = graveyard.popLast() {
-            pool.give(&connections[id].remainder)
-            pool.give(&connections[id].cipherRemainder)
-            queues.removeAll(from: &connections[id].pending, pool: &pool)
-            if let session = connections[id].tls { session.free() }
-            if let session = connections[id].session { sessions.remove(session) }
-            connections.remove(id)
+        while let connection = graveyard.popLast() {
+            pool.give(&connection.value.remainder)
+            pool.give(&connection.value.cipherRemainder)
+            queues.removeAll(from: &connection.value.pending, pool: &pool)
+            if let session = connection.value.tls { session.free() }
+            if let session = connection.value.session { sessions.remove(session) }
+            connections.remove(connection)
         }
     }
 
@@ -542,10 +555,11 @@ extension Worker {
 
     /// One timer a connection. A later deadline is found when the earlier one fires, so that busy connections never
     /// touch the wheel.
-    mutating func setTimer(_ id: SlabID, at instant: MonotonicInstant) {
-        if connections[id].timerAt <= instant { return }
-        timers.cancel(connections[id].timer)
-        connections[id].timerAt = instant
-        connections[id].timer = timers.schedule(at: instant, token: .connection(id, isTimer: true))
+    mutating func setTimer(_ connection: ConnectionPlace, at instant: MonotonicInstant) {
+        if connection.value.timerAt <= instant { return }
+        timers.cancel(connection.value.timer)
+        connection.value.timerAt = instant
+        connection.value.timer = timers.schedule(
+            at: instant, token: .connection(connection.id, isTimer: true))
     }
 }

@@ -31,13 +31,13 @@ struct Worker: ~Copyable {
 
     var connections: Slab<Connection>
     var exchanges: Slab<Exchange>
-    /// The heads of their requests, under the same names: places are taken and given back together.
+    /// The heads of their requests.
     var heads: Slab<MessageHead>
     var sessions = SessionTable()
-    var queued: [SlabID] = []
-    var flushes: [SlabID] = []
-    var graveyard: [SlabID] = []
-    var endedExchanges: [SlabID] = []
+    var queued: [ConnectionPlace] = []
+    var flushes: [ConnectionPlace] = []
+    var graveyard: [ConnectionPlace] = []
+    var endedExchanges: [ExchangePlace] = []
 
     /// What was just read, in the clear.
     var readBuffer: PooledBuffer
@@ -45,7 +45,7 @@ struct Worker: ~Copyable {
     var cipherBuffer: PooledBuffer
     /// Small writes on their way to `staged`.
     var stageBuffer: PooledBuffer
-    var staged = SlabID.none
+    var staged: ConnectionPlace?
     /// For names in lower case, numbers and the like.
     var scratch: PooledBuffer
     let transport = TLSTransport()
@@ -121,10 +121,10 @@ struct Worker: ~Copyable {
             rounds += 1
             let batch = queued
             queued.removeAll(keepingCapacity: true)
-            for id in batch where connections.contains(id) {
-                connections[id].isQueued = false
-                if connections[id].phase == .closed { continue }
-                pump(id)
+            for connection in batch where connection.isInUse {
+                connection.value.isQueued = false
+                if connection.value.phase == .closed { continue }
+                pump(connection)
                 flushSessions()
                 flushStaged()
             }
@@ -137,7 +137,10 @@ struct Worker: ~Copyable {
     private mutating func handle(_ event: ReadyEvent) {
         switch event.token.kind {
         case .listener: acceptConnections(Int(event.token.id.index))
-        case .connection: connectionReady(event.token.id, event.readiness)
+        case .connection:
+            if let connection = connections.place(event.token.id) {
+                connectionReady(connection, event.readiness)
+            }
         case .waker: relieveOthers()
         case .connectionTimer, .exchangeTimer, .worker: break
         }
@@ -145,8 +148,9 @@ struct Worker: ~Copyable {
 
     private mutating func timerFired(_ token: Token) {
         switch token.kind {
-        case .connectionTimer: connectionTimerFired(token.id)
-        case .exchangeTimer: exchangeTimerFired(token.id)
+        case .connectionTimer:
+            if let connection = connections.place(token.id) { connectionTimerFired(connection) }
+        case .exchangeTimer: if let exchange = exchanges.place(token.id) { exchangeTimerFired(exchange) }
         case .worker: resumeAccepting()
         case .listener, .connection, .waker: break
         }
@@ -154,13 +158,12 @@ struct Worker: ~Copyable {
 
     /// A pooled connection whose FIN has come is gone before any request of this turn could pick it.
     private mutating func dropIdleIfEnded(_ event: ReadyEvent) {
-        guard event.token.kind == .connection, !event.readiness.isDisjoint(with: .endOfStream) else { return }
-        let id = event.token.id
-        guard connections.contains(id), connections[id].isIdle, connections[id].codec == .http1 else {
-            return
-        }
-        counters.add(clusterScope(id), .upstreamCxDestroyRemote)
-        close(id)
+        guard event.token.kind == .connection, !event.readiness.isDisjoint(with: .endOfStream),
+            let connection = connections.place(event.token.id), connection.value.isIdle,
+            connection.value.codec == .http1
+        else { return }
+        counters.add(clusterScope(connection), .upstreamCxDestroyRemote)
+        close(connection)
     }
 }
 

@@ -42,6 +42,9 @@ import Glibc
         unsafeAddress { unsafe pointer }
     }
 
+    /// Where the value is, for addressors of others.
+    @unsafe @inlinable public var address: UnsafePointer<Value> { unsafe pointer }
+
     @inlinable public static func == (left: Self, right: Self) -> Bool {
         unsafe left.pointer == right.pointer
     }

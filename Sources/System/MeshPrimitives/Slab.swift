@@ -21,7 +21,8 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
         @usableFromInline var record: Record
         /// Odd while the place is in use.
         @usableFromInline var generation: UInt32
-        @usableFromInline var nextFree: UInt32
+        /// The next free place while this one is free, its own index while it is in use.
+        @usableFromInline var link: UInt32
     }
 
     @inlinable static var pageBits: UInt32 { 6 }
@@ -64,7 +65,8 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
         if firstFree == .max { addPage() }
         let index = firstFree
         let entry = unsafe entry(index)
-        unsafe firstFree = entry.pointee.nextFree
+        unsafe firstFree = entry.pointee.link
+        unsafe entry.pointee.link = index
         unsafe entry.pointee.generation &+= 1
         unsafe entry.pointee.record = record
         lent += 1
@@ -78,7 +80,8 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
         if firstFree == .max { addPage() }
         let index = firstFree
         let entry = unsafe entry(index)
-        unsafe firstFree = entry.pointee.nextFree
+        unsafe firstFree = entry.pointee.link
+        unsafe entry.pointee.link = index
         unsafe entry.pointee.generation &+= 1
         lent += 1
         return unsafe SlabID(index: index, generation: entry.pointee.generation)
@@ -88,7 +91,7 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
         precondition(contains(id))
         let entry = unsafe entry(id.index)
         unsafe entry.pointee.generation &+= 1
-        unsafe entry.pointee.nextFree = firstFree
+        unsafe entry.pointee.link = firstFree
         firstFree = id.index
         lent -= 1
     }
@@ -110,7 +113,25 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
         }
     }
 
-    /// The name of the record in use at `index`, for walks over all of them.
+    /// The record by its address, which is quicker to use over and over than its name. nil for a stale name.
+    @inlinable public func place(_ id: SlabID) -> Place<Record>? {
+        contains(id) ? unsafe Place(entry(id.index), generation: id.generation) : nil
+    }
+
+    /// Like `insert`.
+    @inlinable public mutating func insertPlace(_ record: Record) -> Place<Record>? {
+        insert(record).flatMap { place($0) }
+    }
+
+    /// Like `take`.
+    @inlinable public mutating func takePlace() -> Place<Record>? { take().flatMap { place($0) } }
+
+    @inlinable public mutating func remove(_ place: Place<Record>) { remove(place.id) }
+
+    /// The record in use at `index`, for walks over all of them.
+    @inlinable public func place(at index: Int) -> Place<Record>? { id(at: index).flatMap { place($0) } }
+
+    /// The name of the record in use at `index`.
     @inlinable public func id(at index: Int) -> SlabID? {
         guard index >= 0, index >> Int(Self.pageBits) < pageCount else { return nil }
         let generation = unsafe entry(UInt32(index)).pointee.generation
@@ -137,10 +158,49 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
             let entry = unsafe page + Int(offset)
             if let filling { unsafe entry.pointee.record = filling }
             unsafe entry.pointee.generation = 0
-            unsafe entry.pointee.nextFree = firstFree
+            unsafe entry.pointee.link = firstFree
             firstFree = start + offset
         }
         unsafe pages[pageCount] = page
         pageCount += 1
+    }
+}
+
+/// Names a record as `SlabID` does, by its address: each use costs a comparison of generations, and no look-up. The
+/// record never moves, and its memory lasts as long as the slab; so must whoever keeps this.
+@safe public struct Place<Record: BitwiseCopyable>: BitwiseCopyable {
+    @usableFromInline let entry: UnsafeMutablePointer<Slab<Record>.Entry>
+    @usableFromInline let generation: UInt32
+
+    @inlinable init(_ entry: UnsafeMutablePointer<Slab<Record>.Entry>, generation: UInt32) {
+        unsafe self.entry = entry
+        self.generation = generation
+    }
+
+    /// Nobody has removed the record.
+    @inlinable public var isInUse: Bool { unsafe entry.pointee.generation == generation }
+
+    /// The record in place; a stale name is a mistake of ours and stops the process.
+    @inlinable public var value: Record {
+        @inline(__always) unsafeAddress { unsafe UnsafePointer(address) }
+        @inline(__always) nonmutating unsafeMutableAddress { unsafe address }
+    }
+
+    /// Where the record is, for addressors of others.
+    @unsafe @inlinable public var address: UnsafeMutablePointer<Record> {
+        precondition(isInUse)
+        // `record` is the entry's first field, so both have one address.
+        return unsafe UnsafeMutableRawPointer(entry).assumingMemoryBound(to: Record.self)
+    }
+
+    @inlinable public var id: SlabID {
+        precondition(isInUse)
+        return unsafe SlabID(index: entry.pointee.link, generation: generation)
+    }
+}
+
+extension Place: Equatable {
+    @inlinable public static func == (left: Self, right: Self) -> Bool {
+        unsafe left.entry == right.entry && left.generation == right.generation
     }
 }

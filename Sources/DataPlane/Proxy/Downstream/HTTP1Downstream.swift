@@ -10,114 +10,117 @@ extension Worker {
     // MARK: Requests
 
     /// How many bytes were taken. One request is under way at a time; what is pipelined behind it waits.
-    mutating func takeRequests(_ id: SlabID, _ bytes: ByteView) -> Int {
+    mutating func takeRequests(_ connection: ConnectionPlace, _ bytes: ByteView) -> Int {
         var taken = 0
-        while connections[id].phase == .open, !connections[id].isPaused, connections[id].codec == .http1 {
+        while connection.value.phase == .open, !connection.value.isPaused, connection.value.codec == .http1 {
             let rest = bytes.dropFirst(taken)
-            let exchange = connections[id].exchange
-            if exchange.isNone || exchanges[exchange].phase == .reading {
+            let exchange = connection.value.exchange
+            guard let exchange, exchange.value.phase != .reading else {
                 if rest.isEmpty { break }
-                guard let count = takeHead(id, rest) else { break }
+                guard let count = takeHead(connection, rest) else { break }
                 taken += count
-            } else if exchanges[exchange].requestEnded {
+                continue
+            }
+            if exchange.value.requestEnded {
                 if rest.isEmpty { break }
-                connections[id].isPaused = true
+                connection.value.isPaused = true
             } else {
-                let (count, goesOn) = takeBody(id, exchange, rest)
+                let (count, goesOn) = takeBody(connection, exchange, rest)
                 taken += count
                 if !goesOn { break }
             }
         }
-        if connections[id].codec == .tunnel, connections[id].phase == .open, taken < bytes.count {
-            taken += takeTunnelled(id, bytes.dropFirst(taken))
+        if connection.value.codec == .tunnel, connection.value.phase == .open, taken < bytes.count {
+            taken += takeTunnelled(connection, bytes.dropFirst(taken))
         }
         return taken
     }
 
     /// Bytes of the head, or nil if it is not all there yet or is refused.
-    private mutating func takeHead(_ id: SlabID, _ bytes: ByteView) -> Int? {
-        var exchange = connections[id].exchange
-        if exchange.isNone {
-            refreshChain(id)
-            let snapshot = connections[id].snapshot
-            guard
-                let new = insertExchange(
-                    Exchange(
-                        downstream: id, stream: 0, snapshot: snapshot,
-                        chain: connectionChain(id), at: now))
-            else {
-                closeGracefully(id)
-                return nil
-            }
-            shelf.use(snapshot)
-            exchange = new
-            connections[id].exchange = new
-            connections[id].progress = HeadProgress()
-            let wait = exchanges[exchange].chain.value.http.requestHeadersTimeout
-            if wait > 0 { setTimer(id, at: now.advanced(byNanoseconds: wait)) }
+    private mutating func takeHead(_ connection: ConnectionPlace, _ bytes: ByteView) -> Int? {
+        guard let exchange = connection.value.exchange ?? startReading(connection) else {
+            closeGracefully(connection)
+            return nil
         }
-        let limits = exchanges[exchange].chain.value.http.limits
+        let limits = exchange.chain.http.limits
         let result = HTTP1Parser.parseRequest(
-            bytes, into: &heads[exchange], progress: &connections[id].progress, limits: limits)
+            bytes, into: &exchange.head, progress: &connection.value.progress, limits: limits)
         switch result {
         case .needsMore: return nil
         case .invalid(let error):
-            refuseHead(id, exchange, error)
+            refuseHead(connection, exchange, error)
             return nil
         case .complete: break
         }
-        let length = Int(heads[exchange].length)
-        exchanges[exchange].headBytes = pool.take(length)
-        let fits = exchanges[exchange].headBytes.append(bytes.prefix(length))
+        let length = Int(exchange.head.length)
+        exchange.value.headBytes = pool.take(length)
+        let fits = exchange.value.headBytes.append(bytes.prefix(length))
         precondition(fits)
-        connections[id].requests &+= 1
-        connections[id].lastUsed = now
-        exchanges[exchange].requestDecoder = BodyDecoder(heads[exchange].body)
-        exchanges[exchange].requestEnded = exchanges[exchange].requestDecoder.isFinished
+        connection.value.requests &+= 1
+        connection.value.lastUsed = now
+        exchange.value.requestDecoder = BodyDecoder(exchange.head.body)
+        exchange.value.requestEnded = exchange.value.requestDecoder.isFinished
         begin(exchange)
         return length
     }
 
-    private mutating func refuseHead(_ id: SlabID, _ exchange: SlabID, _ error: HTTP1Error) {
-        let scope = exchanges[exchange].chain.value.http.scope
+    /// The exchange of the connection's next request; nil if there is no place for one.
+    private mutating func startReading(_ connection: ConnectionPlace) -> ExchangePlace? {
+        refreshChain(connection)
+        guard let exchange = insertExchange(connection) else { return nil }
+        connection.value.exchange = exchange
+        connection.value.progress = HeadProgress()
+        let wait = connection.chain.http.requestHeadersTimeout
+        if wait > 0 { setTimer(connection, at: now.advanced(byNanoseconds: wait)) }
+        return exchange
+    }
+
+    private mutating func refuseHead(
+        _ connection: ConnectionPlace, _ exchange: ExchangePlace, _ error: HTTP1Error
+    ) {
+        let scope = exchange.chain.http.scope
         counters.add(scope, .downstreamCxProtocolError)
         if error.status == 431 { counters.add(scope, .downstreamRqTooLarge) }
-        heads[exchange].reset()
-        exchanges[exchange].requestEnded = true
-        exchanges[exchange].closesDownstream = true
+        exchange.head.reset()
+        exchange.value.requestEnded = true
+        exchange.value.closesDownstream = true
         startRecord(exchange)
         answerLocally(exchange, LocalAnswer(refusing: error))
     }
 
-    private mutating func takeBody(_ id: SlabID, _ exchange: SlabID, _ bytes: ByteView) -> (
+    private mutating func takeBody(
+        _ connection: ConnectionPlace, _ exchange: ExchangePlace, _ bytes: ByteView
+    ) -> (
         taken: Int, goesOn: Bool
     ) {
-        if exchanges[exchange].trailersComing { return takeTrailers(exchange, bytes) }
-        let (count, event) = exchanges[exchange].requestDecoder.next(bytes)
+        if exchange.value.trailersComing { return takeTrailers(exchange, bytes) }
+        let (count, event) = exchange.value.requestDecoder.next(bytes)
         switch event {
         case .data(let range):
             requestBody(exchange, bytes[range])
-            if exchanges.contains(exchange), exchanges[exchange].requestDecoder.isFinished {
+            if exchange.isInUse, exchange.value.requestDecoder.isFinished {
                 requestBodyEnded(exchange)
             }
         case .trailers:
             // Whoever does not want them lets the decoder check and drop them.
-            if exchanges[exchange].chain.value.http.enablesTrailers {
-                exchanges[exchange].trailersComing = true
-                connections[id].progress = HeadProgress()
+            if exchange.chain.http.enablesTrailers {
+                exchange.value.trailersComing = true
+                connection.value.progress = HeadProgress()
                 answer.reset()
             }
         case .end: requestBodyEnded(exchange)
         case .needsMore: return (count, false)
         case .invalid(let error):
-            counters.add(exchanges[exchange].chain.value.http.scope, .downstreamCxProtocolError)
+            counters.add(exchange.chain.http.scope, .downstreamCxProtocolError)
             requestBroken(exchange, error)
             return (count, false)
         }
         return (count, true)
     }
 
-    private mutating func takeTrailers(_ exchange: SlabID, _ bytes: ByteView) -> (taken: Int, goesOn: Bool) {
+    private mutating func takeTrailers(_ exchange: ExchangePlace, _ bytes: ByteView) -> (
+        taken: Int, goesOn: Bool
+    ) {
         // Trailers are short and rare: they are read anew with each piece.
         var head = MessageHead()
         var progress = HeadProgress()
@@ -127,11 +130,11 @@ extension Worker {
             requestBroken(exchange, error)
             return (0, false)
         case .complete:
-            exchanges[exchange].requestDecoder.trailersRead()
-            exchanges[exchange].trailersComing = false
+            exchange.value.requestDecoder.trailersRead()
+            exchange.value.trailersComing = false
             let section = bytes.prefix(Int(head.length))
-            exchanges[exchange].trailers = pool.take(section.count)
-            Self.appendTrailers(head, section, to: &exchanges[exchange].trailers)
+            exchange.value.trailers = pool.take(section.count)
+            Self.appendTrailers(head, section, to: &exchange.value.trailers)
             requestBodyEnded(exchange)
             return (section.count, true)
         }
@@ -140,105 +143,103 @@ extension Worker {
     // MARK: Answers
 
     /// Bytes of the answer's body, marked off as its head said.
-    mutating func writeAnswerBody(_ exchange: SlabID, _ bytes: ByteView) {
-        let id = exchanges[exchange].downstream
-        switch exchanges[exchange].framing {
+    mutating func writeAnswerBody(_ exchange: ExchangePlace, _ bytes: ByteView) {
+        let connection = exchange.value.downstream
+        switch exchange.value.framing {
         case .none: return
-        case .length, .untilClose: write(id, bytes)
+        case .length, .untilClose: write(connection, bytes)
         case .chunked:
-            stage(for: id)
+            stage(for: connection)
             if stageBuffer.room < HTTP1Writer.chunkHeaderBytesMax + 2 {
                 flushStaged()
-                stage(for: id)
+                stage(for: connection)
             }
             _ = HTTP1Writer.appendChunkHeader(size: bytes.count, to: &stageBuffer)
-            write(id, bytes)
-            write(id, ByteView("\r\n"))
+            write(connection, bytes)
+            write(connection, ByteView("\r\n"))
         case .stream: writeStreamBody(exchange, bytes)
         }
-        exchanges[exchange].record.bytesSent &+= UInt64(bytes.count)
+        exchange.value.record.bytesSent &+= UInt64(bytes.count)
     }
 
     /// The end of an answer over HTTP/1.1; the connection goes on with the next request or closes.
-    mutating func finishHTTP1Answer(_ exchange: SlabID, trailers: ByteView) {
-        let id = exchanges[exchange].downstream
-        if exchanges[exchange].framing == .chunked {
+    mutating func finishHTTP1Answer(_ exchange: ExchangePlace, trailers: ByteView) {
+        let connection = exchange.value.downstream
+        if exchange.value.framing == .chunked {
             if trailers.isEmpty {
-                write(id, ByteView("0\r\n\r\n"))
+                write(connection, ByteView("0\r\n\r\n"))
             } else {
-                write(id, ByteView("0\r\n"))
-                write(id, trailers)
-                write(id, ByteView("\r\n"))
+                write(connection, ByteView("0\r\n"))
+                write(connection, trailers)
+                write(connection, ByteView("\r\n"))
             }
         }
-        if exchanges[exchange].framing == .untilClose || !exchanges[exchange].requestEnded {
-            exchanges[exchange].closesDownstream = true
+        if exchange.value.framing == .untilClose || !exchange.value.requestEnded {
+            exchange.value.closesDownstream = true
         }
     }
 
     /// The connection is free for its next request.
-    mutating func releaseHTTP1Downstream(_ id: SlabID, closes: Bool) {
-        guard connections[id].phase == .open else { return }
-        connections[id].exchange = .none
-        if closes || connections[id].closesAfterAnswer
-            || (connections[id].readEnded && connections[id].remainder.isEmpty)
+    mutating func releaseHTTP1Downstream(_ connection: ConnectionPlace, closes: Bool) {
+        guard connection.value.phase == .open else { return }
+        connection.value.exchange = .none
+        if closes || connection.value.closesAfterAnswer
+            || (connection.value.readEnded && connection.value.remainder.isEmpty)
         {
-            return closeGracefully(id)
+            return closeGracefully(connection)
         }
-        connections[id].progress = HeadProgress()
-        connections[id].lastUsed = now
-        let chain = connectionChain(id)
-        let idle = chain.value.http.idleTimeout
-        if idle > 0, connections[id].timerAt == .distantFuture {
-            setTimer(id, at: now.advanced(byNanoseconds: idle))
+        connection.value.progress = HeadProgress()
+        connection.value.lastUsed = now
+        let idle = connection.chain.http.idleTimeout
+        if idle > 0, connection.value.timerAt == .distantFuture {
+            setTimer(connection, at: now.advanced(byNanoseconds: idle))
         }
-        resume(id)
+        resume(connection)
     }
 
     // MARK: The connection's own time
 
-    mutating func downstreamTimerFired(_ id: SlabID) {
-        if connections[id].phase == .lingering || connections[id].phase == .closing
-            || connections[id].phase == .inspecting || connections[id].phase == .handshaking
+    mutating func downstreamTimerFired(_ connection: ConnectionPlace) {
+        if connection.value.phase == .lingering || connection.value.phase == .closing
+            || connection.value.phase == .inspecting || connection.value.phase == .handshaking
         {
-            if connections[id].phase == .inspecting, connections[id].listener >= 0,
+            if connection.value.phase == .inspecting, connection.value.listener >= 0,
                 let snapshot = shelf.newest
             {
-                let listener = Int(connections[id].listener)
+                let listener = Int(connection.value.listener)
                 if listener < snapshot.listeners.count {
                     counters.add(snapshot.listeners[listener].scope, .downstreamPreCxTimeout)
                 }
             }
-            return close(id)
+            return close(connection)
         }
-        guard connections[id].phase == .open, connections[id].codec != .tunnel else { return }
-        let chain = connectionChain(id)
-        let exchange = connections[id].exchange
-        if !exchange.isNone, exchanges[exchange].phase == .reading, chain.value.http.requestHeadersTimeout > 0
-        {
-            let limit = exchanges[exchange].started.advanced(
-                byNanoseconds: chain.value.http.requestHeadersTimeout)
-            if now < limit { return setTimer(id, at: limit) }
-            counters.add(chain.value.http.scope, .downstreamRqHeaderTimeout)
-            heads[exchange].reset()
-            exchanges[exchange].closesDownstream = true
-            exchanges[exchange].requestEnded = true
+        guard connection.value.phase == .open, connection.value.codec != .tunnel else { return }
+        let exchange = connection.value.exchange
+        if let exchange, exchange.value.phase == .reading, connection.chain.http.requestHeadersTimeout > 0 {
+            let limit = exchange.value.started.advanced(
+                byNanoseconds: connection.chain.http.requestHeadersTimeout)
+            if now < limit { return setTimer(connection, at: limit) }
+            counters.add(connection.chain.http.scope, .downstreamRqHeaderTimeout)
+            exchange.head.reset()
+            exchange.value.closesDownstream = true
+            exchange.value.requestEnded = true
             startRecord(exchange)
             return answerLocally(exchange, .headNotInTime)
         }
         let isIdle =
-            connections[id].codec == .http2
-            ? connections[id].streams == 0 : exchange.isNone || exchanges[exchange].phase == .reading
-        guard chain.value.http.idleTimeout > 0 else { return }
-        let limit = connections[id].lastUsed.advanced(byNanoseconds: chain.value.http.idleTimeout)
+            connection.value.codec == .http2
+            ? connection.value.streams == 0 : exchange.map { $0.value.phase == .reading } ?? true
+        guard connection.chain.http.idleTimeout > 0 else { return }
+        let limit = connection.value.lastUsed.advanced(byNanoseconds: connection.chain.http.idleTimeout)
         if !isIdle || now < limit {
             return setTimer(
-                id, at: isIdle ? limit : now.advanced(byNanoseconds: chain.value.http.idleTimeout))
+                connection,
+                at: isIdle ? limit : now.advanced(byNanoseconds: connection.chain.http.idleTimeout))
         }
-        counters.add(chain.value.http.scope, .downstreamCxIdleTimeout)
-        if !exchange.isNone { abandonReading(exchange) }
-        if connections[id].codec == .http2 { return endHTTP2(id) }
-        closeGracefully(id)
+        counters.add(connection.chain.http.scope, .downstreamCxIdleTimeout)
+        if let exchange { abandonReading(exchange) }
+        if connection.value.codec == .http2 { return endHTTP2(connection) }
+        closeGracefully(connection)
     }
 }
 

@@ -59,23 +59,23 @@ extension Worker {
         connection.canWrite = true
         connection.mayRead = true
         let scope = snapshot.listeners[Int(listener)].scope
-        guard let id = connections.insert(connection) else {
+        guard let connection = connections.insertPlace(connection) else {
             counters.add(scope, .downstreamCxOverflow)
             return kernel.close(descriptor)
         }
         do throws(SystemErrno) {
-            try loop.watch(descriptor, .connection(id))
+            try loop.watch(descriptor, .connection(connection.id))
         } catch {
             kernel.close(descriptor)
-            return connections.remove(id)
+            return connections.remove(connection)
         }
         counters.add(scope, .downstreamCxTotal)
         counters.add(scope, .downstreamCxActive)
         counters.add(process.serverScope, .serverTotalConnections)
         if !snapshot.listeners[Int(listener)].needsInspection {
-            chooseChain(id, isTLS: false, serverName: "", protocols: [])
+            chooseChain(connection, isTLS: false, serverName: "", protocols: [])
         } else {
-            setTimer(id, at: now.advanced(byNanoseconds: Self.inspectionMax))
+            setTimer(connection, at: now.advanced(byNanoseconds: Self.inspectionMax))
         }
     }
 
@@ -83,51 +83,53 @@ extension Worker {
     private static var inspectionMax: Int64 { 15_000_000_000 }
 
     /// The first bytes of a connection whose listener has several kinds of filter chains. Takes none of them.
-    mutating func inspect(_ id: SlabID, _ bytes: ByteView) -> Int {
+    mutating func inspect(_ connection: ConnectionPlace, _ bytes: ByteView) -> Int {
         switch ClientHelloInspector.inspect(bytes) {
         case .needMore:
             return 0
         case .notTLS:
-            chooseChain(id, isTLS: false, serverName: "", protocols: [])
+            chooseChain(connection, isTLS: false, serverName: "", protocols: [])
         case .hello(let serverName, let protocols):
-            chooseChain(id, isTLS: true, serverName: serverName ?? "", protocols: protocols)
+            chooseChain(connection, isTLS: true, serverName: serverName ?? "", protocols: protocols)
         }
         // The bytes are looked at again by whoever comes next.
-        enqueue(id)
+        enqueue(connection)
         return 0
     }
 
-    private mutating func chooseChain(_ id: SlabID, isTLS: Bool, serverName: String, protocols: [String]) {
-        guard let snapshot = shelf.newest else { return close(id) }
-        let listenerIndex = connections[id].listener
+    private mutating func chooseChain(
+        _ connection: ConnectionPlace, isTLS: Bool, serverName: String, protocols: [String]
+    ) {
+        guard let snapshot = shelf.newest else { return close(connection) }
+        let listenerIndex = connection.value.listener
         let listener = snapshot.listeners[Int(listenerIndex)]
         let subject = FilterChainMatcher.Subject(
-            destination: connections[id].local, source: connections[id].peer, isTLS: isTLS,
+            destination: connection.value.local, source: connection.value.peer, isTLS: isTLS,
             serverName: serverName, protocols: protocols)
         guard let chain = FilterChainMatcher.choose(listener, subject) else {
             counters.add(listener.scope, .noFilterChainMatch)
-            return close(id)
+            return close(connection)
         }
-        connections[id].chain = Int32(chain)
-        connections[id].chainRecord = listener.chains.reference(chain)
-        connections[id].snapshot = shelf.current
+        connection.value.chain = Int32(chain)
+        connection.value.chainRecord = listener.chains.reference(chain)
+        connection.value.snapshot = shelf.current
         shelf.use(shelf.current)
         let record = listener.chains[chain]
         if record.tls >= 0 {
             guard
                 let session = TLSSession.make(
                     context: snapshot.tlsContexts[Int(record.tls)], transport: transport)
-            else { return close(id) }
-            connections[id].tls = session
-            connections[id].phase = .handshaking
-            setTimer(id, at: now.advanced(byNanoseconds: Self.handshakeMax))
+            else { return close(connection) }
+            connection.value.tls = session
+            connection.value.phase = .handshaking
+            setTimer(connection, at: now.advanced(byNanoseconds: Self.handshakeMax))
             // What was inspected is ciphertext.
-            if !connections[id].remainder.isEmpty {
-                connections[id].cipherRemainder = connections[id].remainder
-                connections[id].remainder = .none
+            if !connection.value.remainder.isEmpty {
+                connection.value.cipherRemainder = connection.value.remainder
+                connection.value.remainder = .none
             }
         } else {
-            downstreamOpen(id)
+            downstreamOpen(connection)
         }
     }
 
@@ -135,107 +137,98 @@ extension Worker {
     private static var handshakeMax: Int64 { 15_000_000_000 }
 
     /// The connection can carry requests (or a tunnel's bytes).
-    mutating func downstreamOpen(_ id: SlabID) {
-        connections[id].phase = .open
-        let record = connectionChain(id)
-        switch record.value.kind {
-        case .tcp: openTunnel(id)
+    mutating func downstreamOpen(_ connection: ConnectionPlace) {
+        connection.value.phase = .open
+        switch connection.chain.kind {
+        case .tcp: openTunnel(connection)
         case .http:
-            let scope = record.value.http.scope
+            let scope = connection.chain.http.scope
             counters.add(scope, .downstreamCxTotal)
             counters.add(scope, .downstreamCxActive)
-            connections[id].isCountedHTTP = true
-            if let session = connections[id].tls {
+            connection.value.isCountedHTTP = true
+            if let session = connection.value.tls {
                 counters.add(scope, .downstreamCxSslTotal)
                 counters.add(scope, .downstreamCxSslActive)
-                if record.value.http.codec != .http1, session.applicationProtocol == .http2 {
-                    startHTTP2(id)
+                if connection.chain.http.codec != .http1, session.applicationProtocol == .http2 {
+                    startHTTP2(connection)
                 } else if session.applicationProtocol == .http11 {
-                    connections[id].codec = .http1
+                    connection.value.codec = .http1
                 }
             }
-            if connections[id].codec == .undecided {
-                switch record.value.http.codec {
-                case .http1: connections[id].codec = .http1
-                case .http2: startHTTP2(id)
+            if connection.value.codec == .undecided {
+                switch connection.chain.http.codec {
+                case .http1: connection.value.codec = .http1
+                case .http2: startHTTP2(connection)
                 case .auto: break
                 }
             }
-            let wait = record.value.http.requestHeadersTimeout
-            let idle = record.value.http.idleTimeout
+            let wait = connection.chain.http.requestHeadersTimeout
+            let idle = connection.chain.http.idleTimeout
             let first = wait > 0 ? (idle > 0 ? min(wait, idle) : wait) : idle
-            if first > 0 { setTimer(id, at: now.advanced(byNanoseconds: first)) }
+            if first > 0 { setTimer(connection, at: now.advanced(byNanoseconds: first)) }
         }
-    }
-
-    /// The chain of a downstream connection, in the snapshot that it was last brought up to.
-    func connectionChain(_ id: SlabID) -> Reference<ChainRecord> {
-        guard let chain = connections[id].chainRecord else {
-            preconditionFailure("an open connection has its chain")
-        }
-        return chain
     }
 
     /// The first bytes in the clear: HTTP/2 announces itself (RFC 9113 section 3.4).
-    mutating func decideCodec(_ id: SlabID, _ bytes: ByteView) -> Int {
+    mutating func decideCodec(_ connection: ConnectionPlace, _ bytes: ByteView) -> Int {
         let preface = ByteView("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         let seen = min(bytes.count, preface.count)
         if bytes.prefix(seen).equals(preface.prefix(seen)) {
             guard seen == preface.count else { return 0 }
-            startHTTP2(id)
-            return takeFrames(id, bytes)
+            startHTTP2(connection)
+            return takeFrames(connection, bytes)
         }
-        connections[id].codec = .http1
-        return takeRequests(id, bytes)
+        connection.value.codec = .http1
+        return takeRequests(connection, bytes)
     }
 
     // MARK: TLS
 
-    mutating func handshakeDone(_ id: SlabID) {
-        guard let session = connections[id].tls else { return }
-        switch connections[id].side {
+    mutating func handshakeDone(_ connection: ConnectionPlace) {
+        guard let session = connection.value.tls else { return }
+        switch connection.value.side {
         case .downstream:
-            let scope = shelf[connections[id].snapshot].listeners[Int(connections[id].listener)].scope
+            let scope = shelf[connection.value.snapshot].listeners[Int(connection.value.listener)].scope
             counters.add(scope, .sslHandshake)
             if session.isResumed { counters.add(scope, .sslSessionReused) }
             if session.hasPeer, let peer = session.peer {
-                connections[id].identity = identities.intern(peer)
+                connection.value.identity = identities.intern(peer)
             } else {
                 counters.add(scope, .sslNoCertificate)
             }
-            downstreamOpen(id)
+            downstreamOpen(connection)
         case .upstream:
-            let scope = clusterScope(id)
+            let scope = clusterScope(connection)
             counters.add(scope, .sslHandshake)
             if session.isResumed { counters.add(scope, .sslSessionReused) }
-            upstreamOpen(id)
+            upstreamOpen(connection)
         }
     }
 
-    mutating func handshakeFailed(_ id: SlabID, _ failure: TLSFailure) {
-        let text = connections[id].tls?.explain(failure) ?? failure.text
-        switch connections[id].side {
+    mutating func handshakeFailed(_ connection: ConnectionPlace, _ failure: TLSFailure) {
+        let text = connection.value.tls?.explain(failure) ?? failure.text
+        switch connection.value.side {
         case .downstream:
-            let scope = shelf[connections[id].snapshot].listeners[Int(connections[id].listener)].scope
+            let scope = shelf[connection.value.snapshot].listeners[Int(connection.value.listener)].scope
             counters.add(scope, failure.listenerCounter)
             process.log.note(
-                .warning, "TLS handshake refused", detail: text, peer: connections[id].peer,
-                local: connections[id].local)
-            close(id)
+                .warning, "TLS handshake refused", detail: text, peer: connection.value.peer,
+                local: connection.value.local)
+            close(connection)
         case .upstream:
-            counters.add(clusterScope(id), failure.clusterCounter)
+            counters.add(clusterScope(connection), failure.clusterCounter)
             process.log.note(
-                .warning, "TLS handshake with endpoint failed", detail: text, peer: connections[id].peer,
-                local: connections[id].local)
-            connectionEnded(id, cause: .reset)
+                .warning, "TLS handshake with endpoint failed", detail: text, peer: connection.value.peer,
+                local: connection.value.local)
+            connectionEnded(connection, cause: .reset)
         }
     }
 
-    mutating func sessionFailed(_ id: SlabID, _ failure: TLSFailure) {
+    mutating func sessionFailed(_ connection: ConnectionPlace, _ failure: TLSFailure) {
         process.log.note(
-            .debug, "TLS session failed", detail: connections[id].tls?.explain(failure) ?? failure.text,
-            peer: connections[id].peer, local: connections[id].local)
-        connectionEnded(id, cause: .reset)
+            .debug, "TLS session failed", detail: connection.value.tls?.explain(failure) ?? failure.text,
+            peer: connection.value.peer, local: connection.value.local)
+        connectionEnded(connection, cause: .reset)
     }
 }
 

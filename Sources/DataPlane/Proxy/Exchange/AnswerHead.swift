@@ -19,20 +19,20 @@ extension Worker {
     // MARK: From an endpoint
 
     /// The head in `answer`, edited and sent on.
-    mutating func sendAnswerHead(_ exchange: SlabID, _ bytes: ByteView) {
+    mutating func sendAnswerHead(_ exchange: ExchangePlace, _ bytes: ByteView) {
         edits.reset(dropping: answerDropMask)
         scratch.removeAll()
-        let waited = now.nanoseconds(since: exchanges[exchange].attemptStarted)
+        let waited = now.nanoseconds(since: exchange.value.attemptStarted)
         edits.add(.xEnvoyUpstreamServiceTime, scratch.store(decimal: Int(waited / 1_000_000)))
         editAnswer(exchange)
-        if exchanges[exchange].hasRoute {
-            let weighted = exchanges[exchange].weighted
+        if exchange.value.hasRoute {
+            let weighted = exchange.value.weighted
             let index =
                 weighted >= 0
-                ? exchanges[exchange].route.value.clusters[Int(weighted)].answerEdits
-                : exchanges[exchange].route.value.answerEdits
+                ? exchange.route.clusters[Int(weighted)].answerEdits
+                : exchange.route.answerEdits
             if index >= 0 {
-                let snapshot = shelf[exchanges[exchange].snapshot]
+                let snapshot = shelf[exchange.value.snapshot]
                 applyEdits(snapshot.edits[Int(index)], of: snapshot, exchange, .answer(bytes))
             }
         }
@@ -40,64 +40,64 @@ extension Worker {
     }
 
     /// What every answer gets.
-    private mutating func editAnswer(_ exchange: SlabID) {
-        switch exchanges[exchange].chain.value.http.serverHeader {
+    private mutating func editAnswer(_ exchange: ExchangePlace) {
+        switch exchange.chain.http.serverHeader {
         case .overwrite:
             edits.drop(.server)
-            edits.add(.server, exchanges[exchange].chain.value.http.serverName)
+            edits.add(.server, exchange.chain.http.serverName)
         case .appendIfAbsent:
             if !answer.contains(.server) {
-                edits.add(.server, exchanges[exchange].chain.value.http.serverName)
+                edits.add(.server, exchange.chain.http.serverName)
             }
         case .passThrough: break
         }
         if !answer.contains(.date) { edits.add(.date, dateText()) }
-        if !exchanges[exchange].chain.value.http.via.isEmpty {
-            edits.add(.via, exchanges[exchange].chain.value.http.via)
+        if !exchange.chain.http.via.isEmpty {
+            edits.add(.via, exchange.chain.http.via)
         }
-        if exchanges[exchange].marksExhausted, exchanges[exchange].chain.value.http.isMesh {
+        if exchange.value.marksExhausted, exchange.chain.http.isMesh {
             edits.add(.xMartletRetry, ByteView("exhausted"))
         }
-        if exchanges[exchange].attempts > 0,
-            exchanges[exchange].chain.value.http.routes.hosts[Int(exchanges[exchange].host)]
+        if exchange.value.attempts > 0,
+            exchange.chain.http.routes.hosts[Int(exchange.value.host)]
                 .attemptCountInResponse
         {
             edits.drop(.xEnvoyAttemptCount)
-            edits.add(.xEnvoyAttemptCount, scratch.store(decimal: Int(exchanges[exchange].attempts)))
+            edits.add(.xEnvoyAttemptCount, scratch.store(decimal: Int(exchange.value.attempts)))
         }
-        if exchanges[exchange].chain.value.http.setsRequestIDInResponse { addRequestID(exchange) }
+        if exchange.chain.http.setsRequestIDInResponse { addRequestID(exchange) }
         editRateLimit(exchange)
     }
 
-    private mutating func addRequestID(_ exchange: SlabID) {
+    private mutating func addRequestID(_ exchange: ExchangePlace) {
         edits.drop(.xRequestID)
-        if !exchanges[exchange].record.requestID.isNone {
+        if !exchange.value.record.requestID.isNone {
             let start = scratch.count
-            _ = exchanges[exchange].record.requestID.append(to: &scratch)
+            _ = exchange.value.record.requestID.append(to: &scratch)
             edits.add(.xRequestID, scratch.view.dropFirst(start))
-        } else if let value = heads[exchange].value(
-            of: .xRequestID, in: exchanges[exchange].headBytes.view)
+        } else if let value = exchange.head.value(
+            of: .xRequestID, in: exchange.value.headBytes.view)
         {
             edits.add(.xRequestID, value)
         }
     }
 
     /// `x-ratelimit-*` in the form of draft 03 of RateLimit Fields, as Envoy writes them, and `retry-after`.
-    private mutating func editRateLimit(_ exchange: SlabID) {
-        guard exchanges[exchange].rateLimitRecord >= 0 else { return }
-        let snapshot = shelf[exchanges[exchange].snapshot]
-        let record = snapshot.rateLimits.reference(Int(exchanges[exchange].rateLimitRecord))
-        if let decision = exchanges[exchange].rateLimit {
+    private mutating func editRateLimit(_ exchange: ExchangePlace) {
+        guard exchange.value.rateLimitRecord >= 0 else { return }
+        let snapshot = shelf[exchange.value.snapshot]
+        let record = snapshot.rateLimits.reference(Int(exchange.value.rateLimitRecord))
+        if let decision = exchange.value.rateLimit {
             if record.value.sendsHeaders {
                 edits.add(.xRatelimitLimit, scratch.store(decimal: Int(decision.limit)))
                 edits.add(.xRatelimitRemaining, scratch.store(decimal: Int(decision.remaining)))
                 edits.add(.xRatelimitReset, scratch.store(decimal: Int(decision.resetSeconds)))
             }
-            if record.value.sendsRetryAfter, exchanges[exchange].isRateLimited {
+            if record.value.sendsRetryAfter, exchange.value.isRateLimited {
                 edits.add(.retryAfter, scratch.store(decimal: Int(decision.retryAfterSeconds)))
             }
         }
-        if exchanges[exchange].isRateLimited, record.value.answerEdits >= 0 {
+        if exchange.value.isRateLimited, record.value.answerEdits >= 0 {
             applyEdits(
                 snapshot.edits[Int(record.value.answerEdits)], of: snapshot, exchange, .answer(ByteView("")))
         }
@@ -106,14 +106,14 @@ extension Worker {
     // MARK: Of our own
 
     /// Answers without an upstream, or in its place. Whatever the attempt held has been given back before.
-    mutating func answerLocally(_ exchange: SlabID, _ local: LocalAnswer) {
-        guard exchanges[exchange].phase != .ended else { return }
-        exchanges[exchange].record.flags.formUnion(local.flag)
-        exchanges[exchange].record.details = local.details
-        exchanges[exchange].record.upstreamReset = local.reset
-        exchanges[exchange].status = local.status
-        exchanges[exchange].phase = .answering
-        if !exchanges[exchange].requestEnded { exchanges[exchange].closesDownstream = true }
+    mutating func answerLocally(_ exchange: ExchangePlace, _ local: LocalAnswer) {
+        guard exchange.value.phase != .ended else { return }
+        exchange.value.record.flags.formUnion(local.flag)
+        exchange.value.record.details = local.details
+        exchange.value.record.upstreamReset = local.reset
+        exchange.value.status = local.status
+        exchange.value.phase = .answering
+        if !exchange.value.requestEnded { exchange.value.closesDownstream = true }
         scratch.removeAll()
         let body = localBody(local)
         edits.reset(dropping: 0)
@@ -121,8 +121,8 @@ extension Worker {
         answer.status = local.status
         if let grpc = grpcStatus(exchange, local) { return answerGRPC(exchange, grpc, body) }
         answer.body = .bytes(Int64(body.count))
-        let isRedirect = !exchanges[exchange].location.isEmpty
-        if isRedirect { edits.add(.location, exchanges[exchange].location.view) }
+        let isRedirect = !exchange.value.location.isEmpty
+        if isRedirect { edits.add(.location, exchange.value.location.view) }
         if !body.isEmpty {
             edits.add(.contentType, ByteView("text/plain"))
         }
@@ -134,24 +134,24 @@ extension Worker {
             edits.add(.upgrade, ByteView("HTTP/1.1"))
         }
         editAnswer(exchange)
-        if exchanges[exchange].chain.value.http.sendsProxyStatus, !local.proxyStatus.view.isEmpty {
+        if exchange.chain.http.sendsProxyStatus, !local.proxyStatus.view.isEmpty {
             addProxyStatus(exchange, local)
         }
-        if exchanges[exchange].hasRoute, exchanges[exchange].route.value.answerEdits >= 0 {
-            let snapshot = shelf[exchanges[exchange].snapshot]
+        if exchange.value.hasRoute, exchange.route.answerEdits >= 0 {
+            let snapshot = shelf[exchange.value.snapshot]
             applyEdits(
-                snapshot.edits[Int(exchanges[exchange].route.value.answerEdits)], of: snapshot, exchange,
+                snapshot.edits[Int(exchange.route.answerEdits)], of: snapshot, exchange,
                 .answer(ByteView("")))
         }
         writeAnswerHead(exchange, ByteView(""))
-        if !body.isEmpty, exchanges[exchange].framing != .none { writeAnswerBody(exchange, body) }
+        if !body.isEmpty, exchange.value.framing != .none { writeAnswerBody(exchange, body) }
         finishLocally(exchange)
     }
 
-    private mutating func finishLocally(_ exchange: SlabID) {
-        guard exchanges.contains(exchange), exchanges[exchange].phase != .ended else { return }
-        exchanges[exchange].answerEnded = true
-        if exchanges[exchange].framing == .stream {
+    private mutating func finishLocally(_ exchange: ExchangePlace) {
+        guard exchange.isInUse, exchange.value.phase != .ended else { return }
+        exchange.value.answerEnded = true
+        if exchange.value.framing == .stream {
             finishStreamAnswer(exchange, trailers: ByteView(""))
         } else {
             finishHTTP1Answer(exchange, trailers: ByteView(""))
@@ -169,7 +169,7 @@ extension Worker {
     }
 
     /// RFC 9209: who answered, and why.
-    private mutating func addProxyStatus(_ exchange: SlabID, _ local: LocalAnswer) {
+    private mutating func addProxyStatus(_ exchange: ExchangePlace, _ local: LocalAnswer) {
         let start = scratch.count
         _ = scratch.append("martlet; error=")
         _ = scratch.append(local.proxyStatus.view)
@@ -185,9 +185,9 @@ extension Worker {
     }
 
     /// A caller that speaks gRPC gets a gRPC status: 200, no body (grpc/grpc doc http-grpc-status-mapping).
-    private func grpcStatus(_ exchange: SlabID, _ local: LocalAnswer) -> Int? {
-        let bytes = exchanges[exchange].headBytes.view
-        guard let type = heads[exchange].value(of: .contentType, in: bytes),
+    private func grpcStatus(_ exchange: ExchangePlace, _ local: LocalAnswer) -> Int? {
+        let bytes = exchange.value.headBytes.view
+        guard let type = exchange.head.value(of: .contentType, in: bytes),
             type.equals("application/grpc") || type.hasPrefix("application/grpc+")
                 || type.hasPrefix("application/grpc;")
         else { return nil }
@@ -196,23 +196,23 @@ extension Worker {
         case 401: return 16
         case 403: return 7
         case 404: return 12
-        case 429: return exchanges[exchange].isRateLimited && rateLimitIsResourceExhausted(exchange) ? 8 : 14
+        case 429: return exchange.value.isRateLimited && rateLimitIsResourceExhausted(exchange) ? 8 : 14
         case 502, 503, 504: return 14
         default: return 2
         }
     }
 
-    private func rateLimitIsResourceExhausted(_ exchange: SlabID) -> Bool {
-        let index = exchanges[exchange].rateLimitRecord
-        return index >= 0 && shelf[exchanges[exchange].snapshot].rateLimits[Int(index)].asResourceExhausted
+    private func rateLimitIsResourceExhausted(_ exchange: ExchangePlace) -> Bool {
+        let index = exchange.value.rateLimitRecord
+        return index >= 0 && shelf[exchange.value.snapshot].rateLimits[Int(index)].asResourceExhausted
     }
 
     private mutating func answerGRPC(
-        _ exchange: SlabID, _ status: Int, _ message: ByteView
+        _ exchange: ExchangePlace, _ status: Int, _ message: ByteView
     ) {
         answer.status = 200
         answer.body = .bytes(0)
-        exchanges[exchange].status = 200
+        exchange.value.status = 200
         edits.add(.contentType, ByteView("application/grpc"))
         edits.add(.grpcStatus, scratch.store(decimal: status))
         if !message.isEmpty {
@@ -230,11 +230,11 @@ extension Worker {
             }
             edits.add(.grpcMessage, scratch.view.dropFirst(start))
         }
-        if exchanges[exchange].record.upstreamReset == .overflow {
+        if exchange.value.record.upstreamReset == .overflow {
             edits.add(.xEnvoyOverloaded, ByteView("true"))
         }
-        exchanges[exchange].record.grpcStatus = Int8(status)
-        if exchanges[exchange].downstreamStream == 0 { edits.add(.contentLength, ByteView("0")) }
+        exchange.value.record.grpcStatus = Int8(status)
+        if exchange.value.downstreamStream == 0 { edits.add(.contentLength, ByteView("0")) }
         editAnswer(exchange)
         writeAnswerHead(exchange, ByteView(""))
         finishLocally(exchange)
@@ -242,16 +242,16 @@ extension Worker {
 
     private static func hexadecimal(_ nibble: UInt8) -> UInt8 { nibble < 10 ? nibble + 0x30 : nibble + 0x37 }
 
-    mutating func redirect(_ exchange: SlabID) {
-        counters.add(exchanges[exchange].chain.value.http.scope, .rqRedirect)
-        let record = shelf[exchanges[exchange].snapshot].redirects[
-            Int(exchanges[exchange].route.value.redirect)]
-        let bytes = exchanges[exchange].headBytes.view
-        let isTLS = connections[exchanges[exchange].downstream].tls != nil
+    mutating func redirect(_ exchange: ExchangePlace) {
+        counters.add(exchange.chain.http.scope, .rqRedirect)
+        let record = shelf[exchange.value.snapshot].redirects[
+            Int(exchange.route.redirect)]
+        let bytes = exchange.value.headBytes.view
+        let isTLS = exchange.value.downstream.value.tls != nil
         var location = pool.take(BufferPool.sizes.large)
         _ = location.append(record.scheme.isEmpty ? ByteView(isTLS ? "https" : "http") : record.scheme)
         _ = location.append("://")
-        var authority = bytes[heads[exchange].authority.range]
+        var authority = bytes[exchange.head.authority.range]
         if !record.host.isEmpty { authority = record.host }
         if record.port > 0 || (!record.scheme.isEmpty && record.host.isEmpty) {
             authority = authority.prefix(RouteTable.portColon(authority) ?? authority.count)
@@ -261,104 +261,104 @@ extension Worker {
             _ = location.append(":")
             _ = location.append(decimal: Int(record.port))
         }
-        let target = bytes[heads[exchange].path.range]
+        let target = bytes[exchange.head.path.range]
         let mark = target.firstIndex(of: UInt8(ascii: "?")) ?? target.count
         if record.hasPath {
             _ = location.append(record.path)
         } else if record.hasPrefix {
             _ = location.append(record.prefix)
-            _ = location.append(target.prefix(mark).dropFirst(exchanges[exchange].route.value.path.count))
+            _ = location.append(target.prefix(mark).dropFirst(exchange.route.path.count))
         } else {
             _ = location.append(target.prefix(mark))
         }
         let hasOwnQuery = record.hasPath && record.path.firstIndex(of: UInt8(ascii: "?")) != nil
         if !record.stripsQuery, !hasOwnQuery { _ = location.append(target.dropFirst(mark)) }
-        exchanges[exchange].location = location
-        answerLocally(exchange, LocalAnswer(exchanges[exchange].route.value.status, details: .directResponse))
+        exchange.value.location = location
+        answerLocally(exchange, LocalAnswer(exchange.route.status, details: .directResponse))
     }
 
     // MARK: Writing
 
     /// Puts a head out in the caller's protocol, and settles how the body is marked off.
-    private mutating func writeAnswerHead(_ exchange: SlabID, _ bytes: ByteView) {
-        exchanges[exchange].record.responseSendStarted = now.nanoseconds(since: exchanges[exchange].started)
-        exchanges[exchange].record.responseHeadBytes = UInt32(answer.length)
-        let id = exchanges[exchange].downstream
-        if connections[id].codec == .http2 {
-            exchanges[exchange].framing = .stream
+    private mutating func writeAnswerHead(_ exchange: ExchangePlace, _ bytes: ByteView) {
+        exchange.value.record.responseSendStarted = now.nanoseconds(since: exchange.value.started)
+        exchange.value.record.responseHeadBytes = UInt32(answer.length)
+        let connection = exchange.value.downstream
+        if connection.value.codec == .http2 {
+            exchange.value.framing = .stream
             return sendStreamAnswer(exchange, bytes)
         }
         let status = answer.status
-        let hasNoBody = heads[exchange].method == .head || status == 204 || status == 304
+        let hasNoBody = exchange.head.method == .head || status == 204 || status == 304
         if hasNoBody {
-            exchanges[exchange].framing = .none
+            exchange.value.framing = .none
         } else {
             switch answer.body {
             case .none:
-                exchanges[exchange].framing = .none
+                exchange.value.framing = .none
                 // An HTTP/2 stream that ended with its head says nothing of a length.
                 if !answer.contains(.contentLength), !edits.addsField(FieldName.contentLength.text) {
                     edits.add(.contentLength, ByteView("0"))
                 }
-            case .bytes: exchanges[exchange].framing = .length
+            case .bytes: exchange.value.framing = .length
             case .chunked, .untilClose, .untilStreamEnd:
-                if heads[exchange].version == 10 {
-                    exchanges[exchange].framing = .untilClose
-                    exchanges[exchange].closesDownstream = true
+                if exchange.head.version == 10 {
+                    exchange.value.framing = .untilClose
+                    exchange.value.closesDownstream = true
                 } else {
-                    exchanges[exchange].framing = .chunked
+                    exchange.value.framing = .chunked
                     edits.drop(.contentLength)
                     edits.add(.transferEncoding, ByteView("chunked"))
                 }
             }
         }
         if process.isDraining.load(ordering: .relaxed) || process.isHealthFailed.load(ordering: .relaxed)
-            || connections[id].closesAfterAnswer
-            || connections[id].readEnded
+            || connection.value.closesAfterAnswer
+            || connection.value.readEnded
         {
-            exchanges[exchange].closesDownstream = true
+            exchange.value.closesDownstream = true
         }
-        if exchanges[exchange].closesDownstream {
+        if exchange.value.closesDownstream {
             edits.add(.connection, ByteView(answer.status == 426 ? "upgrade, close" : "close"))
-        } else if heads[exchange].version == 10 {
+        } else if exchange.head.version == 10 {
             edits.add(.connection, ByteView("keep-alive"))
         }
-        stage(for: id)
+        stage(for: connection)
         if stageBuffer.room < 4 << 10 + bytes.count {
             flushStaged()
-            stage(for: id)
+            stage(for: connection)
         }
         var isWhole = HTTP1Writer.appendStatusLine(answer.status, to: &stageBuffer)
         isWhole =
             stageBuffer.append(
-                answer, bytes, editedBy: edits, keepsCase: exchanges[exchange].chain.value.http.keepsCase)
+                answer, bytes, editedBy: edits, keepsCase: exchange.chain.http.keepsCase)
             && isWhole
         if !isWhole {
             // What was added does not fit in 64 KiB: the caller gets nothing it could misread.
             stageBuffer.removeAll()
-            exchanges[exchange].closesDownstream = true
+            exchange.value.closesDownstream = true
             cutAnswer(exchange)
         }
     }
 
     /// An interim answer: passed on, but for the 100 that we have given already.
-    mutating func informational(_ exchange: SlabID, _ bytes: ByteView) {
-        exchanges[exchange].lastMoved = now
-        guard answer.status != 100, heads[exchange].version != 10 else { return }
+    mutating func informational(_ exchange: ExchangePlace, _ bytes: ByteView) {
+        exchange.value.lastMoved = now
+        guard answer.status != 100, exchange.head.version != 10 else { return }
         edits.reset(dropping: answerDropMask)
-        let id = exchanges[exchange].downstream
-        if connections[id].codec == .http2 { return sendStreamInformational(exchange, bytes) }
-        stage(for: id)
+        let connection = exchange.value.downstream
+        if connection.value.codec == .http2 { return sendStreamInformational(exchange, bytes) }
+        stage(for: connection)
         _ = HTTP1Writer.appendStatusLine(answer.status, to: &stageBuffer)
         _ = stageBuffer.append(
-            answer, bytes, editedBy: edits, keepsCase: exchanges[exchange].chain.value.http.keepsCase)
+            answer, bytes, editedBy: edits, keepsCase: exchange.chain.http.keepsCase)
     }
 
     /// `Expect: 100-continue` is answered by us (RFC 9110 section 10.1.1).
-    mutating func sendContinue(_ exchange: SlabID) {
-        let id = exchanges[exchange].downstream
-        if connections[id].codec == .http2 { return sendStreamContinue(exchange) }
-        write(id, ByteView("HTTP/1.1 100 Continue\r\n\r\n"))
+    mutating func sendContinue(_ exchange: ExchangePlace) {
+        let connection = exchange.value.downstream
+        if connection.value.codec == .http2 { return sendStreamContinue(exchange) }
+        write(connection, ByteView("HTTP/1.1 100 Continue\r\n\r\n"))
         flushStaged()
     }
 

@@ -38,10 +38,10 @@ struct Exchange: BitwiseCopyable {
     enum Framing: UInt8, BitwiseCopyable { case none, length, chunked, untilClose, stream }
 
     var phase = Phase.reading
-    var downstream: SlabID
+    let downstream: ConnectionPlace
     /// 0 for HTTP/1.
     var downstreamStream: Int32
-    var upstream = SlabID.none
+    var upstream: ConnectionPlace?
     var upstreamStream: Int32 = 0
     /// Index on the worker's shelf of snapshots, and in that snapshot.
     var snapshot: Int32
@@ -57,7 +57,8 @@ struct Exchange: BitwiseCopyable {
     var weighted: Int32 = -1
 
     // The request.
-    /// The bytes of its head, whose index is in the worker's `heads` under the same name.
+    /// Index of the bytes of its head.
+    let head: Place<MessageHead>
     var headBytes = PooledBuffer.none
     /// HTTP/1 only.
     var requestDecoder = BodyDecoder(.none)
@@ -92,8 +93,8 @@ struct Exchange: BitwiseCopyable {
     /// It is in its host's list of waiting requests, and holds a place among them.
     var isPending = false
     var usesReusedConnection = false
-    var pendingPrevious = SlabID.none
-    var pendingNext = SlabID.none
+    var pendingPrevious: ExchangePlace?
+    var pendingNext: ExchangePlace?
     var tried = PreviousEndpoints()
     /// When the back-off ends.
     var retryAt = MonotonicInstant.distantFuture
@@ -147,9 +148,10 @@ struct Exchange: BitwiseCopyable {
     var isHealthCheck = false
 
     init(
-        downstream: SlabID, stream: Int32, snapshot: Int32, chain: Reference<ChainRecord>,
-        at now: MonotonicInstant
+        head: Place<MessageHead>, downstream: ConnectionPlace, stream: Int32, snapshot: Int32,
+        chain: Reference<ChainRecord>, at now: MonotonicInstant
     ) {
+        self.head = head
         self.downstream = downstream
         downstreamStream = stream
         self.snapshot = snapshot
@@ -157,6 +159,25 @@ struct Exchange: BitwiseCopyable {
         route = chain.value.http.noRoute
         started = now
         lastMoved = now
+    }
+}
+
+typealias ExchangePlace = Place<Exchange>
+
+/// What an exchange refers to.
+extension Place<Exchange> {
+    var head: MessageHead {
+        unsafeAddress { unsafe UnsafePointer(value.head.address) }
+        nonmutating unsafeMutableAddress { unsafe value.head.address }
+    }
+
+    var chain: ChainRecord {
+        unsafeAddress { unsafe value.chain.address }
+    }
+
+    /// `noRoute` of the chain as long as there is none.
+    var route: RouteRecord {
+        unsafeAddress { unsafe value.route.address }
     }
 }
 

@@ -22,75 +22,75 @@ extension Worker {
     }
 
     /// Fills `edits` for the attempt that begins.
-    private mutating func editRequest(_ exchange: SlabID) {
-        let bytes = exchanges[exchange].headBytes.view
-        let id = exchanges[exchange].downstream
+    private mutating func editRequest(_ exchange: ExchangePlace) {
+        let bytes = exchange.value.headBytes.view
+        let connection = exchange.value.downstream
         edits.reset(dropping: requestDropMask)
         scratch.removeAll()
-        editForwarding(exchange, bytes, id)
-        editIdentity(exchange, bytes, id)
+        editForwarding(exchange, bytes, connection)
+        editIdentity(exchange, bytes, connection)
         editTracing(exchange)
-        guard exchanges[exchange].hasRoute else { return }
-        if exchanges[exchange].chain.value.http.routes.hosts[Int(exchanges[exchange].host)]
+        guard exchange.value.hasRoute else { return }
+        if exchange.chain.http.routes.hosts[Int(exchange.value.host)]
             .attemptCountInRequest
         {
             edits.drop(.xEnvoyAttemptCount)
-            edits.add(.xEnvoyAttemptCount, scratch.store(decimal: Int(exchanges[exchange].attempts)))
+            edits.add(.xEnvoyAttemptCount, scratch.store(decimal: Int(exchange.value.attempts)))
         }
         editDeadline(exchange)
         editHost(exchange, bytes)
-        if exchanges[exchange].route.value.hasPrefixRewrite {
+        if exchange.route.hasPrefixRewrite {
             edits.drop(.xEnvoyOriginalPath)
-            edits.add(.xEnvoyOriginalPath, bytes[heads[exchange].path.range])
+            edits.add(.xEnvoyOriginalPath, bytes[exchange.head.path.range])
         }
-        let weighted = exchanges[exchange].weighted
+        let weighted = exchange.value.weighted
         let index =
             weighted >= 0
-            ? exchanges[exchange].route.value.clusters[Int(weighted)].requestEdits
-            : exchanges[exchange].route.value.requestEdits
+            ? exchange.route.clusters[Int(weighted)].requestEdits
+            : exchange.route.requestEdits
         if index >= 0 {
-            let snapshot = shelf[exchanges[exchange].snapshot]
+            let snapshot = shelf[exchange.value.snapshot]
             applyEdits(snapshot.edits[Int(index)], of: snapshot, exchange, .request(bytes))
         }
     }
 
     private mutating func editForwarding(
-        _ exchange: SlabID, _ bytes: ByteView, _ id: SlabID
+        _ exchange: ExchangePlace, _ bytes: ByteView, _ connection: ConnectionPlace
     ) {
-        if exchanges[exchange].chain.value.http.usesRemoteAddress,
-            !exchanges[exchange].chain.value.http.skipsXFFAppend
+        if exchange.chain.http.usesRemoteAddress,
+            !exchange.chain.http.skipsXFFAppend
         {
             let start = scratch.count
-            if let given = heads[exchange].value(of: .xForwardedFor, in: bytes) {
+            if let given = exchange.head.value(of: .xForwardedFor, in: bytes) {
                 _ = scratch.append(given)
                 _ = scratch.append(", ")
             }
-            connections[id].peer.appendHost(to: &scratch)
+            connection.value.peer.appendHost(to: &scratch)
             edits.drop(.xForwardedFor)
             edits.add(.xForwardedFor, scratch.view.dropFirst(start))
         }
-        if exchanges[exchange].chain.value.http.usesRemoteAddress
-            || !heads[exchange].contains(.xForwardedProto)
+        if exchange.chain.http.usesRemoteAddress
+            || !exchange.head.contains(.xForwardedProto)
         {
             edits.drop(.xForwardedProto)
-            edits.add(.xForwardedProto, ByteView(connections[id].tls == nil ? "http" : "https"))
+            edits.add(.xForwardedProto, ByteView(connection.value.tls == nil ? "http" : "https"))
         }
-        if !exchanges[exchange].chain.value.http.via.isEmpty {
-            edits.add(.via, exchanges[exchange].chain.value.http.via)
+        if !exchange.chain.http.via.isEmpty {
+            edits.add(.via, exchange.chain.http.via)
         }
     }
 
     /// `x-forwarded-client-cert` (envoy HttpConnectionManager.forward_client_cert_details).
     private mutating func editIdentity(
-        _ exchange: SlabID, _ bytes: ByteView, _ id: SlabID
+        _ exchange: ExchangePlace, _ bytes: ByteView, _ connection: ConnectionPlace
     ) {
-        let mode = exchanges[exchange].chain.value.http.forwardClientCertificate
+        let mode = exchange.chain.http.forwardClientCertificate
         if mode == .alwaysForwardOnly { return }
-        guard connections[id].tls != nil, mode != .sanitize else { return edits.drop(.xForwardedClientCert) }
+        guard connection.value.tls != nil, mode != .sanitize else { return edits.drop(.xForwardedClientCert) }
         if mode == .forwardOnly { return }
-        let given = heads[exchange].value(of: .xForwardedClientCert, in: bytes)
+        let given = exchange.head.value(of: .xForwardedClientCert, in: bytes)
         edits.drop(.xForwardedClientCert)
-        guard let peer = identities[connections[id].identity] else {
+        guard let peer = identities[connection.value.identity] else {
             if mode == .appendForward, let given { edits.add(.xForwardedClientCert, given) }
             return
         }
@@ -104,10 +104,10 @@ extension Worker {
     }
 
     private mutating func appendIdentity(
-        of peer: PeerIdentity, _ exchange: SlabID
+        of peer: PeerIdentity, _ exchange: ExchangePlace
     ) {
-        let context = shelf[exchanges[exchange].snapshot].tlsContexts[
-            Int(exchanges[exchange].chain.value.tls)]
+        let context = shelf[exchange.value.snapshot].tlsContexts[
+            Int(exchange.chain.tls)]
         if let own = context.certificate?.spiffeID {
             _ = scratch.append("By=")
             own.withByteView { _ = scratch.append($0) }
@@ -115,7 +115,7 @@ extension Worker {
         }
         _ = scratch.append("Hash=")
         peer.fingerprint.withByteView { _ = scratch.append($0) }
-        if exchanges[exchange].chain.value.http.certificateSubject {
+        if exchange.chain.http.certificateSubject {
             _ = scratch.append(";Subject=\"")
             peer.subject.withByteView { subject in
                 // A quoted value: quotes in it are escaped.
@@ -126,13 +126,13 @@ extension Worker {
             }
             _ = scratch.append("\"")
         }
-        if exchanges[exchange].chain.value.http.certificateURI {
+        if exchange.chain.http.certificateURI {
             for uri in peer.uriSANs {
                 _ = scratch.append(";URI=")
                 uri.withByteView { _ = scratch.append($0) }
             }
         }
-        if exchanges[exchange].chain.value.http.certificateDNS {
+        if exchange.chain.http.certificateDNS {
             for name in peer.dnsSANs {
                 _ = scratch.append(";DNS=")
                 name.withByteView { _ = scratch.append($0) }
@@ -141,50 +141,49 @@ extension Worker {
     }
 
     /// Gives the request an id and a trace context, once and the same for all attempts, whoever answers it.
-    mutating func identify(_ exchange: SlabID) {
-        let bytes = exchanges[exchange].headBytes.view
-        if exchanges[exchange].chain.value.http.generatesRequestID {
+    mutating func identify(_ exchange: ExchangePlace) {
+        let bytes = exchange.value.headBytes.view
+        if exchange.chain.http.generatesRequestID {
             let isEdge =
-                exchanges[exchange].chain.value.http.usesRemoteAddress
-                && !exchanges[exchange].chain.value.http.preservesExternalRequestID && !isInternal(exchange)
-            if isEdge || !heads[exchange].contains(.xRequestID) {
-                exchanges[exchange].record.requestID = RequestID(random: &random)
+                exchange.chain.http.usesRemoteAddress
+                && !exchange.chain.http.preservesExternalRequestID && !isInternal(exchange)
+            if isEdge || !exchange.head.contains(.xRequestID) {
+                exchange.value.record.requestID = RequestID(random: &random)
             }
         }
-        guard exchanges[exchange].chain.value.http.hasTraceContext else { return }
+        guard exchange.chain.http.hasTraceContext else { return }
         let trace = TraceDecision(
-            TraceInput(heads[exchange], bytes), exchanges[exchange].chain.value.http.traceContext,
+            TraceInput(exchange.head, bytes), exchange.chain.http.traceContext,
             random: &random)
-        exchanges[exchange].trace = trace
+        exchange.value.trace = trace
         guard let context = trace.context else { return }
-        exchanges[exchange].record.traceID = context.traceID
-        exchanges[exchange].record.spanID = context.spanID
-        exchanges[exchange].record.isSampled = context.isSampled
+        exchange.value.record.traceID = context.traceID
+        exchange.value.record.spanID = context.spanID
+        exchange.value.record.isSampled = context.isSampled
     }
 
-    private mutating func editTracing(_ exchange: SlabID) {
-        if !exchanges[exchange].record.requestID.isNone {
+    private mutating func editTracing(_ exchange: ExchangePlace) {
+        if !exchange.value.record.requestID.isNone {
             let start = scratch.count
-            _ = exchanges[exchange].record.requestID.append(to: &scratch)
+            _ = exchange.value.record.requestID.append(to: &scratch)
             edits.drop(.xRequestID)
             edits.add(.xRequestID, scratch.view.dropFirst(start))
         }
-        exchanges[exchange].trace?.apply(to: &edits, scratch: &scratch)
+        exchange.value.trace?.apply(to: &edits, scratch: &scratch)
     }
 
     /// What is left of the request's time travels on.
-    private mutating func editDeadline(_ exchange: SlabID) {
-        var left = exchanges[exchange].timeout
+    private mutating func editDeadline(_ exchange: ExchangePlace) {
+        var left = exchange.value.timeout
         guard left > 0 else { return }
-        if exchanges[exchange].route.value.propagatesDeadline, exchanges[exchange].deadline != .distantFuture
-        {
-            left = max(1_000_000, exchanges[exchange].deadline.nanoseconds(since: now))
+        if exchange.route.propagatesDeadline, exchange.value.deadline != .distantFuture {
+            left = max(1_000_000, exchange.value.deadline.nanoseconds(since: now))
         }
-        if exchanges[exchange].tryDeadline != .distantFuture {
-            left = min(left, max(1_000_000, exchanges[exchange].tryDeadline.nanoseconds(since: now)))
+        if exchange.value.tryDeadline != .distantFuture {
+            left = min(left, max(1_000_000, exchange.value.tryDeadline.nanoseconds(since: now)))
         }
         edits.add(.xEnvoyExpectedRqTimeoutMs, scratch.store(decimal: Int(left / 1_000_000)))
-        if exchanges[exchange].route.value.propagatesDeadline, heads[exchange].contains(.grpcTimeout) {
+        if exchange.route.propagatesDeadline, exchange.head.contains(.grpcTimeout) {
             let start = scratch.count
             if GRPCTimeout.append(left, to: &scratch) {
                 edits.drop(.grpcTimeout)
@@ -193,36 +192,35 @@ extension Worker {
         }
     }
 
-    private mutating func editHost(_ exchange: SlabID, _ bytes: ByteView) {
-        var host = bytes[heads[exchange].authority.range]
-        if host.isEmpty { host = exchanges[exchange].chain.value.http.defaultHostForHTTP10 }
+    private mutating func editHost(_ exchange: ExchangePlace, _ bytes: ByteView) {
+        var host = bytes[exchange.head.authority.range]
+        if host.isEmpty { host = exchange.chain.http.defaultHostForHTTP10 }
         var isRewritten = false
-        if !exchanges[exchange].route.value.hostRewrite.isEmpty {
-            (host, isRewritten) = (exchanges[exchange].route.value.hostRewrite, true)
-        } else if !exchanges[exchange].route.value.hostRewriteHeader.isEmpty {
-            if let value = heads[exchange].value(
-                named: exchanges[exchange].route.value.hostRewriteHeader, in: bytes),
+        if !exchange.route.hostRewrite.isEmpty {
+            (host, isRewritten) = (exchange.route.hostRewrite, true)
+        } else if !exchange.route.hostRewriteHeader.isEmpty {
+            if let value = exchange.head.value(
+                named: exchange.route.hostRewriteHeader, in: bytes),
                 !value.isEmpty
             {
                 (host, isRewritten) = (value, true)
             }
-        } else if exchanges[exchange].route.value.rewritesHostAutomatically, let name = endpointName(exchange)
-        {
+        } else if exchange.route.rewritesHostAutomatically, let name = endpointName(exchange) {
             (host, isRewritten) = (name, true)
         }
-        if isRewritten, exchanges[exchange].route.value.appendsForwardedHost {
-            edits.add(.xForwardedHost, bytes[heads[exchange].authority.range])
+        if isRewritten, exchange.route.appendsForwardedHost {
+            edits.add(.xForwardedHost, bytes[exchange.head.authority.range])
         }
-        let field = heads[exchange].firstIndex(of: .host)
-        let isInPlace = field.map { heads[exchange].value($0, in: bytes).equals(host) } ?? false
+        let field = exchange.head.firstIndex(of: .host)
+        let isInPlace = field.map { exchange.head.value($0, in: bytes).equals(host) } ?? false
         if !isInPlace {
             edits.drop(.host)
             if !host.isEmpty { edits.add(.host, host) }
         }
     }
 
-    private func endpointName(_ exchange: SlabID) -> ByteView? {
-        let (slot, host) = (Int(exchanges[exchange].cluster), exchanges[exchange].endpoint)
+    private func endpointName(_ exchange: ExchangePlace) -> ByteView? {
+        let (slot, host) = (Int(exchange.value.cluster), exchange.value.endpoint)
         guard let record = clusters[slot].record, let member = clusters[slot].order.firstIndex(of: host)
         else { return nil }
         let name = record.value.endpoints[member].hostname
@@ -231,7 +229,7 @@ extension Worker {
 
     /// Carries out the operator's edits on a head.
     mutating func applyEdits(
-        _ table: Table<EditRecord>, of snapshot: Snapshot, _ exchange: SlabID, _ head: EditedHead
+        _ table: Table<EditRecord>, of snapshot: Snapshot, _ exchange: ExchangePlace, _ head: EditedHead
     ) {
         for index in table.indices {
             let edit = table[index]
@@ -267,52 +265,52 @@ extension Worker {
         case answer(ByteView)
     }
 
-    private func isPresent(_ name: ByteView, in head: EditedHead, _ exchange: SlabID) -> Bool {
+    private func isPresent(_ name: ByteView, in head: EditedHead, _ exchange: ExchangePlace) -> Bool {
         switch head {
-        case .request(let bytes): heads[exchange].value(named: name, in: bytes) != nil
+        case .request(let bytes): exchange.head.value(named: name, in: bytes) != nil
         case .answer(let bytes): answer.value(named: name, in: bytes) != nil
         }
     }
 
     /// Path and query as they go upstream.
-    private mutating func upstreamPath(_ exchange: SlabID) -> ByteView {
-        let bytes = exchanges[exchange].headBytes.view
-        let path = bytes[heads[exchange].path.range]
-        guard exchanges[exchange].hasRoute, exchanges[exchange].route.value.hasPrefixRewrite else {
+    private mutating func upstreamPath(_ exchange: ExchangePlace) -> ByteView {
+        let bytes = exchange.value.headBytes.view
+        let path = bytes[exchange.head.path.range]
+        guard exchange.value.hasRoute, exchange.route.hasPrefixRewrite else {
             return path
         }
         let start = scratch.count
-        _ = scratch.append(exchanges[exchange].route.value.prefixRewrite)
-        _ = scratch.append(path.dropFirst(exchanges[exchange].route.value.path.count))
+        _ = scratch.append(exchange.route.prefixRewrite)
+        _ = scratch.append(path.dropFirst(exchange.route.path.count))
         return scratch.view.dropFirst(start)
     }
 
     // MARK: HTTP/1.1
 
     /// Writes the head to the connection; it leaves with the body's first bytes if they are there.
-    mutating func sendRequestHead(_ exchange: SlabID, _ id: SlabID) {
+    mutating func sendRequestHead(_ exchange: ExchangePlace, _ connection: ConnectionPlace) {
         editRequest(exchange)
-        let length = heads[exchange].body
-        exchanges[exchange].sendsChunks = length == .chunked || length == .untilStreamEnd
-        if exchanges[exchange].sendsChunks {
+        let length = exchange.head.body
+        exchange.value.sendsChunks = length == .chunked || length == .untilStreamEnd
+        if exchange.value.sendsChunks {
             edits.drop(.contentLength)
             edits.add(.transferEncoding, ByteView("chunked"))
         }
-        if exchanges[exchange].isUpgrade {
+        if exchange.value.isUpgrade {
             edits.add(.connection, ByteView("upgrade"))
             edits.add(.upgrade, ByteView("websocket"))
         }
         let path = upstreamPath(exchange)
-        let bytes = exchanges[exchange].headBytes.view
+        let bytes = exchange.value.headBytes.view
         flushStaged()
-        stage(for: id)
-        var isWhole = stageBuffer.append(bytes[heads[exchange].methodToken.range]) && stageBuffer.append(" ")
-        isWhole = stageBuffer.append(path.isEmpty ? bytes[heads[exchange].target.range] : path) && isWhole
+        stage(for: connection)
+        var isWhole = stageBuffer.append(bytes[exchange.head.methodToken.range]) && stageBuffer.append(" ")
+        isWhole = stageBuffer.append(path.isEmpty ? bytes[exchange.head.target.range] : path) && isWhole
         isWhole = stageBuffer.append(" HTTP/1.1\r\n") && isWhole
         isWhole =
             stageBuffer.append(
-                heads[exchange], bytes, editedBy: edits,
-                keepsCase: exchanges[exchange].chain.value.http.keepsCase) && isWhole
+                exchange.head, bytes, editedBy: edits,
+                keepsCase: exchange.chain.http.keepsCase) && isWhole
         if !isWhole {
             // More than 64 KiB with what was added: nobody would take it.
             stageBuffer.removeAll()
@@ -324,21 +322,21 @@ extension Worker {
 
     // MARK: HTTP/2
 
-    mutating func fillStreamRequest(_ exchange: SlabID, scheme: ByteView) {
+    mutating func fillStreamRequest(_ exchange: ExchangePlace, scheme: ByteView) {
         editRequest(exchange)
         let path = upstreamPath(exchange)
-        let bytes = exchanges[exchange].headBytes.view
-        var authority = bytes[heads[exchange].authority.range]
+        let bytes = exchange.value.headBytes.view
+        var authority = bytes[exchange.head.authority.range]
         for addition in edits.additions where addition.name.equals("host") { authority = addition.value }
-        if heads[exchange].method == .connect {
+        if exchange.head.method == .connect {
             fields.startConnect(authority: authority)
         } else {
             fields.startRequest(
-                method: bytes[heads[exchange].methodToken.range], scheme: scheme, authority: authority,
+                method: bytes[exchange.head.methodToken.range], scheme: scheme, authority: authority,
                 path: path.isEmpty ? ByteView("/") : path)
         }
-        Self.appendFields(heads[exchange], bytes, editedBy: edits, to: &fields)
-        if heads[exchange].acceptsTrailers { fields.append(.te, value: ByteView("trailers")) }
+        Self.appendFields(exchange.head, bytes, editedBy: edits, to: &fields)
+        if exchange.head.acceptsTrailers { fields.append(.te, value: ByteView("trailers")) }
     }
 
     /// The fields that `edits` leaves and adds, for HTTP/2.

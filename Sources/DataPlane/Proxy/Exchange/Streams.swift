@@ -11,22 +11,21 @@ import TrafficPolicy
 extension Worker {
     // MARK: Sessions
 
-    mutating func startHTTP2(_ id: SlabID) {
-        let chain = connectionChain(id)
+    mutating func startHTTP2(_ connection: ConnectionPlace) {
         var settings = HTTP2Settings()
-        settings.streamsMax = Int(min(chain.value.http.http2MaxStreams, 1024))
-        settings.streamWindow = Int(chain.value.http.http2StreamWindow)
-        settings.connectionWindow = Int(chain.value.http.http2ConnectionWindow)
-        guard let session = HTTP2Session(role: .server, settings: settings) else { return close(id) }
-        connections[id].session = sessions.insert(session)
-        connections[id].codec = .http2
-        counters.add(chain.value.http.scope, .downstreamCxHttp2Total)
-        counters.add(chain.value.http.scope, .downstreamCxHttp2Active)
-        enqueueFlush(id)
+        settings.streamsMax = Int(min(connection.chain.http.http2MaxStreams, 1024))
+        settings.streamWindow = Int(connection.chain.http.http2StreamWindow)
+        settings.connectionWindow = Int(connection.chain.http.http2ConnectionWindow)
+        guard let session = HTTP2Session(role: .server, settings: settings) else { return close(connection) }
+        connection.value.session = sessions.insert(session)
+        connection.value.codec = .http2
+        counters.add(connection.chain.http.scope, .downstreamCxHttp2Total)
+        counters.add(connection.chain.http.scope, .downstreamCxHttp2Active)
+        enqueueFlush(connection)
     }
 
-    mutating func startHTTP2Upstream(_ id: SlabID) {
-        let (slot, host) = (Int(connections[id].cluster), Int(connections[id].endpoint))
+    mutating func startHTTP2Upstream(_ connection: ConnectionPlace) {
+        let (slot, host) = (Int(connection.value.cluster), Int(connection.value.endpoint))
         var settings = HTTP2Settings()
         settings.streamsMax = 1024
         if let record = clusters[slot].record?.value {
@@ -34,283 +33,281 @@ extension Worker {
             settings.connectionWindow = Int(record.http2ConnectionWindow)
         }
         guard let session = HTTP2Session(role: .client, settings: settings) else {
-            return connectEnded(id, .connectFailed)
+            return connectEnded(connection, .connectFailed)
         }
-        connections[id].session = sessions.insert(session)
-        connections[id].codec = .http2
-        clusters[slot].hosts[host].shared.append(id)
-        enqueueFlush(id)
+        connection.value.session = sessions.insert(session)
+        connection.value.codec = .http2
+        clusters[slot].hosts[host].shared.append(connection)
+        enqueueFlush(connection)
         servePending(slot, host)
     }
 
     /// Waiting requests take the streams that there are.
     private mutating func servePending(_ slot: Int, _ host: Int) {
-        while true {
-            let waiting = clusters[slot].hosts[host].pendingFirst
-            guard !waiting.isNone,
-                let id = clusters[slot].hosts[host].shared.first(where: { canOpenStream($0) })
-            else {
-                return
-            }
+        while let waiting = clusters[slot].hosts[host].pendingFirst,
+            let connection = clusters[slot].hosts[host].shared.first(where: { canOpenStream($0) })
+        {
             leavePending(waiting)
-            attach(waiting, id)
+            attach(waiting, connection)
         }
     }
 
-    func canOpenStream(_ id: SlabID) -> Bool {
-        guard connections.contains(id), connections[id].phase == .open, !connections[id].isDraining else {
+    func canOpenStream(_ connection: ConnectionPlace) -> Bool {
+        guard connection.isInUse, connection.value.phase == .open, !connection.value.isDraining else {
             return false
         }
-        return connections[id].session?.with { $0.canOpenStream } ?? false
+        return connection.value.session?.with { $0.canOpenStream } ?? false
     }
 
-    mutating func takeFrames(_ id: SlabID, _ bytes: ByteView) -> Int {
-        guard let session = connections[id].session else { return bytes.count }
+    mutating func takeFrames(_ connection: ConnectionPlace, _ bytes: ByteView) -> Int {
+        guard let session = connection.value.session else { return bytes.count }
         let result = session.with { $0.receive(bytes, now: now) }
-        takeEvents(id, session)
-        flushSession(id)
+        takeEvents(connection, session)
+        flushSession(connection)
         if case .failed = result {
-            if connections[id].side == .upstream {
-                counters.add(clusterScope(id), .upstreamCxProtocolError)
+            if connection.value.side == .upstream {
+                counters.add(clusterScope(connection), .upstreamCxProtocolError)
             } else {
-                counters.add(connectionChain(id).value.http.scope, .downstreamCxProtocolError)
+                counters.add(connection.chain.http.scope, .downstreamCxProtocolError)
             }
-            failSession(id)
+            failSession(connection)
             return bytes.count
         }
-        if connections[id].phase == .open, session.with({ $0.isFinished }) { failSession(id) }
-        if connections[id].pending.count >= Self.queuedHigh { connections[id].isPaused = true }
+        if connection.value.phase == .open, session.with({ $0.isFinished }) { failSession(connection) }
+        if connection.value.pending.count >= Self.queuedHigh { connection.value.isPaused = true }
         return bytes.count
     }
 
-    private mutating func takeEvents(_ id: SlabID, _ session: Unowned<HTTP2Session>) {
-        while connections[id].phase == .open || connections[id].phase == .closing,
+    private mutating func takeEvents(_ connection: ConnectionPlace, _ session: Unowned<HTTP2Session>) {
+        while connection.value.phase == .open || connection.value.phase == .closing,
             let event = session.with({ $0.nextEvent() })
         {
-            let exchange = Self.exchange(session.with { $0.eventTag })
-            if connections[id].side == .downstream {
-                downstreamEvent(id, session, event, exchange)
+            let exchange = exchanges.place(Self.name(session.with { $0.eventTag }))
+            if connection.value.side == .downstream {
+                downstreamEvent(connection, session, event, exchange)
             } else {
-                upstreamEvent(id, session, event, exchange)
+                upstreamEvent(connection, session, event, exchange)
             }
         }
     }
 
-    private static func tag(_ exchange: SlabID) -> UInt64 {
-        UInt64(exchange.generation) << 32 | UInt64(exchange.index)
+    private static func tag(_ name: SlabID) -> UInt64 {
+        UInt64(name.generation) << 32 | UInt64(name.index)
     }
 
-    private static func exchange(_ tag: UInt64) -> SlabID {
+    private static func name(_ tag: UInt64) -> SlabID {
         SlabID(index: UInt32(truncatingIfNeeded: tag), generation: UInt32(truncatingIfNeeded: tag >> 32))
     }
 
-    private func isLive(_ exchange: SlabID) -> Bool {
-        exchanges.contains(exchange) && exchanges[exchange].phase != .ended
+    private func isLive(_ exchange: ExchangePlace) -> Bool {
+        exchange.isInUse && exchange.value.phase != .ended
     }
 
     /// Frames leave together at the end of what is done now.
-    mutating func enqueueFlush(_ id: SlabID) {
-        guard !connections[id].isFlushQueued else { return }
-        connections[id].isFlushQueued = true
-        flushes.append(id)
+    mutating func enqueueFlush(_ connection: ConnectionPlace) {
+        guard !connection.value.isFlushQueued else { return }
+        connection.value.isFlushQueued = true
+        flushes.append(connection)
     }
 
     mutating func flushSessions() {
-        while let id = flushes.popLast() {
-            guard connections.contains(id) else { continue }
-            connections[id].isFlushQueued = false
-            if connections[id].phase == .open || connections[id].phase == .closing { flushSession(id) }
+        while let connection = flushes.popLast() {
+            guard connection.isInUse else { continue }
+            connection.value.isFlushQueued = false
+            if connection.value.phase == .open || connection.value.phase == .closing {
+                flushSession(connection)
+            }
         }
     }
 
-    mutating func flushSession(_ id: SlabID) {
-        guard let session = connections[id].session else { return }
-        while connections[id].phase == .open || connections[id].phase == .closing,
-            connections[id].pending.count < Self.queuedHigh, !connections[id].writeFailed
+    mutating func flushSession(_ connection: ConnectionPlace) {
+        guard let session = connection.value.session else { return }
+        while connection.value.phase == .open || connection.value.phase == .closing,
+            connection.value.pending.count < Self.queuedHigh, !connection.value.writeFailed
         {
             // The view dies with the next call on the session: it is written at once.
             guard let output = session.with({ $0.nextOutput() }) else { break }
-            write(id, output)
+            write(connection, output)
             flushStaged()
-            takeEvents(id, session)
+            takeEvents(connection, session)
         }
     }
 
     /// The socket has room again.
-    mutating func sessionDrained(_ id: SlabID) {
-        flushSession(id)
-        guard connections.contains(id) else { return }
-        resume(id)
+    mutating func sessionDrained(_ connection: ConnectionPlace) {
+        flushSession(connection)
+        guard connection.isInUse else { return }
+        resume(connection)
     }
 
     /// The session cannot go on: its streams end, and the connection with what is still to be written.
-    private mutating func failSession(_ id: SlabID) {
-        if connections[id].side == .upstream { return upstreamSessionEnded(id) }
-        endStreams(of: id)
-        closeGracefully(id)
+    private mutating func failSession(_ connection: ConnectionPlace) {
+        if connection.value.side == .upstream { return upstreamSessionEnded(connection) }
+        endStreams(of: connection)
+        closeGracefully(connection)
     }
 
     /// No more requests on this connection.
-    mutating func endHTTP2(_ id: SlabID) {
-        connections[id].session?.with { $0.goAway(.last(.noError)) }
-        flushSession(id)
-        connections[id].closesAfterAnswer = true
-        if connections[id].streams == 0 { closeGracefully(id) }
+    mutating func endHTTP2(_ connection: ConnectionPlace) {
+        connection.value.session?.with { $0.goAway(.last(.noError)) }
+        flushSession(connection)
+        connection.value.closesAfterAnswer = true
+        if connection.value.streams == 0 { closeGracefully(connection) }
     }
 
     // MARK: Callers
 
     private mutating func downstreamEvent(
-        _ id: SlabID, _ session: Unowned<HTTP2Session>, _ event: HTTP2Event, _ exchange: SlabID
+        _ connection: ConnectionPlace, _ session: Unowned<HTTP2Session>, _ event: HTTP2Event,
+        _ exchange: ExchangePlace?
     ) {
         switch event {
         case .head(let stream, let length, let endsStream):
-            startStream(id, session, stream, length, endsStream)
+            startStream(connection, session, stream, length, endsStream)
         case .headTooLarge(let stream, _):
-            counters.add(connectionChain(id).value.http.scope, .downstreamRqTooLarge)
+            counters.add(connection.chain.http.scope, .downstreamRqTooLarge)
             fields.startResponse(status: 431)
             session.with {
                 _ = $0.submitResponse(stream, fields, endsStream: true)
                 $0.reset(stream, .noError)
             }
         case .data(let stream, let bytes, let endsStream):
-            guard isLive(exchange) else { return session.with { $0.consumed(stream, bytes.count) } }
+            guard let exchange, isLive(exchange) else {
+                return session.with { $0.consumed(stream, bytes.count) }
+            }
             if !bytes.isEmpty {
                 requestBody(exchange, bytes)
-                if isLive(exchange), exchanges[exchange].hasPausedDownstream {
-                    exchanges[exchange].heldBackRequest += bytes.count
+                if isLive(exchange), exchange.value.hasPausedDownstream {
+                    exchange.value.heldBackRequest += bytes.count
                 } else {
                     session.with { $0.consumed(stream, bytes.count) }
                 }
             }
             if endsStream { requestBodyEnded(exchange) }
         case .trailers:
-            guard isLive(exchange) else { return }
+            guard let exchange, isLive(exchange) else { return }
             var head = MessageHead()
             if let bytes = session.with({ $0.readHead(into: &head) }) {
-                exchanges[exchange].trailers = pool.take(bytes.count)
-                Self.appendTrailers(head, bytes, to: &exchanges[exchange].trailers)
+                exchange.value.trailers = pool.take(bytes.count)
+                Self.appendTrailers(head, bytes, to: &exchange.value.trailers)
             }
             requestBodyEnded(exchange)
-        case .ended: requestBodyEnded(exchange)
+        case .ended: if let exchange { requestBodyEnded(exchange) }
         case .reset:
-            if isLive(exchange) { abandon(exchange) }
+            if let exchange, isLive(exchange) { abandon(exchange) }
         case .windowOpened:
-            if isLive(exchange) { continueStreamAnswer(exchange) }
+            if let exchange, isLive(exchange) { continueStreamAnswer(exchange) }
         case .closed, .informational, .settings, .goAway, .pingAcknowledged: break
         }
     }
 
     private mutating func startStream(
-        _ id: SlabID, _ session: Unowned<HTTP2Session>, _ stream: StreamID, _ length: Int, _ endsStream: Bool
+        _ connection: ConnectionPlace, _ session: Unowned<HTTP2Session>, _ stream: StreamID, _ length: Int,
+        _ endsStream: Bool
     ) {
-        refreshChain(id)
-        let snapshot = connections[id].snapshot
-        var exchange = Exchange(
-            downstream: id, stream: stream.rawValue, snapshot: snapshot, chain: connectionChain(id), at: now)
-        exchange.requestEnded = endsStream
-        guard let new = insertExchange(exchange) else {
+        refreshChain(connection)
+        guard let exchange = insertExchange(connection, stream: stream.rawValue) else {
             return session.with { $0.reset(stream, .refusedStream) }
         }
-        shelf.use(snapshot)
-        connections[id].streams += 1
-        connections[id].requests &+= 1
-        connections[id].lastUsed = now
-        session.with { $0.setTag(stream, Self.tag(new)) }
+        exchange.value.requestEnded = endsStream
+        connection.value.streams += 1
+        connection.value.requests &+= 1
+        connection.value.lastUsed = now
+        session.with { $0.setTag(stream, Self.tag(exchange.id)) }
         var bytes = pool.take(length)
-        let isWhole = session.with { $0.takeHead(into: &heads[new], bytes: &bytes) }
-        exchanges[new].headBytes = bytes
+        let isWhole = session.with { $0.takeHead(into: &exchange.head, bytes: &bytes) }
+        exchange.value.headBytes = bytes
         precondition(isWhole)
-        begin(new)
+        begin(exchange)
     }
 
     /// A stream's exchange has ended.
-    mutating func streamEnded(_ id: SlabID) {
-        connections[id].streams -= 1
-        connections[id].lastUsed = now
-        if connections[id].closesAfterAnswer, connections[id].streams == 0 {
-            flushSession(id)
-            closeGracefully(id)
+    mutating func streamEnded(_ connection: ConnectionPlace) {
+        connection.value.streams -= 1
+        connection.value.lastUsed = now
+        if connection.value.closesAfterAnswer, connection.value.streams == 0 {
+            flushSession(connection)
+            closeGracefully(connection)
         }
     }
 
-    mutating func endStreams(of id: SlabID) {
+    mutating func endStreams(of connection: ConnectionPlace) {
         for index in 0..<exchanges.indexEnd {
-            guard let exchange = exchanges.id(at: index), exchanges[exchange].downstream == id else {
+            guard let exchange = exchanges.place(at: index), exchange.value.downstream == connection else {
                 continue
             }
             abandon(exchange)
         }
     }
 
-    private func stream(_ exchange: SlabID) -> StreamID {
-        StreamID(rawValue: exchanges[exchange].downstreamStream)
+    private func stream(_ exchange: ExchangePlace) -> StreamID {
+        StreamID(rawValue: exchange.value.downstreamStream)
     }
 
-    mutating func sendStreamAnswer(_ exchange: SlabID, _ bytes: ByteView) {
-        let id = exchanges[exchange].downstream
-        guard let session = connections[id].session else { return }
+    mutating func sendStreamAnswer(_ exchange: ExchangePlace, _ bytes: ByteView) {
+        let connection = exchange.value.downstream
+        guard let session = connection.value.session else { return }
         fields.startResponse(status: Int(answer.status))
         Self.appendFields(answer, bytes, editedBy: edits, to: &fields)
         let isSent = session.with { $0.submitResponse(stream(exchange), fields, endsStream: false) }
         if !isSent { session.with { $0.reset(stream(exchange), .internalError) } }
-        enqueueFlush(id)
+        enqueueFlush(connection)
     }
 
-    mutating func sendStreamInformational(_ exchange: SlabID, _ bytes: ByteView) {
-        let id = exchanges[exchange].downstream
+    mutating func sendStreamInformational(_ exchange: ExchangePlace, _ bytes: ByteView) {
+        let connection = exchange.value.downstream
         fields.startResponse(status: Int(answer.status))
         Self.appendFields(answer, bytes, editedBy: edits, to: &fields)
-        connections[id].session?.with { _ = $0.submitInformational(stream(exchange), fields) }
-        enqueueFlush(id)
+        connection.value.session?.with { _ = $0.submitInformational(stream(exchange), fields) }
+        enqueueFlush(connection)
     }
 
-    mutating func sendStreamContinue(_ exchange: SlabID) {
-        let id = exchanges[exchange].downstream
+    mutating func sendStreamContinue(_ exchange: ExchangePlace) {
+        let connection = exchange.value.downstream
         fields.startResponse(status: 100)
-        connections[id].session?.with { _ = $0.submitInformational(stream(exchange), fields) }
-        enqueueFlush(id)
+        connection.value.session?.with { _ = $0.submitInformational(stream(exchange), fields) }
+        enqueueFlush(connection)
     }
 
-    mutating func writeStreamBody(_ exchange: SlabID, _ bytes: ByteView) {
-        let id = exchanges[exchange].downstream
+    mutating func writeStreamBody(_ exchange: ExchangePlace, _ bytes: ByteView) {
+        let connection = exchange.value.downstream
         var accepted = 0
-        if exchanges[exchange].answerQueue.isEmpty, let session = connections[id].session {
+        if exchange.value.answerQueue.isEmpty, let session = connection.value.session {
             accepted = session.with { $0.send(stream(exchange), bytes) }
         }
         if accepted < bytes.count {
-            queues.append(bytes.dropFirst(accepted), to: &exchanges[exchange].answerQueue, pool: &pool)
+            queues.append(bytes.dropFirst(accepted), to: &exchange.value.answerQueue, pool: &pool)
         }
-        enqueueFlush(id)
+        enqueueFlush(connection)
     }
 
     /// Flow control let go: what waited goes out.
-    private mutating func continueStreamAnswer(_ exchange: SlabID) {
-        let id = exchanges[exchange].downstream
-        guard let session = connections[id].session else { return }
-        while !exchanges[exchange].answerQueue.isEmpty {
-            let view = queues.front(of: exchanges[exchange].answerQueue)
+    private mutating func continueStreamAnswer(_ exchange: ExchangePlace) {
+        let connection = exchange.value.downstream
+        guard let session = connection.value.session else { return }
+        while !exchange.value.answerQueue.isEmpty {
+            let view = queues.front(of: exchange.value.answerQueue)
             let accepted = session.with { $0.send(stream(exchange), view) }
-            queues.consume(accepted, from: &exchanges[exchange].answerQueue, pool: &pool)
+            queues.consume(accepted, from: &exchange.value.answerQueue, pool: &pool)
             if accepted < view.count { break }
         }
-        enqueueFlush(id)
-        if exchanges[exchange].answerEnded {
-            if exchanges[exchange].answerQueue.isEmpty {
-                finishStreamAnswer(exchange, trailers: exchanges[exchange].answerTrailers.view)
+        enqueueFlush(connection)
+        if exchange.value.answerEnded {
+            if exchange.value.answerQueue.isEmpty {
+                finishStreamAnswer(exchange, trailers: exchange.value.answerTrailers.view)
             }
-        } else if exchanges[exchange].answerQueue.count < Self.queuedLow {
+        } else if exchange.value.answerQueue.count < Self.queuedLow {
             releaseAnswer(exchange)
         }
     }
 
-    mutating func finishStreamAnswer(_ exchange: SlabID, trailers: ByteView) {
-        let id = exchanges[exchange].downstream
-        guard let session = connections[id].session else { return end(exchange) }
-        if !exchanges[exchange].answerQueue.isEmpty {
-            if !trailers.isEmpty, !exchanges[exchange].answerTrailers.isAllocated {
-                exchanges[exchange].answerTrailers = pool.take(trailers.count)
-                _ = exchanges[exchange].answerTrailers.append(trailers)
+    mutating func finishStreamAnswer(_ exchange: ExchangePlace, trailers: ByteView) {
+        let connection = exchange.value.downstream
+        guard let session = connection.value.session else { return end(exchange) }
+        if !exchange.value.answerQueue.isEmpty {
+            if !trailers.isEmpty, !exchange.value.answerTrailers.isAllocated {
+                exchange.value.answerTrailers = pool.take(trailers.count)
+                _ = exchange.value.answerTrailers.append(trailers)
             }
             return
         }
@@ -321,8 +318,8 @@ extension Worker {
             session.with { _ = $0.submitTrailers(stream(exchange), fields) }
         }
         // The caller need not say the rest of a request that has its answer (RFC 9113 section 8.1).
-        if !exchanges[exchange].requestEnded { session.with { $0.reset(stream(exchange), .noError) } }
-        enqueueFlush(id)
+        if !exchange.value.requestEnded { session.with { $0.reset(stream(exchange), .noError) } }
+        enqueueFlush(connection)
         end(exchange)
     }
 
@@ -339,126 +336,129 @@ extension Worker {
         }
     }
 
-    mutating func resetStream(_ exchange: SlabID) {
-        let id = exchanges[exchange].downstream
-        connections[id].session?.with { $0.reset(stream(exchange), .internalError) }
-        enqueueFlush(id)
+    mutating func resetStream(_ exchange: ExchangePlace) {
+        let connection = exchange.value.downstream
+        connection.value.session?.with { $0.reset(stream(exchange), .internalError) }
+        enqueueFlush(connection)
     }
 
-    mutating func releaseStreamWindow(_ exchange: SlabID) {
-        let id = exchanges[exchange].downstream
-        let count = exchanges[exchange].heldBackRequest
-        exchanges[exchange].heldBackRequest = 0
-        connections[id].session?.with { $0.consumed(stream(exchange), count) }
-        enqueueFlush(id)
+    mutating func releaseStreamWindow(_ exchange: ExchangePlace) {
+        let connection = exchange.value.downstream
+        let count = exchange.value.heldBackRequest
+        exchange.value.heldBackRequest = 0
+        connection.value.session?.with { $0.consumed(stream(exchange), count) }
+        enqueueFlush(connection)
     }
 
     // MARK: Endpoints
 
-    mutating func sendStreamRequest(_ exchange: SlabID, _ id: SlabID) {
-        guard let session = connections[id].session else { return attemptFailed(exchange, .refusedStream) }
-        fillStreamRequest(exchange, scheme: ByteView(connections[id].tls == nil ? "http" : "https"))
+    mutating func sendStreamRequest(_ exchange: ExchangePlace, _ connection: ConnectionPlace) {
+        guard let session = connection.value.session else { return attemptFailed(exchange, .refusedStream) }
+        fillStreamRequest(exchange, scheme: ByteView(connection.value.tls == nil ? "http" : "https"))
         let endsStream =
-            exchanges[exchange].requestEnded && exchanges[exchange].body.isEmpty
-            && exchanges[exchange].trailers.isEmpty
-        connections[id].streams += 1
+            exchange.value.requestEnded && exchange.value.body.isEmpty
+            && exchange.value.trailers.isEmpty
+        connection.value.streams += 1
         let opened = session.with {
-            $0.submitRequest(fields, endsStream: endsStream, tag: Self.tag(exchange))
+            $0.submitRequest(fields, endsStream: endsStream, tag: Self.tag(exchange.id))
         }
-        enqueueFlush(id)
+        enqueueFlush(connection)
         guard let opened else { return attemptFailed(exchange, .refusedStream) }
-        exchanges[exchange].upstreamStream = opened.rawValue
-        if endsStream { exchanges[exchange].requestSent = true }
+        exchange.value.upstreamStream = opened.rawValue
+        if endsStream { exchange.value.requestSent = true }
     }
 
-    mutating func writeStreamRequestBody(_ exchange: SlabID, _ id: SlabID, _ bytes: ByteView) -> Int {
-        let stream = StreamID(rawValue: exchanges[exchange].upstreamStream)
-        enqueueFlush(id)
-        return connections[id].session?.with { $0.send(stream, bytes) } ?? 0
+    mutating func writeStreamRequestBody(
+        _ exchange: ExchangePlace, _ connection: ConnectionPlace, _ bytes: ByteView
+    ) -> Int {
+        let stream = StreamID(rawValue: exchange.value.upstreamStream)
+        enqueueFlush(connection)
+        return connection.value.session?.with { $0.send(stream, bytes) } ?? 0
     }
 
-    mutating func finishStreamRequest(_ exchange: SlabID, _ id: SlabID) {
-        let stream = StreamID(rawValue: exchanges[exchange].upstreamStream)
-        if exchanges[exchange].trailers.isEmpty {
-            connections[id].session?.with { _ = $0.finish(stream) }
+    mutating func finishStreamRequest(_ exchange: ExchangePlace, _ connection: ConnectionPlace) {
+        let stream = StreamID(rawValue: exchange.value.upstreamStream)
+        if exchange.value.trailers.isEmpty {
+            connection.value.session?.with { _ = $0.finish(stream) }
         } else {
-            fillTrailers(exchanges[exchange].trailers.view)
-            connections[id].session?.with { _ = $0.submitTrailers(stream, fields) }
+            fillTrailers(exchange.value.trailers.view)
+            connection.value.session?.with { _ = $0.submitTrailers(stream, fields) }
         }
-        enqueueFlush(id)
+        enqueueFlush(connection)
     }
 
-    mutating func leaveStream(_ exchange: SlabID, _ id: SlabID, isFinished: Bool) {
-        let stream = StreamID(rawValue: exchanges[exchange].upstreamStream)
-        exchanges[exchange].upstreamStream = 0
-        guard connections[id].phase == .open else { return }
+    mutating func leaveStream(_ exchange: ExchangePlace, _ connection: ConnectionPlace, isFinished: Bool) {
+        let stream = StreamID(rawValue: exchange.value.upstreamStream)
+        exchange.value.upstreamStream = 0
+        guard connection.value.phase == .open else { return }
         if stream.rawValue > 0 {
-            if !isFinished || !exchanges[exchange].requestSent {
-                connections[id].session?.with { $0.reset(stream, .cancel) }
+            if !isFinished || !exchange.value.requestSent {
+                connection.value.session?.with { $0.reset(stream, .cancel) }
             }
-            connections[id].session?.with { $0.setTag(stream, 0) }
+            connection.value.session?.with { $0.setTag(stream, 0) }
         }
-        connections[id].streams -= 1
-        connections[id].lastUsed = now
-        enqueueFlush(id)
-        if connections[id].isDraining, connections[id].streams == 0 {
-            flushSession(id)
-            counters.add(clusterScope(id), .upstreamCxDestroyLocal)
-            return close(id)
+        connection.value.streams -= 1
+        connection.value.lastUsed = now
+        enqueueFlush(connection)
+        if connection.value.isDraining, connection.value.streams == 0 {
+            flushSession(connection)
+            counters.add(clusterScope(connection), .upstreamCxDestroyLocal)
+            return close(connection)
         }
-        let idle = clusters[Int(connections[id].cluster)].record?.value.idleTimeout ?? 0
-        if connections[id].streams == 0, idle > 0, connections[id].timerAt == .distantFuture {
-            setTimer(id, at: now.advanced(byNanoseconds: idle))
+        let idle = clusters[Int(connection.value.cluster)].record?.value.idleTimeout ?? 0
+        if connection.value.streams == 0, idle > 0, connection.value.timerAt == .distantFuture {
+            setTimer(connection, at: now.advanced(byNanoseconds: idle))
         }
     }
 
     private mutating func upstreamEvent(
-        _ id: SlabID, _ session: Unowned<HTTP2Session>, _ event: HTTP2Event, _ exchange: SlabID
+        _ connection: ConnectionPlace, _ session: Unowned<HTTP2Session>, _ event: HTTP2Event,
+        _ exchange: ExchangePlace?
     ) {
         switch event {
         case .head(_, _, let endsStream):
-            guard isLive(exchange), exchanges[exchange].upstream == id else { return }
+            guard let exchange, isLive(exchange), exchange.value.upstream == connection else { return }
             answer.reset()
             guard let bytes = session.with({ $0.readHead(into: &answer) }) else { return }
-            exchanges[exchange].upstreamKeepsAlive = true
+            exchange.value.upstreamKeepsAlive = true
             if answerHead(exchange, bytes, isComplete: endsStream) == .passed, endsStream, isLive(exchange) {
                 answerEnded(exchange, trailers: ByteView(""))
             }
         case .informational:
-            guard isLive(exchange) else { return }
+            guard let exchange, isLive(exchange) else { return }
             answer.reset()
             if let bytes = session.with({ $0.readHead(into: &answer) }) { informational(exchange, bytes) }
         case .data(let stream, let bytes, let endsStream):
-            guard isLive(exchange), exchanges[exchange].upstream == id else {
+            guard let exchange, isLive(exchange), exchange.value.upstream == connection else {
                 return session.with { $0.consumed(stream, bytes.count) }
             }
             if !bytes.isEmpty { answerBody(exchange, bytes) }
-            if isLive(exchange), exchanges[exchange].hasPausedUpstream {
-                exchanges[exchange].heldBackAnswer += bytes.count
+            if isLive(exchange), exchange.value.hasPausedUpstream {
+                exchange.value.heldBackAnswer += bytes.count
             } else {
                 session.with { $0.consumed(stream, bytes.count) }
             }
             if endsStream, isLive(exchange) { answerEnded(exchange, trailers: ByteView("")) }
         case .trailers:
-            guard isLive(exchange) else { return }
+            guard let exchange, isLive(exchange) else { return }
             var head = MessageHead()
             var lines = PooledBuffer.none
             if let bytes = session.with({ $0.readHead(into: &head) }) {
                 lines = pool.take(bytes.count)
                 if let status = head.value(of: .grpcStatus, in: bytes)?.decimal {
-                    exchanges[exchange].record.grpcStatus = Int8(clamping: status)
+                    exchange.value.record.grpcStatus = Int8(clamping: status)
                 }
                 Self.appendTrailers(head, bytes, to: &lines)
             }
             answerEnded(exchange, trailers: lines.view)
             pool.give(&lines)
         case .ended:
-            if isLive(exchange) { answerEnded(exchange, trailers: ByteView("")) }
+            if let exchange, isLive(exchange) { answerEnded(exchange, trailers: ByteView("")) }
         case .reset(_, let code, _):
-            guard isLive(exchange), exchanges[exchange].upstream == id else { return }
+            guard let exchange, isLive(exchange), exchange.value.upstream == connection else { return }
             // The stream is gone already.
-            exchanges[exchange].upstreamStream = 0
-            if exchanges[exchange].phase == .answering {
+            exchange.value.upstreamStream = 0
+            if exchange.value.phase == .answering {
                 attemptFailed(exchange, .resetMidAnswer)
             } else if code == .refusedStream {
                 attemptFailed(exchange, .refusedStream)
@@ -468,52 +468,55 @@ extension Worker {
                 attemptFailed(exchange, .resetBeforeAnswer(sent: .sent, wasReused: false))
             }
         case .windowOpened:
-            if isLive(exchange) { requestMoved(exchange) }
+            if let exchange, isLive(exchange) { requestMoved(exchange) }
         case .settings, .closed:
-            servePending(Int(connections[id].cluster), Int(connections[id].endpoint))
+            servePending(Int(connection.value.cluster), Int(connection.value.endpoint))
         case .goAway:
-            drainShared(id)
+            drainShared(connection)
         case .headTooLarge:
-            if isLive(exchange) { attemptFailed(exchange, .protocolError) }
+            if let exchange, isLive(exchange) { attemptFailed(exchange, .protocolError) }
         case .pingAcknowledged: break
         }
     }
 
     /// The endpoint wants no more streams on this connection.
-    private mutating func drainShared(_ id: SlabID) {
-        let (slot, host) = (Int(connections[id].cluster), Int(connections[id].endpoint))
-        connections[id].isDraining = true
-        counters.add(clusterScope(id), .upstreamCxCloseNotify)
-        clusters[slot].hosts[host].shared.removeAll { $0 == id }
+    private mutating func drainShared(_ connection: ConnectionPlace) {
+        let (slot, host) = (Int(connection.value.cluster), Int(connection.value.endpoint))
+        connection.value.isDraining = true
+        counters.add(clusterScope(connection), .upstreamCxCloseNotify)
+        clusters[slot].hosts[host].shared.removeAll { $0 == connection }
         connectIfNeeded(slot, host, priority: 0)
-        if connections[id].streams == 0 { enqueue(id) }
+        if connection.value.streams == 0 { enqueue(connection) }
     }
 
-    mutating func releaseUpstreamWindow(_ exchange: SlabID) {
-        let id = exchanges[exchange].upstream
-        let count = exchanges[exchange].heldBackAnswer
-        exchanges[exchange].heldBackAnswer = 0
-        let stream = StreamID(rawValue: exchanges[exchange].upstreamStream)
-        connections[id].session?.with { $0.consumed(stream, count) }
-        enqueueFlush(id)
+    mutating func releaseUpstreamWindow(_ exchange: ExchangePlace) {
+        guard let connection = exchange.value.upstream else { return }
+        let count = exchange.value.heldBackAnswer
+        exchange.value.heldBackAnswer = 0
+        let stream = StreamID(rawValue: exchange.value.upstreamStream)
+        connection.value.session?.with { $0.consumed(stream, count) }
+        enqueueFlush(connection)
     }
 
     /// The connection under many streams is gone.
-    mutating func upstreamSessionEnded(_ id: SlabID) {
-        counters.add(clusterScope(id), .upstreamCxDestroy)
-        counters.add(clusterScope(id), .upstreamCxDestroyRemote)
-        if connections[id].streams > 0 { counters.add(clusterScope(id), .upstreamCxDestroyWithActiveRq) }
-        close(id)
+    mutating func upstreamSessionEnded(_ connection: ConnectionPlace) {
+        counters.add(clusterScope(connection), .upstreamCxDestroy)
+        counters.add(clusterScope(connection), .upstreamCxDestroyRemote)
+        if connection.value.streams > 0 {
+            counters.add(clusterScope(connection), .upstreamCxDestroyWithActiveRq)
+        }
+        close(connection)
         for index in 0..<exchanges.indexEnd {
-            guard let exchange = exchanges.id(at: index), exchanges[exchange].upstream == id, isLive(exchange)
+            guard let exchange = exchanges.place(at: index), exchange.value.upstream == connection,
+                isLive(exchange)
             else {
                 continue
             }
-            exchanges[exchange].upstreamStream = 0
-            let wasReused = exchanges[exchange].usesReusedConnection
+            exchange.value.upstreamStream = 0
+            let wasReused = exchange.value.usesReusedConnection
             attemptFailed(
                 exchange,
-                exchanges[exchange].phase == .answering
+                exchange.value.phase == .answering
                     ? .resetMidAnswer : .resetBeforeAnswer(sent: .sent, wasReused: wasReused))
         }
     }

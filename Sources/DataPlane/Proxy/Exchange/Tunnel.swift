@@ -11,34 +11,35 @@ extension Worker {
     // MARK: After an upgrade
 
     /// The endpoint agreed to switch protocols; false if the answer cannot be used.
-    mutating func startTunnel(_ exchange: SlabID, _ bytes: ByteView) -> Bool {
-        let (id, upstream) = (exchanges[exchange].downstream, exchanges[exchange].upstream)
-        guard exchanges[exchange].isUpgrade, connections[id].codec == .http1,
-            connections[upstream].codec == .http1
+    mutating func startTunnel(_ exchange: ExchangePlace, _ bytes: ByteView) -> Bool {
+        let connection = exchange.value.downstream
+        guard let upstream = exchange.value.upstream, exchange.value.isUpgrade,
+            connection.value.codec == .http1,
+            upstream.value.codec == .http1
         else {
             attemptFailed(exchange, .protocolError)
             return false
         }
-        counters.add(exchanges[exchange].chain.value.http.scope, .downstreamCxUpgradesTotal)
+        counters.add(exchange.chain.http.scope, .downstreamCxUpgradesTotal)
         edits.reset(dropping: EditList.mask([.connection, .keepAlive, .proxyConnection, .transferEncoding]))
         edits.add(.connection, ByteView("upgrade"))
-        stage(for: id)
+        stage(for: connection)
         _ = HTTP1Writer.appendStatusLine(101, to: &stageBuffer)
         _ = stageBuffer.append(
-            answer, bytes, editedBy: edits, keepsCase: exchanges[exchange].chain.value.http.keepsCase)
+            answer, bytes, editedBy: edits, keepsCase: exchange.chain.http.keepsCase)
         flushStaged()
-        exchanges[exchange].phase = .tunnelling
-        exchanges[exchange].tryDeadline = .distantFuture
-        exchanges[exchange].deadline = .distantFuture
-        joinTunnel(id, upstream)
+        exchange.value.phase = .tunnelling
+        exchange.value.tryDeadline = .distantFuture
+        exchange.value.deadline = .distantFuture
+        joinTunnel(connection, upstream)
         return true
     }
 
-    private mutating func joinTunnel(_ id: SlabID, _ upstream: SlabID) {
-        for (end, other) in [(id, upstream), (upstream, id)] {
-            connections[end].codec = .tunnel
-            connections[end].tunnelPeer = other
-            connections[end].isPaused = false
+    private mutating func joinTunnel(_ connection: ConnectionPlace, _ upstream: ConnectionPlace) {
+        for (end, other) in [(connection, upstream), (upstream, connection)] {
+            end.value.codec = .tunnel
+            end.value.tunnelPeer = other
+            end.value.isPaused = false
             enqueue(end)
         }
     }
@@ -46,146 +47,145 @@ extension Worker {
     // MARK: tcp_proxy
 
     /// A connection whose filter chain ends in `tcp_proxy`: another one is made to an endpoint.
-    mutating func openTunnel(_ id: SlabID) {
-        connections[id].codec = .tunnel
-        connections[id].isPaused = true
-        let tcp = connectionChain(id).value.tcp
-        if tcp.idleTimeout > 0 { setTimer(id, at: now.advanced(byNanoseconds: tcp.idleTimeout)) }
+    mutating func openTunnel(_ connection: ConnectionPlace) {
+        connection.value.codec = .tunnel
+        connection.value.isPaused = true
+        let tcp = connection.chain.tcp
+        if tcp.idleTimeout > 0 { setTimer(connection, at: now.advanced(byNanoseconds: tcp.idleTimeout)) }
         var index = 0
         if tcp.clusters.count > 1 {
             let point = random.below(tcp.clusters[tcp.clusters.count - 1].weightEnd)
             while tcp.clusters[index].weightEnd <= point { index += 1 }
         }
-        guard tcp.clusters[index].cluster >= 0 else { return close(id) }
-        let slot = Int(shelf[connections[id].snapshot].clusters[Int(tcp.clusters[index].cluster)].slot)
-        connections[id].cluster = Int32(slot)
-        connectTunnel(id, slot)
+        guard tcp.clusters[index].cluster >= 0 else { return close(connection) }
+        let slot = Int(shelf[connection.value.snapshot].clusters[Int(tcp.clusters[index].cluster)].slot)
+        connection.value.cluster = Int32(slot)
+        connectTunnel(connection, slot)
     }
 
-    private mutating func connectTunnel(_ id: SlabID, _ slot: Int) {
-        connections[id].requests += 1
+    private mutating func connectTunnel(_ connection: ConnectionPlace, _ slot: Int) {
+        connection.value.requests += 1
         guard let set = clusters[slot].set,
             let member = clusters[slot].balancer.pick(from: set, random: &random)
         else {
             counters.add(clusterScope(slot: Int32(slot)), .upstreamCxNoneHealthy)
-            return close(id)
+            return close(connection)
         }
         let limits = clusters[slot].limits(0)
         guard limits.with({ $0.connections.tryAcquire() }) else {
             counters.add(clusterScope(slot: Int32(slot)), .upstreamCxOverflow)
-            return close(id)
+            return close(connection)
         }
         guard let upstream = connect(slot, Int(clusters[slot].order[member]), limits) else {
-            return tunnelConnectFailed(id)
+            return tunnelConnectFailed(connection)
         }
-        connections[upstream].isTunnelOnly = true
-        connections[upstream].tunnelPeer = id
-        connections[id].tunnelPeer = upstream
+        upstream.value.isTunnelOnly = true
+        upstream.value.tunnelPeer = connection
+        connection.value.tunnelPeer = upstream
     }
 
     /// The endpoint did not answer: another try, if the configuration allows one.
-    mutating func tunnelConnectFailed(_ id: SlabID) {
-        guard connections.contains(id), connections[id].phase == .open else { return }
-        connections[id].tunnelPeer = .none
-        if Int32(connections[id].requests) < connectionChain(id).value.tcp.connectAttemptsMax,
-            !connections[id].readEnded
+    mutating func tunnelConnectFailed(_ connection: ConnectionPlace) {
+        guard connection.isInUse, connection.value.phase == .open else { return }
+        connection.value.tunnelPeer = .none
+        if Int32(connection.value.requests) < connection.chain.tcp.connectAttemptsMax,
+            !connection.value.readEnded
         {
-            return connectTunnel(id, Int(connections[id].cluster))
+            return connectTunnel(connection, Int(connection.value.cluster))
         }
-        counters.add(clusterScope(slot: connections[id].cluster), .upstreamCxConnectAttemptsExceeded)
-        close(id)
+        counters.add(clusterScope(slot: connection.value.cluster), .upstreamCxConnectAttemptsExceeded)
+        close(connection)
     }
 
-    mutating func tunnelOpen(_ upstream: SlabID) {
-        let id = connections[upstream].tunnelPeer
-        guard connections.contains(id), connections[id].phase == .open else { return close(upstream) }
-        joinTunnel(id, upstream)
+    mutating func tunnelOpen(_ upstream: ConnectionPlace) {
+        guard let connection = upstream.value.tunnelPeer, connection.isInUse, connection.value.phase == .open
+        else { return close(upstream) }
+        joinTunnel(connection, upstream)
     }
 
     // MARK: Bytes
 
-    mutating func takeTunnelled(_ id: SlabID, _ bytes: ByteView) -> Int {
-        let other = connections[id].tunnelPeer
-        guard connections.contains(other), connections[other].phase == .open,
-            connections[other].codec == .tunnel
+    mutating func takeTunnelled(_ connection: ConnectionPlace, _ bytes: ByteView) -> Int {
+        guard let other = connection.value.tunnelPeer, other.isInUse, other.value.phase == .open,
+            other.value.codec == .tunnel
         else {
             // Not joined yet.
-            connections[id].isPaused = true
+            connection.value.isPaused = true
             return 0
         }
-        connections[id].lastUsed = now
+        connection.value.lastUsed = now
         let exchange =
-            connections[id].side == .downstream ? connections[id].exchange : connections[other].exchange
-        if !exchange.isNone, exchanges.contains(exchange) {
-            exchanges[exchange].lastMoved = now
-            if connections[id].side == .downstream {
-                exchanges[exchange].record.bytesReceived &+= UInt64(bytes.count)
+            connection.value.side == .downstream ? connection.value.exchange : other.value.exchange
+        if let exchange, exchange.isInUse {
+            exchange.value.lastMoved = now
+            if connection.value.side == .downstream {
+                exchange.value.record.bytesReceived &+= UInt64(bytes.count)
             } else {
-                exchanges[exchange].record.bytesSent &+= UInt64(bytes.count)
+                exchange.value.record.bytesSent &+= UInt64(bytes.count)
             }
         }
         write(other, bytes)
         flushStaged()
-        if connections[other].pending.count >= Self.queuedHigh { connections[id].isPaused = true }
+        if other.value.pending.count >= Self.queuedHigh { connection.value.isPaused = true }
         return bytes.count
     }
 
-    mutating func tunnelDrained(_ id: SlabID) {
-        let other = connections[id].tunnelPeer
-        guard connections.contains(other) else { return }
-        if connections[other].readEnded, connections[id].pending.isEmpty { finishTunnelWrite(id) }
+    mutating func tunnelDrained(_ connection: ConnectionPlace) {
+        guard let other = connection.value.tunnelPeer, other.isInUse else { return }
+        if other.value.readEnded, connection.value.pending.isEmpty { finishTunnelWrite(connection) }
         resume(other)
     }
 
     /// One direction is over; the other may go on.
-    mutating func tunnelEnded(_ id: SlabID, cause: EndCause) {
-        let other = connections[id].tunnelPeer
-        guard cause == .finished, connections.contains(other), connections[other].phase == .open,
-            connections[other].codec == .tunnel
-        else { return closeTunnel(id, other) }
+    mutating func tunnelEnded(_ connection: ConnectionPlace, cause: EndCause) {
+        let other = connection.value.tunnelPeer
+        guard cause == .finished, let other, other.isInUse, other.value.phase == .open,
+            other.value.codec == .tunnel
+        else { return closeTunnel(connection, other) }
         flushStaged()
-        if connections[other].pending.isEmpty { finishTunnelWrite(other) }
-        if connections[other].readEnded, connections[other].pending.isEmpty, connections[id].pending.isEmpty {
-            closeTunnel(id, other)
+        if other.value.pending.isEmpty { finishTunnelWrite(other) }
+        if other.value.readEnded, other.value.pending.isEmpty, connection.value.pending.isEmpty {
+            closeTunnel(connection, other)
         }
     }
 
-    private mutating func finishTunnelWrite(_ id: SlabID) {
-        if let session = connections[id].tls {
+    private mutating func finishTunnelWrite(_ connection: ConnectionPlace) {
+        if let session = connection.value.tls {
             session.shutdown()
-            sendCipher(id)
+            sendCipher(connection)
         }
-        kernel.shutdownWrite(connections[id].descriptor)
-        let other = connections[id].tunnelPeer
-        if connections[id].readEnded, connections.contains(other), connections[other].pending.isEmpty {
-            closeTunnel(id, other)
+        kernel.shutdownWrite(connection.value.descriptor)
+        if connection.value.readEnded, let other = connection.value.tunnelPeer, other.isInUse,
+            other.value.pending.isEmpty
+        {
+            closeTunnel(connection, other)
         }
     }
 
-    private mutating func closeTunnel(_ id: SlabID, _ other: SlabID) {
-        for end in [id, other] where connections.contains(end) && connections[end].side == .downstream {
-            let exchange = connections[end].exchange
-            if !exchange.isNone, exchanges.contains(exchange), exchanges[exchange].phase == .tunnelling {
-                exchanges[exchange].answerEnded = true
-                exchanges[exchange].closesDownstream = true
-                exchanges[exchange].upstreamKeepsAlive = false
+    private mutating func closeTunnel(_ connection: ConnectionPlace, _ other: ConnectionPlace?) {
+        for end in [connection, other] {
+            guard let end, end.isInUse, end.value.side == .downstream else { continue }
+            if let exchange = end.value.exchange, exchange.isInUse, exchange.value.phase == .tunnelling {
+                exchange.value.answerEnded = true
+                exchange.value.closesDownstream = true
+                exchange.value.upstreamKeepsAlive = false
                 leaveUpstream(exchange, isReusable: false)
-                connections[end].exchange = .none
+                end.value.exchange = .none
                 self.end(exchange)
             }
         }
-        close(id)
-        close(other)
+        close(connection)
+        if let other { close(other) }
     }
 
-    mutating func tunnelTimerFired(_ id: SlabID) {
-        let idle = connectionChain(id).value.tcp.idleTimeout
-        guard idle > 0, connectionChain(id).value.kind == .tcp else { return }
-        let other = connections[id].tunnelPeer
-        var last = connections[id].lastUsed
-        if connections.contains(other) { last = max(last, connections[other].lastUsed) }
+    mutating func tunnelTimerFired(_ connection: ConnectionPlace) {
+        let idle = connection.chain.tcp.idleTimeout
+        guard idle > 0, connection.chain.kind == .tcp else { return }
+        let other = connection.value.tunnelPeer
+        var last = connection.value.lastUsed
+        if let other, other.isInUse { last = max(last, other.value.lastUsed) }
         let limit = last.advanced(byNanoseconds: idle)
-        if now < limit { return setTimer(id, at: limit) }
-        closeTunnel(id, other)
+        if now < limit { return setTimer(connection, at: limit) }
+        closeTunnel(connection, other)
     }
 }

@@ -43,15 +43,15 @@ struct HostPool {
     /// The newest snapshot still has it.
     var isCurrent = true
     /// Idle HTTP/1 connections, the one used last first.
-    var idleFirst = SlabID.none
+    var idleFirst: ConnectionPlace?
     /// HTTP/2 connections that take streams.
-    var shared: [SlabID] = []
+    var shared: [ConnectionPlace] = []
     var connecting = 0
     var connections = 0
     /// Exchanges that name it, waiting ones included.
     var users = 0
-    var pendingFirst = SlabID.none
-    var pendingLast = SlabID.none
+    var pendingFirst: ExchangePlace?
+    var pendingLast: ExchangePlace?
     var pendingCount = 0
     /// What the last connection agreed on, where that is settled by each connection.
     var spoken = SpokenProtocol.unknown
@@ -63,8 +63,8 @@ struct HostPool {
 }
 
 extension Worker {
-    func clusterScope(_ connection: SlabID) -> ClusterScope {
-        clusterScope(slot: connections[connection].cluster)
+    func clusterScope(_ connection: ConnectionPlace) -> ClusterScope {
+        clusterScope(slot: connection.value.cluster)
     }
 
     func clusterScope(slot: Int32) -> ClusterScope { clusters[Int(slot)].scope }
@@ -130,14 +130,13 @@ extension Worker {
     /// An endpoint that is no longer wanted: its idle connections close, the busy ones after their answers.
     private mutating func retire(_ slot: Int, _ host: Int) {
         clusters[slot].hosts[host].isCurrent = false
-        while !clusters[slot].hosts[host].idleFirst.isNone {
-            let id = clusters[slot].hosts[host].idleFirst
-            counters.add(clusterScope(id), .upstreamCxDestroyLocal)
-            close(id)
+        while let connection = clusters[slot].hosts[host].idleFirst {
+            counters.add(clusterScope(connection), .upstreamCxDestroyLocal)
+            close(connection)
         }
-        for id in clusters[slot].hosts[host].shared where connections.contains(id) {
-            connections[id].isDraining = true
-            if connections[id].streams == 0 { close(id) }
+        for connection in clusters[slot].hosts[host].shared where connection.isInUse {
+            connection.value.isDraining = true
+            if connection.value.streams == 0 { close(connection) }
         }
         clusters[slot].hosts[host].shared.removeAll()
     }
@@ -145,13 +144,13 @@ extension Worker {
     // MARK: Choosing
 
     /// Index of the host for the next attempt of the exchange.
-    mutating func chooseHost(_ exchange: SlabID, avoiding: Bool) -> Int? {
-        let slot = Int(exchanges[exchange].cluster)
+    mutating func chooseHost(_ exchange: ExchangePlace, avoiding: Bool) -> Int? {
+        let slot = Int(exchange.value.cluster)
         guard let set = clusters[slot].set else { return nil }
         let member: Int?
-        if avoiding, exchanges[exchange].attempts > 0 {
+        if avoiding, exchange.value.attempts > 0 {
             member = clusters[slot].balancer.pick(
-                from: set, random: &random, avoiding: exchanges[exchange].tried, drawsMax: 6)
+                from: set, random: &random, avoiding: exchange.value.tried, drawsMax: 6)
         } else {
             member = clusters[slot].balancer.pick(from: set, random: &random)
         }
@@ -184,7 +183,7 @@ extension Worker {
     }
 
     /// A place for the connection was taken. nil if it failed at once, which ended the requests that waited for it.
-    mutating func connect(_ slot: Int, _ host: Int, _ limits: Unowned<ClusterLimits>) -> SlabID? {
+    mutating func connect(_ slot: Int, _ host: Int, _ limits: Unowned<ClusterLimits>) -> ConnectionPlace? {
         let address = clusters[slot].hosts[host].address
         let scope = clusterScope(slot: Int32(slot))
         counters.add(scope, .upstreamCxTotal)
@@ -201,33 +200,33 @@ extension Worker {
         connection.cluster = Int32(slot)
         connection.endpoint = Int32(host)
         connection.limits = limits
-        guard let id = connections.insert(connection) else {
+        guard let connection = connections.insertPlace(connection) else {
             kernel.close(descriptor)
             return connectFailedAtOnce(slot, host, limits)
         }
         do throws(SystemErrno) {
-            try loop.watch(descriptor, .connection(id))
+            try loop.watch(descriptor, .connection(connection.id))
         } catch {
-            connections.remove(id)
+            connections.remove(connection)
             kernel.close(descriptor)
             return connectFailedAtOnce(slot, host, limits)
         }
         clusters[slot].connectionCount += 1
         clusters[slot].hosts[host].connections += 1
         clusters[slot].hosts[host].connecting += 1
-        connections[id].isConnecting = true
+        connection.value.isConnecting = true
         clusters[slot].hosts[host].unowned.with {
             _ = $0.connectionsActive.wrappingAdd(1, ordering: .relaxed)
         }
         counters.add(scope, .upstreamCxActive)
         let limit = clusters[slot].record?.value.connectTimeout ?? 5_000_000_000
-        setTimer(id, at: now.advanced(byNanoseconds: limit))
-        return id
+        setTimer(connection, at: now.advanced(byNanoseconds: limit))
+        return connection
     }
 
     private mutating func connectFailedAtOnce(
         _ slot: Int, _ host: Int, _ limits: Unowned<ClusterLimits>
-    ) -> SlabID? {
+    ) -> ConnectionPlace? {
         counters.add(clusterScope(slot: Int32(slot)), .upstreamCxConnectFail)
         releasePlace(slot, limits)
         failPending(slot, host, .connectFailed)
@@ -240,24 +239,24 @@ extension Worker {
         process.relieve(clusters[slot].process)
     }
 
-    mutating func finishConnecting(_ id: SlabID, _ readiness: Readiness) {
-        if let error = kernel.connectResult(connections[id].descriptor) {
+    mutating func finishConnecting(_ connection: ConnectionPlace, _ readiness: Readiness) {
+        if let error = kernel.connectResult(connection.value.descriptor) {
             process.log.note(
-                .debug, "connection refused", detail: error.description, peer: connections[id].peer,
+                .debug, "connection refused", detail: error.description, peer: connection.value.peer,
                 local: nil)
-            return connectEnded(id, .connectFailed)
+            return connectEnded(connection, .connectFailed)
         }
-        connections[id].canWrite = true
-        connections[id].mayRead = !readiness.isDisjoint(with: [.readable, .endOfStream])
-        connections[id].sawEnd = !readiness.isDisjoint(with: .endOfStream)
-        let (slot, host) = (Int(connections[id].cluster), Int(connections[id].endpoint))
+        connection.value.canWrite = true
+        connection.value.mayRead = !readiness.isDisjoint(with: [.readable, .endOfStream])
+        connection.value.sawEnd = !readiness.isDisjoint(with: .endOfStream)
+        let (slot, host) = (Int(connection.value.cluster), Int(connection.value.endpoint))
         counters.record(
-            clusterScope(id), .upstreamCxConnectMs,
-            nanoseconds: now.nanoseconds(since: connections[id].opened))
+            clusterScope(connection), .upstreamCxConnectMs,
+            nanoseconds: now.nanoseconds(since: connection.value.opened))
         let context = clusters[slot].hosts[host].tls
-        guard context >= 0 else { return upstreamOpen(id) }
+        guard context >= 0 else { return upstreamOpen(connection) }
         guard let snapshot = shelf.newest, Int(context) < snapshot.tlsContexts.count else {
-            return connectEnded(id, .connectFailed)
+            return connectEnded(connection, .connectFailed)
         }
         let sni = clusters[slot].hosts[host].sni
         guard
@@ -266,24 +265,24 @@ extension Worker {
                 serverName: sni.isEmpty ? nil : sni,
                 resumptionKey: snapshot.tlsKey(context, clusters[slot].hosts[host].address),
                 cache: tlsSessions)
-        else { return connectEnded(id, .connectFailed) }
-        connections[id].tls = session
-        connections[id].phase = .handshaking
-        beginHandshake(id, session)
+        else { return connectEnded(connection, .connectFailed) }
+        connection.value.tls = session
+        connection.value.phase = .handshaking
+        beginHandshake(connection, session)
     }
 
     /// The connection is not coming; somebody who waited for it hears so.
-    mutating func connectEnded(_ id: SlabID, _ outcome: AttemptOutcome) {
-        let (slot, host) = (Int(connections[id].cluster), Int(connections[id].endpoint))
-        let scope = clusterScope(id)
+    mutating func connectEnded(_ connection: ConnectionPlace, _ outcome: AttemptOutcome) {
+        let (slot, host) = (Int(connection.value.cluster), Int(connection.value.endpoint))
+        let scope = clusterScope(connection)
         counters.add(scope, outcome == .connectTimedOut ? .upstreamCxConnectTimeout : .upstreamCxConnectFail)
         clusters[slot].hosts[host].unowned.with {
             _ = $0.connectionsFailed.wrappingAdd(1, ordering: .relaxed)
         }
-        let caller = connections[id].isTunnelOnly ? connections[id].tunnelPeer : .none
-        connections[id].tunnelPeer = .none
-        close(id)
-        if !caller.isNone { return tunnelConnectFailed(caller) }
+        let caller = connection.value.isTunnelOnly ? connection.value.tunnelPeer : .none
+        connection.value.tunnelPeer = .none
+        close(connection)
+        if let caller { return tunnelConnectFailed(caller) }
         failPending(slot, host, outcome)
     }
 
@@ -294,8 +293,7 @@ extension Worker {
         var left = clusters[slot].hosts[host].pendingCount
         while left > 0, isFirst || clusters[slot].hosts[host].connecting < left {
             if !isFirst, !clusters[slot].hosts[host].shared.isEmpty { break }
-            let exchange = clusters[slot].hosts[host].pendingFirst
-            guard !exchange.isNone else { break }
+            guard let exchange = clusters[slot].hosts[host].pendingFirst else { break }
             isFirst = false
             left -= 1
             leavePending(exchange)
@@ -305,66 +303,66 @@ extension Worker {
 
     // MARK: Waiting requests
 
-    mutating func enterPending(_ exchange: SlabID) {
-        let (slot, host) = (Int(exchanges[exchange].cluster), Int(exchanges[exchange].endpoint))
+    mutating func enterPending(_ exchange: ExchangePlace) {
+        let (slot, host) = (Int(exchange.value.cluster), Int(exchange.value.endpoint))
         let last = clusters[slot].hosts[host].pendingLast
-        exchanges[exchange].pendingPrevious = last
-        exchanges[exchange].pendingNext = .none
-        if last.isNone {
-            clusters[slot].hosts[host].pendingFirst = exchange
+        exchange.value.pendingPrevious = last
+        exchange.value.pendingNext = .none
+        if let last {
+            last.value.pendingNext = exchange
         } else {
-            exchanges[last].pendingNext = exchange
+            clusters[slot].hosts[host].pendingFirst = exchange
         }
         clusters[slot].hosts[host].pendingLast = exchange
         clusters[slot].hosts[host].pendingCount += 1
-        exchanges[exchange].isPending = true
+        exchange.value.isPending = true
         counters.add(clusterScope(slot: Int32(slot)), .upstreamRqPendingTotal)
         counters.add(clusterScope(slot: Int32(slot)), .upstreamRqPendingActive)
     }
 
-    mutating func leavePending(_ exchange: SlabID) {
-        guard exchanges[exchange].isPending else { return }
-        exchanges[exchange].isPending = false
-        let (slot, host) = (Int(exchanges[exchange].cluster), Int(exchanges[exchange].endpoint))
-        let (previous, next) = (exchanges[exchange].pendingPrevious, exchanges[exchange].pendingNext)
-        if previous.isNone {
+    mutating func leavePending(_ exchange: ExchangePlace) {
+        guard exchange.value.isPending else { return }
+        exchange.value.isPending = false
+        let (slot, host) = (Int(exchange.value.cluster), Int(exchange.value.endpoint))
+        let (previous, next) = (exchange.value.pendingPrevious, exchange.value.pendingNext)
+        if let previous {
+            previous.value.pendingNext = next
+        } else {
             clusters[slot].hosts[host].pendingFirst = next
-        } else {
-            exchanges[previous].pendingNext = next
         }
-        if next.isNone {
-            clusters[slot].hosts[host].pendingLast = previous
+        if let next {
+            next.value.pendingPrevious = previous
         } else {
-            exchanges[next].pendingPrevious = previous
+            clusters[slot].hosts[host].pendingLast = previous
         }
         clusters[slot].hosts[host].pendingCount -= 1
         counters.add(clusterScope(slot: Int32(slot)), .upstreamRqPendingActive, -1)
-        exchanges[exchange].limits?.with { $0.pendingRequests.release() }
+        exchange.value.limits?.with { $0.pendingRequests.release() }
     }
 
     // MARK: Idle connections
 
-    mutating func pushIdle(_ id: SlabID) {
-        let (slot, host) = (Int(connections[id].cluster), Int(connections[id].endpoint))
+    mutating func pushIdle(_ connection: ConnectionPlace) {
+        let (slot, host) = (Int(connection.value.cluster), Int(connection.value.endpoint))
         let first = clusters[slot].hosts[host].idleFirst
-        connections[id].previous = .none
-        connections[id].next = first
-        if !first.isNone { connections[first].previous = id }
-        clusters[slot].hosts[host].idleFirst = id
-        connections[id].isIdle = true
+        connection.value.previous = .none
+        connection.value.next = first
+        if let first { first.value.previous = connection }
+        clusters[slot].hosts[host].idleFirst = connection
+        connection.value.isIdle = true
     }
 
-    mutating func leaveIdle(_ id: SlabID) {
-        guard connections[id].isIdle else { return }
-        connections[id].isIdle = false
-        let (slot, host) = (Int(connections[id].cluster), Int(connections[id].endpoint))
-        let (previous, next) = (connections[id].previous, connections[id].next)
-        if previous.isNone {
-            clusters[slot].hosts[host].idleFirst = next
+    mutating func leaveIdle(_ connection: ConnectionPlace) {
+        guard connection.value.isIdle else { return }
+        connection.value.isIdle = false
+        let (slot, host) = (Int(connection.value.cluster), Int(connection.value.endpoint))
+        let (previous, next) = (connection.value.previous, connection.value.next)
+        if let previous {
+            previous.value.next = next
         } else {
-            connections[previous].next = next
+            clusters[slot].hosts[host].idleFirst = next
         }
-        if !next.isNone { connections[next].previous = previous }
+        if let next { next.value.previous = previous }
     }
 
     /// The process is short of places for this cluster's connections: one of ours that is idle makes room.
@@ -376,10 +374,10 @@ extension Worker {
                     connectIfNeeded(slot, host, priority: 0)
                 }
             } else if clusters[slot].process.with({ $0.isStarved }) {
-                for host in clusters[slot].hosts.indices where !clusters[slot].hosts[host].idleFirst.isNone {
-                    let id = clusters[slot].hosts[host].idleFirst
-                    counters.add(clusterScope(id), .upstreamCxDestroyLocal)
-                    close(id)
+                for host in clusters[slot].hosts.indices {
+                    guard let connection = clusters[slot].hosts[host].idleFirst else { continue }
+                    counters.add(clusterScope(connection), .upstreamCxDestroyLocal)
+                    close(connection)
                     break
                 }
             }

@@ -10,144 +10,144 @@ import TrafficPolicy
 extension Worker {
     // MARK: Opening
 
-    mutating func beginHandshake(_ id: SlabID, _ session: TLSSession) {
+    mutating func beginHandshake(_ connection: ConnectionPlace, _ session: TLSSession) {
         flushStaged()
         transport.clearInput()
         let progress = session.handshake()
-        sendCipher(id)
+        sendCipher(connection)
         switch progress {
-        case .wantsInput: if connections[id].mayRead { enqueue(id) }
-        case .failed(let failure): handshakeFailed(id, failure)
-        case .done: handshakeDone(id)
+        case .wantsInput: if connection.value.mayRead { enqueue(connection) }
+        case .failed(let failure): handshakeFailed(connection, failure)
+        case .done: handshakeDone(connection)
         }
     }
 
     /// The connection can carry requests: those that wait for it get it.
-    mutating func upstreamOpen(_ id: SlabID) {
-        connections[id].phase = .open
-        connections[id].lastUsed = now
-        let (slot, host) = (Int(connections[id].cluster), Int(connections[id].endpoint))
+    mutating func upstreamOpen(_ connection: ConnectionPlace) {
+        connection.value.phase = .open
+        connection.value.lastUsed = now
+        let (slot, host) = (Int(connection.value.cluster), Int(connection.value.endpoint))
         clusters[slot].hosts[host].connecting -= 1
-        connections[id].isConnecting = false
+        connection.value.isConnecting = false
         let wanted = clusters[slot].record?.value.upstreamProtocol ?? .http1
-        let agreed = connections[id].tls?.applicationProtocol
+        let agreed = connection.value.tls?.applicationProtocol
         let isHTTP2 = wanted == .http2 || (wanted == .auto && agreed == .http2)
-        if connections[id].isTunnelOnly { return tunnelOpen(id) }
+        if connection.value.isTunnelOnly { return tunnelOpen(connection) }
         clusters[slot].hosts[host].spoken = isHTTP2 ? .http2 : .http1
         if isHTTP2 {
-            counters.add(clusterScope(id), .upstreamCxHttp2Total)
-            startHTTP2Upstream(id)
+            counters.add(clusterScope(connection), .upstreamCxHttp2Total)
+            startHTTP2Upstream(connection)
         } else {
-            counters.add(clusterScope(id), .upstreamCxHttp1Total)
-            connections[id].codec = .http1
-            offer(id)
+            counters.add(clusterScope(connection), .upstreamCxHttp1Total)
+            connection.value.codec = .http1
+            offer(connection)
         }
         // The others wait for connections of their own, if this one does not take them all.
         connectIfNeeded(slot, host, priority: 0)
-        if connections[id].mayRead { enqueue(id) }
+        if connection.value.mayRead { enqueue(connection) }
     }
 
     /// A free HTTP/1.1 connection: for the request that has waited longest, else into the pool.
-    mutating func offer(_ id: SlabID) {
-        let (slot, host) = (Int(connections[id].cluster), Int(connections[id].endpoint))
-        let waiting = clusters[slot].hosts[host].pendingFirst
-        if !waiting.isNone {
+    mutating func offer(_ connection: ConnectionPlace) {
+        let (slot, host) = (Int(connection.value.cluster), Int(connection.value.endpoint))
+        if let waiting = clusters[slot].hosts[host].pendingFirst {
             leavePending(waiting)
-            return attach(waiting, id)
+            return attach(waiting, connection)
         }
         guard clusters[slot].hosts[host].isCurrent, clusters[slot].record != nil else {
-            counters.add(clusterScope(id), .upstreamCxDestroyLocal)
-            return close(id)
+            counters.add(clusterScope(connection), .upstreamCxDestroyLocal)
+            return close(connection)
         }
-        pushIdle(id)
-        connections[id].lastUsed = now
+        pushIdle(connection)
+        connection.value.lastUsed = now
         let idle = clusters[slot].record?.value.idleTimeout ?? 0
-        if idle > 0, connections[id].timerAt == .distantFuture {
-            setTimer(id, at: now.advanced(byNanoseconds: idle))
+        if idle > 0, connection.value.timerAt == .distantFuture {
+            setTimer(connection, at: now.advanced(byNanoseconds: idle))
         }
         if clusters[slot].process.with({ $0.isStarved }) { relieveOthers() }
     }
 
     /// After an answer: whether the connection can carry another request decides where it goes.
-    mutating func releaseHTTP1Upstream(_ id: SlabID, isReusable: Bool) {
-        guard connections.contains(id), connections[id].phase != .closed else { return }
-        connections[id].exchange = .none
-        connections[id].isPaused = false
-        let record = clusters[Int(connections[id].cluster)].record?.value
+    mutating func releaseHTTP1Upstream(_ connection: ConnectionPlace, isReusable: Bool) {
+        guard connection.isInUse, connection.value.phase != .closed else { return }
+        connection.value.exchange = .none
+        connection.value.isPaused = false
+        let record = clusters[Int(connection.value.cluster)].record?.value
         var closes =
-            !isReusable || connections[id].isDraining || connections[id].readEnded
-            || connections[id].writeFailed
-        if !connections[id].remainder.isEmpty { closes = true }
-        if let most = record?.maxRequests, most > 0, connections[id].requests >= UInt32(most) {
-            counters.add(clusterScope(id), .upstreamCxMaxRequests)
+            !isReusable || connection.value.isDraining || connection.value.readEnded
+            || connection.value.writeFailed
+        if !connection.value.remainder.isEmpty { closes = true }
+        if let most = record?.maxRequests, most > 0, connection.value.requests >= UInt32(most) {
+            counters.add(clusterScope(connection), .upstreamCxMaxRequests)
             closes = true
         }
         if let longest = record?.maxConnectionDuration, longest > 0,
-            now.nanoseconds(since: connections[id].opened) >= longest
+            now.nanoseconds(since: connection.value.opened) >= longest
         {
-            counters.add(clusterScope(id), .upstreamCxMaxDurationReached)
+            counters.add(clusterScope(connection), .upstreamCxMaxDurationReached)
             closes = true
         }
         if closes
             || stopping != .no
-                && clusters[Int(connections[id].cluster)].hosts[Int(connections[id].endpoint)].pendingCount
+                && clusters[Int(connection.value.cluster)].hosts[Int(connection.value.endpoint)].pendingCount
                     == 0
         {
-            counters.add(clusterScope(id), .upstreamCxDestroyLocal)
-            if let session = connections[id].tls, connections[id].phase == .open {
+            counters.add(clusterScope(connection), .upstreamCxDestroyLocal)
+            if let session = connection.value.tls, connection.value.phase == .open {
                 flushStaged()
                 session.shutdown()
-                sendCipher(id)
+                sendCipher(connection)
             }
-            return close(id)
+            return close(connection)
         }
-        offer(id)
+        offer(connection)
     }
 
     // MARK: Reading answers
 
-    mutating func takeAnswers(_ id: SlabID, _ bytes: ByteView) -> Int {
+    mutating func takeAnswers(_ connection: ConnectionPlace, _ bytes: ByteView) -> Int {
         var taken = 0
-        while connections[id].phase == .open, !connections[id].isPaused, connections[id].codec == .http1 {
+        while connection.value.phase == .open, !connection.value.isPaused, connection.value.codec == .http1 {
             let rest = bytes.dropFirst(taken)
             if rest.isEmpty { break }
-            let exchange = connections[id].exchange
-            guard !exchange.isNone else {
+            guard let exchange = connection.value.exchange else {
                 // Nobody asked for anything: what comes cannot be an answer to the next request.
-                counters.add(clusterScope(id), .upstreamCxProtocolError)
-                counters.add(clusterScope(id), .upstreamCxDestroyLocal)
-                close(id)
+                counters.add(clusterScope(connection), .upstreamCxProtocolError)
+                counters.add(clusterScope(connection), .upstreamCxDestroyLocal)
+                close(connection)
                 return bytes.count
             }
-            if exchanges[exchange].phase == .sent {
-                guard let count = takeAnswerHead(id, exchange, rest) else { break }
+            if exchange.value.phase == .sent {
+                guard let count = takeAnswerHead(connection, exchange, rest) else { break }
                 taken += count
             } else {
-                let (count, goesOn) = takeAnswerBody(id, exchange, rest)
+                let (count, goesOn) = takeAnswerBody(connection, exchange, rest)
                 taken += count
                 if !goesOn { break }
             }
         }
-        if connections[id].codec == .tunnel, connections[id].phase == .open, taken < bytes.count {
-            taken += takeTunnelled(id, bytes.dropFirst(taken))
+        if connection.value.codec == .tunnel, connection.value.phase == .open, taken < bytes.count {
+            taken += takeTunnelled(connection, bytes.dropFirst(taken))
         }
         return taken
     }
 
     private static var answerLimits: HTTP1Limits { HTTP1Limits() }
 
-    private mutating func takeAnswerHead(_ id: SlabID, _ exchange: SlabID, _ bytes: ByteView) -> Int? {
+    private mutating func takeAnswerHead(
+        _ connection: ConnectionPlace, _ exchange: ExchangePlace, _ bytes: ByteView
+    ) -> Int? {
         // The progress refers to the head as it was read so far; several connections share `answer`, so a head
         // that comes in pieces is read from its beginning.
         answer.reset()
         var progress = HeadProgress()
         let result = HTTP1Parser.parseResponse(
-            bytes, to: heads[exchange].method, into: &answer, progress: &progress,
+            bytes, to: exchange.head.method, into: &answer, progress: &progress,
             limits: Self.answerLimits)
         switch result {
         case .needsMore: return nil
         case .invalid:
-            counters.add(clusterScope(id), .upstreamCxProtocolError)
+            counters.add(clusterScope(connection), .upstreamCxProtocolError)
             attemptFailed(exchange, .protocolError)
             return nil
         case .complete: break
@@ -158,10 +158,10 @@ extension Worker {
             informational(exchange, head)
             return length
         }
-        exchanges[exchange].answerDecoder = BodyDecoder(answer.body)
-        exchanges[exchange].upstreamKeepsAlive = answer.keepsAlive
+        exchange.value.answerDecoder = BodyDecoder(answer.body)
+        exchange.value.upstreamKeepsAlive = answer.keepsAlive
         let after = bytes.dropFirst(length)
-        var isComplete = exchanges[exchange].answerDecoder.isFinished
+        var isComplete = exchange.value.answerDecoder.isFinished
         var whole = length
         if case .bytes(let count) = answer.body, Int64(after.count) >= count {
             isComplete = true
@@ -169,8 +169,8 @@ extension Worker {
         }
         switch answerHead(exchange, head, isComplete: isComplete) {
         case .passed:
-            if exchanges.contains(exchange), exchanges[exchange].phase == .answering,
-                exchanges[exchange].answerDecoder.isFinished
+            if exchange.isInUse, exchange.value.phase == .answering,
+                exchange.value.answerDecoder.isFinished
             {
                 answerEnded(exchange, trailers: ByteView(""))
             }
@@ -180,34 +180,33 @@ extension Worker {
     }
 
     private mutating func takeAnswerBody(
-        _ id: SlabID, _ exchange: SlabID, _ bytes: ByteView
+        _ connection: ConnectionPlace, _ exchange: ExchangePlace, _ bytes: ByteView
     ) -> (taken: Int, goesOn: Bool) {
-        if exchanges[exchange].answerHasTrailers { return takeAnswerTrailers(exchange, bytes) }
-        let (count, event) = exchanges[exchange].answerDecoder.next(bytes)
+        if exchange.value.answerHasTrailers { return takeAnswerTrailers(exchange, bytes) }
+        let (count, event) = exchange.value.answerDecoder.next(bytes)
         switch event {
         case .data(let range):
             answerBody(exchange, bytes[range])
-            if exchanges.contains(exchange), exchanges[exchange].phase == .answering,
-                exchanges[exchange].answerDecoder.isFinished
+            if exchange.isInUse, exchange.value.phase == .answering,
+                exchange.value.answerDecoder.isFinished
             {
                 answerEnded(exchange, trailers: ByteView(""))
             }
         case .trailers:
-            if exchanges[exchange].framing == .stream || exchanges[exchange].chain.value.http.enablesTrailers
-            {
-                exchanges[exchange].answerHasTrailers = true
+            if exchange.value.framing == .stream || exchange.chain.http.enablesTrailers {
+                exchange.value.answerHasTrailers = true
             }
         case .end: answerEnded(exchange, trailers: ByteView(""))
         case .needsMore: return (count, false)
         case .invalid:
-            counters.add(clusterScope(id), .upstreamCxProtocolError)
+            counters.add(clusterScope(connection), .upstreamCxProtocolError)
             attemptFailed(exchange, .protocolError)
             return (count, false)
         }
         return (count, true)
     }
 
-    private mutating func takeAnswerTrailers(_ exchange: SlabID, _ bytes: ByteView) -> (
+    private mutating func takeAnswerTrailers(_ exchange: ExchangePlace, _ bytes: ByteView) -> (
         taken: Int, goesOn: Bool
     ) {
         var head = MessageHead()
@@ -218,8 +217,8 @@ extension Worker {
             attemptFailed(exchange, .protocolError)
             return (0, false)
         case .complete:
-            exchanges[exchange].answerDecoder.trailersRead()
-            exchanges[exchange].answerHasTrailers = false
+            exchange.value.answerDecoder.trailersRead()
+            exchange.value.answerHasTrailers = false
             let section = bytes.prefix(Int(head.length))
             var kept = pool.take(section.count)
             Self.appendTrailers(head, section, to: &kept)
@@ -243,58 +242,57 @@ extension Worker {
     // MARK: Ending
 
     /// The peer's FIN, or an error, on a connection to an endpoint.
-    mutating func upstreamEnded(_ id: SlabID, cause: EndCause) {
-        switch connections[id].phase {
-        case .connecting, .handshaking: return connectEnded(id, .connectFailed)
+    mutating func upstreamEnded(_ connection: ConnectionPlace, cause: EndCause) {
+        switch connection.value.phase {
+        case .connecting, .handshaking: return connectEnded(connection, .connectFailed)
         case .open: break
-        case .inspecting, .closing, .lingering, .closed: return close(id)
+        case .inspecting, .closing, .lingering, .closed: return close(connection)
         }
-        switch connections[id].codec {
-        case .http2: return upstreamSessionEnded(id)
-        case .tunnel: return tunnelEnded(id, cause: cause)
+        switch connection.value.codec {
+        case .http2: return upstreamSessionEnded(connection)
+        case .tunnel: return tunnelEnded(connection, cause: cause)
         case .http1, .undecided: break
         }
-        let exchange = connections[id].exchange
-        counters.add(clusterScope(id), .upstreamCxDestroy)
-        counters.add(clusterScope(id), .upstreamCxDestroyRemote)
-        guard !exchange.isNone else { return close(id) }
-        counters.add(clusterScope(id), .upstreamCxDestroyWithActiveRq)
-        counters.add(clusterScope(id), .upstreamCxDestroyRemoteWithActiveRq)
-        if exchanges[exchange].phase == .answering, cause == .finished,
-            case .end = exchanges[exchange].answerDecoder.connectionEnded()
+        counters.add(clusterScope(connection), .upstreamCxDestroy)
+        counters.add(clusterScope(connection), .upstreamCxDestroyRemote)
+        guard let exchange = connection.value.exchange else { return close(connection) }
+        counters.add(clusterScope(connection), .upstreamCxDestroyWithActiveRq)
+        counters.add(clusterScope(connection), .upstreamCxDestroyRemoteWithActiveRq)
+        if exchange.value.phase == .answering, cause == .finished,
+            case .end = exchange.value.answerDecoder.connectionEnded()
         {
-            exchanges[exchange].upstreamKeepsAlive = false
+            exchange.value.upstreamKeepsAlive = false
             return answerEnded(exchange, trailers: ByteView(""))
         }
-        if exchanges[exchange].phase == .answering, cause == .finished {
-            exchanges[exchange].record.flags.insert(.upstreamProtocolError)
+        if exchange.value.phase == .answering, cause == .finished {
+            exchange.value.record.flags.insert(.upstreamProtocolError)
         }
         attemptFailed(
             exchange,
-            exchanges[exchange].phase == .answering
+            exchange.value.phase == .answering
                 ? .resetMidAnswer
                 : .resetBeforeAnswer(
-                    sent: exchanges[exchange].delivery(sentBytes: connections[id].sentInAttempt),
-                    wasReused: exchanges[exchange].usesReusedConnection))
+                    sent: exchange.value.delivery(sentBytes: connection.value.sentInAttempt),
+                    wasReused: exchange.value.usesReusedConnection))
     }
 
-    mutating func upstreamTimerFired(_ id: SlabID) {
-        switch connections[id].phase {
-        case .connecting, .handshaking: connectEnded(id, .connectTimedOut)
-        case .inspecting, .closing, .lingering: close(id)
+    mutating func upstreamTimerFired(_ connection: ConnectionPlace) {
+        switch connection.value.phase {
+        case .connecting, .handshaking: connectEnded(connection, .connectTimedOut)
+        case .inspecting, .closing, .lingering: close(connection)
         case .closed: break
         case .open:
-            let idle = clusters[Int(connections[id].cluster)].record?.value.idleTimeout ?? 0
+            let idle = clusters[Int(connection.value.cluster)].record?.value.idleTimeout ?? 0
             guard idle > 0 else { return }
             let isIdle =
-                connections[id].isIdle || (connections[id].codec == .http2 && connections[id].streams == 0)
-            let limit = connections[id].lastUsed.advanced(byNanoseconds: idle)
+                connection.value.isIdle || (connection.value.codec == .http2 && connection.value.streams == 0)
+            let limit = connection.value.lastUsed.advanced(byNanoseconds: idle)
             if !isIdle || now < limit {
-                return setTimer(id, at: isIdle ? limit : now.advanced(byNanoseconds: idle))
+                return setTimer(connection, at: isIdle ? limit : now.advanced(byNanoseconds: idle))
             }
-            counters.add(clusterScope(id), .upstreamCxIdleTimeout)
-            counters.add(clusterScope(id), .upstreamCxDestroyLocal)
-            close(id)
+            counters.add(clusterScope(connection), .upstreamCxIdleTimeout)
+            counters.add(clusterScope(connection), .upstreamCxDestroyLocal)
+            close(connection)
         }
     }
 }
