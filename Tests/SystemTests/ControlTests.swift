@@ -242,6 +242,21 @@ extension SystemTests {
             #expect(names.output.contains("URI:spiffe://test.example/ns/default/sa/orders"), "\(names)")
         }
 
+        @Test("Permissive: callers in the clear are served too, while sidecars show their certificates")
+        func permissive() throws {
+            let mesh = try Mesh()
+            let port = try mesh.ordersSidecar.inboundPort()
+            #expect(try fetch(port: port, "GET", "/plain").text == "order /plain", "\(mesh.logs)")
+            let shown = try runTool(
+                "openssl",
+                ["s_client", "-connect", "127.0.0.1:\(port)", "-CAfile", mesh.control.trustBundle], within: 10
+            )
+            #expect(shown.output.contains("BEGIN CERTIFICATE"), "\(shown)\n\(mesh.logs)")
+            #expect(try mesh.portalSidecar.call("orders.default").status == 200)
+            let forwarded = mesh.orders.requests.last?.message["x-forwarded-client-cert"] ?? "none"
+            #expect(forwarded.contains("URI=spiffe://test.example/ns/default/sa/portal"), "\(forwarded)")
+        }
+
         @Test("A policy edited in a file is in force within a second, and no request is lost")
         func policyChange() throws {
             let mesh = try Mesh(policies: Self.strict)
