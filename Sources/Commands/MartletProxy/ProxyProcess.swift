@@ -16,6 +16,8 @@ final class ProxyProcess {
     /// How often a drain looks whether anything is still in flight.
     private static let drainInterval = Duration.milliseconds(20)
     private static let readinessInterval = Duration.milliseconds(100)
+    /// After it the start's code has run.
+    private static let settlingTime = Duration.milliseconds(200)
 
     private let options: ProxyOptions
     private let loop: ControlLoop
@@ -91,6 +93,7 @@ final class ProxyProcess {
         guard isComplete, !isServing else { return }
         isServing = true
         log.note(.info, "serving", detail: Self.summary(next))
+        loop.after(Self.settlingTime) { CodePages.giveBack() }
     }
 
     /// What is waited for may end without another configuration, as when nothing comes in time.
