@@ -223,7 +223,8 @@ extension SystemTests {
             let answer = try caller.fetch()
             #expect(answer.status == 503, "\(answer)\n\(caller.process.logTail)")
             #expect(server.peer.requests.isEmpty)
-            try caller.expectStat("cluster.origin.ssl.fail_verify_san", 1)
+            let refusals = try caller.stat("cluster.origin.ssl.fail_verify_san")
+            #expect(refusals >= 1, "every attempt is counted\n\(caller.process.logTail)")
         }
 
         @Test("Without a certificate of its own a caller gets 503")
