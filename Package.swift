@@ -38,12 +38,14 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let systemTargets: [Target] = [
     .target(name: "CLinux", path: "Sources/System/CLinux"),  // 0
     .systemLibrary(
-        name: "COpenSSL", path: "Sources/System/COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),  // 0
+        name: "COpenSSL", path: "Sources/System/COpenSSL", pkgConfig: "openssl",
+        providers: [.apt(["libssl-dev"])]),  // 0
     .systemLibrary(
         name: "CNGHTTP2", path: "Sources/System/CNGHTTP2", pkgConfig: "libnghttp2",
         providers: [.apt(["libnghttp2-dev"])]),  // 0
     .systemLibrary(
-        name: "CYAML", path: "Sources/System/CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),  // 0
+        name: "CYAML", path: "Sources/System/CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]
+    ),  // 0
     pure("MeshPrimitives", in: "System"),  // 0
     pure("Reactor", in: "System", ["CLinux", "MeshPrimitives"]),  // 1
     pure("Simulation", in: "System", ["MeshPrimitives", "Reactor"]),  // 2
@@ -51,7 +53,8 @@ let systemTargets: [Target] = [
 
 let protocolTargets: [Target] = [
     pure(
-        "HTTPModel", in: "Protocols", ["MeshPrimitives"], also: [.enableExperimentalFeature("AddressableParameters")]),  // 1
+        "HTTPModel", in: "Protocols", ["MeshPrimitives"],
+        also: [.enableExperimentalFeature("AddressableParameters")]),  // 1
     pure("TLSEngine", in: "Protocols", ["COpenSSL", "MeshPrimitives"]),  // 1
     pure("HTTP1Codec", in: "Protocols", ["HTTPModel", "MeshPrimitives"]),  // 2
     pure("HTTP2Codec", in: "Protocols", ["CNGHTTP2", "HTTPModel", "MeshPrimitives"]),  // 2
@@ -118,13 +121,15 @@ let controlPlaneTargets: [Target] = [
     control(
         "DiscoveryServer", in: "ControlPlane",
         [
-            "CertificateAuthority", "ConfigCompiler", "Fleet", "MeshConfig", "XDSMessages", certificateReloading,
+            "CertificateAuthority", "ConfigCompiler", "Fleet", "MeshConfig", "XDSMessages",
+            certificateReloading,
             grpcCore, grpcTransport, logging, nioSSL, swiftProtobuf, x509,
         ]),  // 6
     control(
         "ControlAPI", in: "ControlPlane",
         [
-            "AdminAPI", "CertificateAuthority", "ConfigCompiler", "Fleet", "MeshConfig", "ResourceStore", crypto,
+            "AdminAPI", "CertificateAuthority", "ConfigCompiler", "Fleet", "MeshConfig", "ResourceStore",
+            crypto,
             hummingbird, logging,
         ]),  // 6
 ]
@@ -133,7 +138,8 @@ let commandTargets: [Target] = [
     command(
         "MartletProxy",
         [
-            "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Proxy", "ProxyAdmin", "Reactor", "TLSEngine",
+            "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Proxy", "ProxyAdmin", "Reactor",
+            "TLSEngine",
             "Telemetry", "XDSClient", "XDSDiscovery", "XDSSchema",
         ], settings: dataPlane),  // 7
     command(
@@ -164,19 +170,22 @@ let testTargets: [Target] = [
     tests(
         "XDSClient",
         [
-            "COpenSSL", "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Reactor", "Simulation", "TLSEngine",
+            "COpenSSL", "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Reactor", "Simulation",
+            "TLSEngine",
             "XDSClient", "XDSDiscovery", "XDSSchema",
         ]),
     tests(
         "ProxyAdmin",
         [
-            "HTTPModel", "MartletProxy", "MeshModel", "MeshPrimitives", "Proxy", "ProxyAdmin", "Reactor", "XDSClient",
+            "HTTPModel", "MartletProxy", "MeshModel", "MeshPrimitives", "Proxy", "ProxyAdmin", "Reactor",
+            "XDSClient",
             "XDSDiscovery", "XDSSchema",
         ]),
     tests(
         "Proxy",
         [
-            "HTTP1Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Proxy", "Reactor", "Simulation", "Telemetry",
+            "HTTP1Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Proxy", "Reactor", "Simulation",
+            "Telemetry",
             "TestSupport", "TrafficPolicy",
         ]),
     tests("MeshConfig", ["MeshConfig", "TestSupport"]),
@@ -193,7 +202,8 @@ let testTargets: [Target] = [
     tests(
         "ControlAPI",
         [
-            "AdminAPI", "CertificateAuthority", "ConfigCompiler", "ControlAPI", "Fleet", "MeshConfig", "ResourceStore",
+            "AdminAPI", "CertificateAuthority", "ConfigCompiler", "ControlAPI", "Fleet", "MeshConfig",
+            "ResourceStore",
             hummingbird, hummingbirdTesting, logging,
         ]),
     tests(
