@@ -66,6 +66,8 @@ struct Connection: BitwiseCopyable {
     /// A tunnel's other end.
     var tunnelPeer: ConnectionPlace?
     var progress = HeadProgress()
+    /// Upstream: bytes of an unfinished head that were looked at.
+    var headSeen: Int32 = 0
 
     var peer: SocketAddress
     var local: SocketAddress

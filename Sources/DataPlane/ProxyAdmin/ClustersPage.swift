@@ -5,6 +5,8 @@ import TrafficPolicy
 import XDSDiscovery
 
 extension AdminPages {
+    private static let (listStart, listEnd) = (#"{"cluster_statuses":["#, "]}\n")
+
     /// Cluster by cluster, as the reader takes them.
     func clusters(_ request: AdminRequest) -> AdminAnswer {
         guard let isJSON = isJSON(request) else { return Self.unknownFormat }
@@ -23,11 +25,11 @@ extension AdminPages {
             index += 1
             if index > states.count { return nil }
             if index == states.count {
-                return Array("\(index == 0 ? #"{"cluster_statuses":["# : "")]}\n".utf8)
+                return Array((index == 0 ? Self.listStart : "").utf8) + Array(Self.listEnd.utf8)
             }
             let isAdded = dynamic.contains(states[index].name)
             let object = Self.json(states[index], settings[index], isAdded: isAdded)
-            return Array((index == 0 ? #"{"cluster_statuses":["# : ",").utf8) + object
+            return Array((index == 0 ? Self.listStart : ",").utf8) + object
         })
     }
 

@@ -72,6 +72,7 @@ extension Worker {
         guard connection.isInUse, connection.value.phase != .closed else { return }
         connection.value.exchange = .none
         connection.value.isPaused = false
+        connection.value.headSeen = 0
         let record = clusters[Int(connection.value.cluster)].record?.value
         var closes =
             !isReusable || connection.value.isDraining || connection.value.readEnded
@@ -137,20 +138,23 @@ extension Worker {
     private mutating func takeAnswerHead(
         _ connection: ConnectionPlace, _ exchange: ExchangePlace, _ bytes: ByteView
     ) -> Int? {
-        // The progress refers to the head as it was read so far; several connections share `answer`, so a head
-        // that comes in pieces is read from its beginning.
+        // Connections share `answer`, so a head that comes in pieces is read from its beginning each time: not before its
+        // end has come, or somebody who sends byte by byte would make that costly.
+        guard mayHoldHead(connection, bytes) else { return nil }
         answer.reset()
         var progress = HeadProgress()
         let result = HTTP1Parser.parseResponse(
             bytes, to: exchange.head.method, into: &answer, progress: &progress,
             limits: Self.answerLimits)
         switch result {
-        case .needsMore: return nil
+        case .needsMore:
+            connection.value.headSeen = Int32(bytes.count)
+            return nil
         case .invalid:
             counters.add(clusterScope(connection), .upstreamCxProtocolError)
             attemptFailed(exchange, .protocolError)
             return nil
-        case .complete: break
+        case .complete: connection.value.headSeen = 0
         }
         let length = Int(answer.length)
         let head = bytes.prefix(length)
@@ -177,6 +181,18 @@ extension Worker {
             return length
         case .skipped: return isComplete ? whole : length
         }
+    }
+
+    /// Whether what came since the last look can end the head (or makes it too long).
+    private func mayHoldHead(_ connection: ConnectionPlace, _ bytes: ByteView) -> Bool {
+        let seen = Int(connection.value.headSeen)
+        if seen == 0 || seen >= bytes.count || bytes.count >= MessageHead.bytesMax { return true }
+        var start = max(seen - 3, 0)
+        while let feed = bytes.firstIndex(of: 0x0a, from: start) {
+            if feed >= 2, bytes[feed - 1] == 0x0d ? bytes[feed - 2] == 0x0a : true { return true }
+            start = feed + 1
+        }
+        return false
     }
 
     private mutating func takeAnswerBody(
