@@ -27,7 +27,7 @@ public final class TCPStream: @unchecked Sendable {
         noDelay()
     }
 
-    init(adopting descriptor: Int32) {
+    public init(adopting descriptor: Int32) {
         self.descriptor = descriptor
         noDelay()
     }

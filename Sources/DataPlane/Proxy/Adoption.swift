@@ -12,31 +12,40 @@ extension Worker {
 
     mutating func adoptSnapshot() {
         if process.newestGeneration != shelf.generation, let snapshot = process.newest {
+            closeListeners(missingFrom: snapshot)
             shelf.put(snapshot)
             adoptClusters(snapshot)
             adoptListeners(snapshot)
             moveIdleConnections()
+            settle()
             process.reportAdopted(worker: index, snapshot.generation)
         }
         if stopping == .no, process.isDraining.load(ordering: .relaxed) { beginDrain() }
     }
 
-    /// Listening sockets of addresses that are still there go on; those of others are emptied and closed.
+    /// While the configuration that has them is still in force: what is queued there belongs to it.
+    private mutating func closeListeners(missingFrom snapshot: Snapshot) {
+        for index in listeners.indices where !listeners[index].isClosed {
+            let address = listeners[index].address
+            if !snapshot.listeners.indices.contains(where: { snapshot.listeners[$0].address == address }) {
+                closeListener(index)
+            }
+        }
+    }
+
+    /// Listening sockets of addresses that are still there go on.
     private mutating func adoptListeners(_ snapshot: Snapshot) {
         for index in listeners.indices where !listeners[index].isClosed {
             let address = listeners[index].address
-            if let found = snapshot.listeners.indices.first(where: {
-                snapshot.listeners[$0].address == address
-            }) {
-                listeners[index].listener = Int32(found)
-            } else {
-                closeListener(index)
-            }
+            let found = snapshot.listeners.indices.first { snapshot.listeners[$0].address == address }
+            if let found { listeners[index].listener = Int32(found) }
         }
         for index in snapshot.listeners.indices {
             let address = snapshot.listeners[index].address
             if listeners.contains(where: { !$0.isClosed && $0.address == address }) { continue }
-            guard let descriptor = process.sockets.descriptor(address, worker: self.index) else { continue }
+            guard let descriptor = process.sockets.descriptor(address, worker: self.index, kernel) else {
+                continue
+            }
             let socket = ListenerSocket(descriptor: descriptor, address: address, listener: Int32(index))
             let place = listeners.firstIndex(where: \.isClosed) ?? listeners.count
             if place == listeners.count { listeners.append(socket) } else { listeners[place] = socket }
@@ -51,7 +60,7 @@ extension Worker {
 
     /// What is queued is accepted first: closing a socket resets its queue.
     private mutating func closeListener(_ index: Int) {
-        acceptConnections(index)
+        acceptConnections(index, isLast: true)
         kernel.close(listeners[index].descriptor)
         listeners[index].isClosed = true
         listeners[index].listener = -1
@@ -69,15 +78,12 @@ extension Worker {
             let isIdle =
                 connection.value.codec == .http2
                 ? connection.value.streams == 0 : connection.value.exchange == nil
-            if connection.value.codec == .tunnel || !isIdle { continue }
+            if connection.value.codec == .tunnel { continue }
             refreshChain(connection)
-            if connection.value.closesAfterAnswer {
+            guard connection.value.closesAfterAnswer else { continue }
+            if isIdle || connection.value.codec == .http2 {
                 counters.add(connection.chain.http.scope, .downstreamCxDrainClose)
-                if connection.value.codec == .http2 {
-                    endHTTP2(connection)
-                } else {
-                    closeGracefully(connection)
-                }
+                drain(connection)
             }
         }
     }
@@ -116,23 +122,37 @@ extension Worker {
             guard let connection = connections.place(at: index), connection.value.side == .downstream else {
                 continue
             }
+            connection.value.closesAfterAnswer = true
             switch connection.value.phase {
-            case .inspecting, .handshaking: close(connection)
-            case .open:
-                switch connection.value.codec {
-                case .undecided: close(connection)
-                case .tunnel: break
-                case .http2: endHTTP2(connection)
-                case .http1:
-                    connection.value.closesAfterAnswer = true
-                    let exchange = connection.value.exchange
-                    if let exchange, exchange.value.phase != .reading { break }
-                    if let exchange { abandonReading(exchange) }
-                    closeGracefully(connection)
-                }
+            case .inspecting, .handshaking:
+                setTimer(connection, at: now.advanced(byNanoseconds: Self.lingerMax))
+            case .open: drain(connection)
             case .connecting, .closing, .lingering, .closed: break
             }
         }
+        settle()
+    }
+
+    private mutating func drain(_ connection: ConnectionPlace) {
+        if connection.value.codec == .undecided || connection.value.codec == .http1 {
+            // What has arrived already is still answered; what may come is not waited for.
+            connection.value.mayRead = true
+            pump(connection)
+        }
+        guard connection.value.phase == .open else { return }
+        switch connection.value.codec {
+        case .tunnel: return
+        case .http2: return endHTTP2(connection)
+        case .undecided: break
+        case .http1:
+            if let exchange = connection.value.exchange {
+                guard exchange.value.phase == .reading else { return }
+                abandonReading(exchange)
+            }
+        }
+        // Nobody waits for anything here, so there is nothing to linger for.
+        connection.value.readEnded = true
+        closeGracefully(connection)
     }
 
     /// Nothing is in flight any more.
@@ -237,9 +257,7 @@ extension Worker {
             if connection.value.tls != nil { counters.add(scope, .downstreamCxSslActive, -1) }
             if connection.value.session != nil { counters.add(scope, .downstreamCxHttp2Active, -1) }
         }
-        if let other = connection.value.tunnelPeer, other.isInUse, other.value.phase != .closed {
-            close(other)
-        }
+        closeTunnelPeer(of: connection)
         shelf.release(connection.value.snapshot)
         connection.value.snapshot = -1
     }
@@ -257,17 +275,41 @@ extension Worker {
             _ = $0.connectionsActive.wrappingSubtract(1, ordering: .relaxed)
         }
         counters.add(clusters[slot].scope, .upstreamCxActive, -1)
+        countDestroyed(connection, clusters[slot].scope)
         counters.record(
             clusters[slot].scope, .upstreamCxLengthMs,
             nanoseconds: now.nanoseconds(since: connection.value.opened))
         if let limits = connection.value.limits {
             connection.value.limits = nil
+            let isWanted = clusters[slot].process.with { $0.isStarved(besides: index) }
             releasePlace(slot, limits)
+            if isWanted, clusters[slot].hosts.contains(where: { $0.pendingCount > 0 }) {
+                // Theirs first, or a busy worker would take every place that it frees.
+                clusters[slot].isStarved = true
+                process.starved(clusters[slot].process, worker: index, asksOthers: false)
+                return closeTunnelPeer(of: connection)
+            }
         }
         // Whoever waits may now have a connection of its own.
         for waiting in clusters[slot].hosts.indices where clusters[slot].hosts[waiting].pendingCount > 0 {
-            connectIfNeeded(slot, waiting, priority: 0)
+            connectIfNeeded(slot, waiting)
         }
+        closeTunnelPeer(of: connection)
+    }
+
+    /// Who ended it: the endpoint if its FIN or reset was seen.
+    private func countDestroyed(_ connection: ConnectionPlace, _ scope: ClusterScope) {
+        let isRemote = connection.value.readEnded || connection.value.sawEnd
+        let isActive = connection.value.exchange != nil || connection.value.streams > 0
+        counters.add(scope, .upstreamCxDestroy)
+        counters.add(scope, isRemote ? .upstreamCxDestroyRemote : .upstreamCxDestroyLocal)
+        guard isActive else { return }
+        counters.add(scope, .upstreamCxDestroyWithActiveRq)
+        counters.add(
+            scope, isRemote ? .upstreamCxDestroyRemoteWithActiveRq : .upstreamCxDestroyLocalWithActiveRq)
+    }
+
+    private mutating func closeTunnelPeer(of connection: ConnectionPlace) {
         if let other = connection.value.tunnelPeer, other.isInUse, other.value.phase != .closed {
             close(other)
         }

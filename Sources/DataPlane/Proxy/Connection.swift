@@ -96,6 +96,8 @@ struct Connection: BitwiseCopyable {
     var previous: ConnectionPlace?
     var next: ConnectionPlace?
     var isIdle = false
+    /// Its answer is complete; it goes to the pool once all that was read is looked at.
+    var isReleased = false
     /// It is counted among those being made.
     var isConnecting = false
     /// Downstream: it is counted among its connection manager's.
@@ -251,14 +253,16 @@ extension Worker {
 
     /// Offers what was kept.
     private mutating func takeRemainder(_ connection: ConnectionPlace) {
-        if !connection.value.remainder.isEmpty, !connection.value.isPaused {
-            let taken = take(connection, connection.value.remainder.view)
-            guard connection.isInUse else { return }
-            connection.value.remainder.consume(taken)
-            if connection.value.remainder.isEmpty { pool.give(&connection.value.remainder) }
-        }
+        takePlainRemainder(connection)
         guard connection.value.tls != nil, !connection.value.isPaused else { return }
         takeCipherRemainder(connection)
+    }
+
+    private mutating func takePlainRemainder(_ connection: ConnectionPlace) {
+        guard !connection.value.remainder.isEmpty, !connection.value.isPaused else { return }
+        let taken = take(connection, connection.value.remainder.view)
+        connection.value.remainder.consume(taken)
+        if connection.value.remainder.isEmpty { pool.give(&connection.value.remainder) }
     }
 
     mutating func keep(_ connection: ConnectionPlace, _ bytes: ByteView) {
@@ -340,8 +344,13 @@ extension Worker {
                 let rest = transport.remainingInput
                 sendCipher(connection)
                 let plain = readBuffer.view
-                let taken = take(connection, plain)
-                keep(connection, plain.dropFirst(taken))
+                if connection.value.remainder.isEmpty {
+                    let taken = take(connection, plain)
+                    keep(connection, plain.dropFirst(taken))
+                } else {
+                    keep(connection, plain)
+                    takePlainRemainder(connection)
+                }
                 flushStaged()
                 guard connection.value.phase == .open else { return }
                 transport.setInput(rest)
@@ -465,6 +474,7 @@ extension Worker {
         connection.value.sawEnd = true
         connection.value.mayRead = true
         queues.removeAll(from: &connection.value.pending, pool: &pool)
+        if connection.value.phase == .closing { return close(connection) }
         enqueue(connection)
     }
 
@@ -477,6 +487,7 @@ extension Worker {
             case .bytes(let count):
                 connection.value.sentInAttempt &+= count
                 queues.consume(count, from: &connection.value.pending, pool: &pool)
+                if connection.value.phase == .closing { connection.value.lastUsed = now }
                 if count < first.count + second.count { connection.value.canWrite = false }
             case .wouldBlock: connection.value.canWrite = false
             case .closed, .failed: return writingFailed(connection)
@@ -495,8 +506,15 @@ extension Worker {
             connection.value.phase != .lingering
         else { return }
         connection.value.phase = .closing
-        if connection.value.pending.isEmpty || connection.value.writeFailed { finishClosing(connection) }
+        if connection.value.pending.isEmpty || connection.value.writeFailed {
+            return finishClosing(connection)
+        }
+        connection.value.lastUsed = now
+        setTimer(connection, at: now.advanced(byNanoseconds: Self.closingMax))
     }
+
+    /// A peer that takes nothing of what is still to be written for so long has gone.
+    static var closingMax: Int64 { 10_000_000_000 }
 
     mutating func finishClosing(_ connection: ConnectionPlace) {
         if let session = connection.value.tls {
@@ -512,6 +530,8 @@ extension Worker {
     }
 
     static var lingerMax: Int64 { 1_000_000_000 }
+    /// After so long without a request a TLS session gives back the buffers that OpenSSL keeps.
+    static var quietMax: Int64 { 1_000_000_000 }
 
     private mutating func discardInput(_ connection: ConnectionPlace) {
         for _ in 0..<Self.readsPerTurn {

@@ -55,16 +55,18 @@ public final class ListeningSockets: Sendable {
         return actual
     }
 
-    /// The worker's socket at that address, once.
-    func descriptor(_ address: SocketAddress, worker: Int) -> Descriptor? {
+    /// The worker's socket at that address, once. A worker that closed its own for a configuration without the address,
+    /// while the next one had it again already, gets a new one.
+    func descriptor(_ address: SocketAddress, worker: Int, _ kernel: Kernel) -> Descriptor? {
         entries.withLock { table in
-            guard var entry = table[address], worker < entry.descriptors.count,
-                !entry.descriptors[worker].isNone
-            else {
-                return nil
+            var entry = table[address] ?? Entry(descriptors: [])
+            guard !entry.taken.contains(worker) else { return nil }
+            var descriptor = Descriptor.none
+            if worker < entry.descriptors.count { swap(&descriptor, &entry.descriptors[worker]) }
+            if descriptor.isNone {
+                guard let new = try? kernel.listen(address, reusePort: true) else { return nil }
+                descriptor = new
             }
-            let descriptor = entry.descriptors[worker]
-            entry.descriptors[worker] = .none
             entry.taken.insert(worker)
             table[address] = entry
             return descriptor
@@ -75,7 +77,11 @@ public final class ListeningSockets: Sendable {
     func closed(_ address: SocketAddress, worker: Int) {
         entries.withLock { table in
             table[address]?.taken.remove(worker)
-            if table[address]?.taken.isEmpty ?? false { table[address] = nil }
+            if let entry = table[address], entry.taken.isEmpty, entry.descriptors.allSatisfy(\.isNone),
+                entry.reservation.isNone
+            {
+                table[address] = nil
+            }
         }
     }
 
@@ -84,6 +90,8 @@ public final class ListeningSockets: Sendable {
         entries.withLock { table in
             for (address, entry) in table where !wanted.contains(address) && entry.reservation.isNone {
                 for descriptor in entry.descriptors where !descriptor.isNone { kernel.close(descriptor) }
+                // The workers that have theirs close them when they see the configuration.
+                table[address]?.descriptors = []
                 if entry.taken.isEmpty { table[address] = nil }
             }
         }

@@ -26,7 +26,7 @@ public final class ProcessState: Sendable {
     private let clusters = Mutex<[String: ProcessCluster]>([:])
     private let retired = Mutex<[ProcessCluster]>([])
     private let slots = Atomic<Int>(0)
-    private let wakers = Mutex<[Waker]>([])
+    private let wakers = Mutex<[(worker: Int, waker: Waker)]>([])
     private let limiters = Mutex<[String: RateLimiter]>([:])
 
     public let logFiles = AccessLogFiles()
@@ -66,7 +66,7 @@ public final class ProcessState: Sendable {
 
     // MARK: Workers
 
-    func register(_ waker: Waker) { wakers.withLock { $0.append(waker) } }
+    func register(_ waker: Waker, worker: Int) { wakers.withLock { $0.append((worker, waker)) } }
 
     /// The worker treats new requests by that configuration from now on.
     func reportAdopted(worker: Int, _ generation: UInt64) { adopted.withLock { $0[worker] = generation } }
@@ -84,14 +84,19 @@ public final class ProcessState: Sendable {
 
     var areWorkersDrained: Bool { drained.load(ordering: .acquiring).nonzeroBitCount == workers }
 
-    public func wakeAll() { wakers.withLock { all in for waker in all { waker.wake() } } }
+    public func wakeAll() { wakers.withLock { all in for (_, waker) in all { waker.wake() } } }
 
     /// A worker has requests that wait for a place for a connection: the others look for an idle one to give up.
-    func starved(_ cluster: Unowned<ProcessCluster>, worker: Int) {
-        cluster.with {
-            _ = $0.starvedWorkers.bitwiseOr(1 << UInt64(worker & 63), ordering: .acquiringAndReleasing)
+    func starved(_ cluster: Unowned<ProcessCluster>, worker: Int, asksOthers: Bool = true) {
+        let bit = UInt64(1) << UInt64(worker)
+        let before = cluster.with {
+            $0.starvedWorkers.bitwiseOr(bit, ordering: .sequentiallyConsistent).oldValue
         }
-        wakeAll()
+        if asksOthers, before & bit == 0 { wakeOthers(than: worker) }
+    }
+
+    private func wakeOthers(than worker: Int) {
+        wakers.withLock { all in for (index, waker) in all where index != worker { waker.wake() } }
     }
 
     /// A place became free.
@@ -178,7 +183,13 @@ final class ProcessCluster: Sendable {
         }
     }
 
-    var isStarved: Bool { starvedWorkers.load(ordering: .acquiring) != 0 }
+    var isStarved: Bool { starvedWorkers.load(ordering: .sequentiallyConsistent) != 0 }
+    func isStarved(worker: Int) -> Bool {
+        starvedWorkers.load(ordering: .acquiring) & 1 << UInt64(worker) != 0
+    }
+    func isStarved(besides worker: Int) -> Bool {
+        starvedWorkers.load(ordering: .acquiring) & ~(1 << UInt64(worker)) != 0
+    }
 
     init(
         name: String, slot: Int, scope: ClusterScope, normal: ClusterLimitSettings, high: ClusterLimitSettings

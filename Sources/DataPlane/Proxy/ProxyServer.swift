@@ -59,7 +59,7 @@ public final class ProxyServer {
     private static func run(_ index: Int, _ kernel: Kernel, _ process: ProcessState) {
         do throws(SystemErrno) {
             var worker = try Worker(index: index, kernel: kernel, process: process)
-            process.register(worker.loop.waker)
+            process.register(worker.loop.waker, worker: index)
             while !process.isStopped.load(ordering: .relaxed) {
                 worker.turn()
                 // What woke it may be the drain: with nothing in flight no event would end the next wait.
@@ -76,7 +76,12 @@ public final class ProxyServer {
     /// Binds what is new, compiles, publishes.
     public func apply(_ configuration: Configuration) throws(ApplyError) {
         var addresses: [SocketAddress] = []
-        for listener in configuration.listeners { addresses.append(try bind(listener)) }
+        do throws(ApplyError) {
+            for listener in configuration.listeners { addresses.append(try bind(listener)) }
+        } catch {
+            process.sockets.retain(Set(snapshot?.listenerAddresses ?? []), kernel)
+            throw error
+        }
         generation += 1
         let next: Snapshot
         do throws(CompileError) {

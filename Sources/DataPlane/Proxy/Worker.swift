@@ -52,6 +52,8 @@ struct Worker: ~Copyable {
     let tlsSessions = TLSSessionCache()
     var identities = IdentityTable()
 
+    /// The connection whose answer is being taken.
+    var beingRead: ConnectionPlace?
     /// The head of an answer while it is looked at.
     var answer = MessageHead()
     var edits = EditList()
@@ -113,7 +115,7 @@ struct Worker: ~Copyable {
     }
 
     /// Does what the last event set off, once for each connection concerned; what wants another turn waits for it.
-    private mutating func settle() {
+    mutating func settle() {
         flushSessions()
         flushStaged()
         var rounds = 0
@@ -159,10 +161,11 @@ struct Worker: ~Copyable {
     /// A pooled connection whose FIN has come is gone before any request of this turn could pick it.
     private mutating func dropIdleIfEnded(_ event: ReadyEvent) {
         guard event.token.kind == .connection, !event.readiness.isDisjoint(with: .endOfStream),
-            let connection = connections.place(event.token.id), connection.value.isIdle,
-            connection.value.codec == .http1
+            let connection = connections.place(event.token.id), connection.value.side == .upstream
         else { return }
-        counters.add(clusterScope(connection), .upstreamCxDestroyRemote)
+        if connection.value.codec == .http2 { connection.value.isDraining = true }
+        guard connection.value.isIdle, connection.value.codec == .http1 else { return }
+        connection.value.readEnded = true
         close(connection)
     }
 }

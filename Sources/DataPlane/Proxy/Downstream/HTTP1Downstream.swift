@@ -52,6 +52,7 @@ extension Worker {
             return nil
         case .complete: break
         }
+        adoptNewest(exchange, connection)
         let length = Int(exchange.head.length)
         exchange.value.headBytes = pool.take(length)
         let fits = exchange.value.headBytes.append(bytes.prefix(length))
@@ -73,6 +74,19 @@ extension Worker {
         let wait = connection.chain.http.requestHeadersTimeout
         if wait > 0 { setTimer(connection, at: now.advanced(byNanoseconds: wait)) }
         return exchange
+    }
+
+    /// A head that took its time is routed by the configuration that is in force now that it is complete.
+    private mutating func adoptNewest(_ exchange: ExchangePlace, _ connection: ConnectionPlace) {
+        guard exchange.value.snapshot != shelf.current else { return }
+        refreshChain(connection)
+        guard exchange.value.snapshot != connection.value.snapshot,
+            let chain = connection.value.chainRecord
+        else { return }
+        shelf.use(connection.value.snapshot)
+        shelf.release(exchange.value.snapshot)
+        exchange.value.snapshot = connection.value.snapshot
+        exchange.value.chain = chain
     }
 
     private mutating func refuseHead(
@@ -166,7 +180,7 @@ extension Worker {
     mutating func finishHTTP1Answer(_ exchange: ExchangePlace, trailers: ByteView) {
         let connection = exchange.value.downstream
         if exchange.value.framing == .chunked {
-            if trailers.isEmpty {
+            if trailers.isEmpty || !exchange.chain.http.enablesTrailers {
                 write(connection, ByteView("0\r\n\r\n"))
             } else {
                 write(connection, ByteView("0\r\n"))
@@ -191,7 +205,9 @@ extension Worker {
         connection.value.progress = HeadProgress()
         connection.value.lastUsed = now
         let idle = connection.chain.http.idleTimeout
-        if idle > 0, connection.value.timerAt == .distantFuture {
+        if connection.value.tls != nil {
+            setTimer(connection, at: now.advanced(byNanoseconds: Self.quietMax))
+        } else if idle > 0, connection.value.timerAt == .distantFuture {
             setTimer(connection, at: now.advanced(byNanoseconds: idle))
         }
         resume(connection)
@@ -200,16 +216,16 @@ extension Worker {
     // MARK: The connection's own time
 
     mutating func downstreamTimerFired(_ connection: ConnectionPlace) {
+        if connection.value.phase == .closing {
+            let limit = connection.value.lastUsed.advanced(byNanoseconds: Self.closingMax)
+            if now < limit { return setTimer(connection, at: limit) }
+        }
         if connection.value.phase == .lingering || connection.value.phase == .closing
             || connection.value.phase == .inspecting || connection.value.phase == .handshaking
         {
-            if connection.value.phase == .inspecting, connection.value.listener >= 0,
-                let snapshot = shelf.newest
-            {
-                let listener = Int(connection.value.listener)
-                if listener < snapshot.listeners.count {
-                    counters.add(snapshot.listeners[listener].scope, .downstreamPreCxTimeout)
-                }
+            if connection.value.phase == .inspecting {
+                let listeners = shelf[connection.value.snapshot].listeners
+                counters.add(listeners[Int(connection.value.listener)].scope, .downstreamPreCxTimeout)
             }
             return close(connection)
         }
@@ -229,6 +245,11 @@ extension Worker {
         let isIdle =
             connection.value.codec == .http2
             ? connection.value.streams == 0 : exchange.map { $0.value.phase == .reading } ?? true
+        if isIdle, let session = connection.value.tls {
+            let quiet = connection.value.lastUsed.advanced(byNanoseconds: Self.quietMax)
+            if now < quiet { return setTimer(connection, at: quiet) }
+            session.releaseBuffers()
+        }
         guard connection.chain.http.idleTimeout > 0 else { return }
         let limit = connection.value.lastUsed.advanced(byNanoseconds: connection.chain.http.idleTimeout)
         if !isIdle || now < limit {

@@ -25,20 +25,24 @@ extension Worker {
     private static var acceptsPerTurn: Int { 64 }
     private static var acceptPause: Int64 { 100_000_000 }
 
-    mutating func acceptConnections(_ index: Int) {
+    /// `isLast`: the socket closes afterwards, so nothing may be left in its queue.
+    mutating func acceptConnections(_ index: Int, isLast: Bool = false) {
         guard index < listeners.count, !listeners[index].isClosed else { return }
-        for _ in 0..<Self.acceptsPerTurn {
+        var (left, failuresLeft) = (isLast ? Int.max : Self.acceptsPerTurn, Self.acceptsPerTurn)
+        while left > 0, failuresLeft > 0 {
+            left -= 1
             switch kernel.accept(listeners[index].descriptor) {
             case .accepted(let descriptor, let peer): accepted(descriptor, peer, on: index)
             case .wouldBlock: return
             case .failed(let error):
+                failuresLeft -= 1
                 guard error.isExhaustion else { continue }
-                counters.add(process.serverScope, .serverWorkerWatchdogMiss, 0)
                 acceptLimit.isPaused = true
                 _ = timers.schedule(at: now.advanced(byNanoseconds: Self.acceptPause), token: .worker)
                 return
             }
         }
+        if isLast { return }
         // More may wait, and no edge will tell.
         acceptLimit.isPaused = true
         _ = timers.schedule(at: now, token: .worker)
@@ -69,6 +73,8 @@ extension Worker {
             kernel.close(descriptor)
             return connections.remove(connection)
         }
+        connection.value.snapshot = shelf.current
+        shelf.use(shelf.current)
         counters.add(scope, .downstreamCxTotal)
         counters.add(scope, .downstreamCxActive)
         counters.add(process.serverScope, .serverTotalConnections)
@@ -91,6 +97,14 @@ extension Worker {
             chooseChain(connection, isTLS: false, serverName: "", protocols: [])
         case .hello(let serverName, let protocols):
             chooseChain(connection, isTLS: true, serverName: serverName ?? "", protocols: protocols)
+            if connection.value.phase == .handshaking {
+                // They are ciphertext, and wait as such.
+                connection.value.cipherRemainder = pool.take(bytes.count)
+                let fits = connection.value.cipherRemainder.append(bytes)
+                precondition(fits)
+                enqueue(connection)
+                return bytes.count
+            }
         }
         // The bytes are looked at again by whoever comes next.
         enqueue(connection)
@@ -100,9 +114,8 @@ extension Worker {
     private mutating func chooseChain(
         _ connection: ConnectionPlace, isTLS: Bool, serverName: String, protocols: [String]
     ) {
-        guard let snapshot = shelf.newest else { return close(connection) }
-        let listenerIndex = connection.value.listener
-        let listener = snapshot.listeners[Int(listenerIndex)]
+        let snapshot = shelf[connection.value.snapshot]
+        let listener = snapshot.listeners[Int(connection.value.listener)]
         let subject = FilterChainMatcher.Subject(
             destination: connection.value.local, source: connection.value.peer, isTLS: isTLS,
             serverName: serverName, protocols: protocols)
@@ -112,8 +125,6 @@ extension Worker {
         }
         connection.value.chain = Int32(chain)
         connection.value.chainRecord = listener.chains.reference(chain)
-        connection.value.snapshot = shelf.current
-        shelf.use(shelf.current)
         let record = listener.chains[chain]
         if record.tls >= 0 {
             guard
@@ -123,11 +134,6 @@ extension Worker {
             connection.value.tls = session
             connection.value.phase = .handshaking
             setTimer(connection, at: now.advanced(byNanoseconds: Self.handshakeMax))
-            // What was inspected is ciphertext.
-            if !connection.value.remainder.isEmpty {
-                connection.value.cipherRemainder = connection.value.remainder
-                connection.value.remainder = .none
-            }
         } else {
             downstreamOpen(connection)
         }

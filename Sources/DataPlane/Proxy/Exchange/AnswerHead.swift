@@ -23,6 +23,7 @@ extension Worker {
         edits.reset(dropping: answerDropMask)
         scratch.removeAll()
         let waited = now.nanoseconds(since: exchange.value.attemptStarted)
+        exchange.value.record.upstreamServiceTime = waited
         edits.add(.xEnvoyUpstreamServiceTime, scratch.store(decimal: Int(waited / 1_000_000)))
         editAnswer(exchange)
         if exchange.value.hasRoute {

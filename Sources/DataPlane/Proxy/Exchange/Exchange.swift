@@ -45,7 +45,7 @@ struct Exchange: BitwiseCopyable {
     var upstreamStream: Int32 = 0
     /// Index on the worker's shelf of snapshots, and in that snapshot.
     var snapshot: Int32
-    let chain: Reference<ChainRecord>
+    var chain: Reference<ChainRecord>
     var route: Reference<RouteRecord>
     var hasRoute = false
     var host: Int32 = -1

@@ -153,7 +153,8 @@ extension Worker {
             counters.add(exchange.chain.http.scope, .noRoute)
             return answerLocally(exchange, .noRoute)
         }
-        let isUpgrade = exchange.head.hasUpgrade
+        // HTTP/2 in the clear begins with prior knowledge only: its upgrade is ignored (RFC 9113 section 3.1).
+        let isUpgrade = exchange.head.hasUpgrade && !isUpgrade(exchange, to: "h2c")
         if isUpgrade, !exchange.chain.http.ignoresUnknownUpgrades,
             !isWebSocket(exchange) || !exchange.chain.http.allowsWebSocket
         {
@@ -196,9 +197,11 @@ extension Worker {
         startAttempt(exchange)
     }
 
-    private func isWebSocket(_ exchange: ExchangePlace) -> Bool {
+    private func isWebSocket(_ exchange: ExchangePlace) -> Bool { isUpgrade(exchange, to: "websocket") }
+
+    private func isUpgrade(_ exchange: ExchangePlace, to name: StaticString) -> Bool {
         let bytes = exchange.value.headBytes.view
-        return exchange.head.value(of: .upgrade, in: bytes)?.equalsIgnoringCase("websocket")
+        return exchange.head.value(of: .upgrade, in: bytes)?.equalsIgnoringCase(ByteView(name))
             ?? false
     }
 
@@ -342,7 +345,7 @@ extension Worker {
             if connection.value.sawEnd
                 || (mustProbe(exchange) && kernel.isReadClosed(connection.value.descriptor))
             {
-                counters.add(clusterScope(connection), .upstreamCxDestroyRemote)
+                connection.value.readEnded = true
                 close(connection)
                 continue
             }
@@ -353,7 +356,7 @@ extension Worker {
             return attemptFailed(exchange, .overflowed)
         }
         enterPending(exchange)
-        connectIfNeeded(slot, host, priority: exchange.route.priority)
+        connectIfNeeded(slot, host)
     }
 
     private func mustProbe(_ exchange: ExchangePlace) -> Bool {
@@ -482,7 +485,8 @@ extension Worker {
         guard let connection = exchange.value.upstream else { return }
         if connection.value.codec == .http2 { return finishStreamRequest(exchange, connection) }
         guard exchange.value.sendsChunks else { return }
-        if exchange.value.trailers.isEmpty || !exchange.chain.http.enablesTrailers {
+        let cluster = clusters[Int(exchange.value.cluster)].record
+        if exchange.value.trailers.isEmpty || !(cluster?.value.enablesTrailers ?? false) {
             write(connection, ByteView("0\r\n\r\n"))
         } else {
             write(connection, ByteView("0\r\n"))

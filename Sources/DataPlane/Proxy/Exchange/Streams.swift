@@ -122,6 +122,7 @@ extension Worker {
 
     mutating func flushSession(_ connection: ConnectionPlace) {
         guard let session = connection.value.session else { return }
+        takeEvents(connection, session)
         while connection.value.phase == .open || connection.value.phase == .closing,
             connection.value.pending.count < Self.queuedHigh, !connection.value.writeFailed
         {
@@ -249,7 +250,10 @@ extension Worker {
         guard let session = connection.value.session else { return }
         fields.startResponse(status: Int(answer.status))
         Self.appendFields(answer, bytes, editedBy: edits, to: &fields)
-        let isSent = session.with { $0.submitResponse(stream(exchange), fields, endsStream: false) }
+        // gRPC tells an answer without messages by a head that ends the stream.
+        let isFromStream = exchange.value.record.upstreamProtocol == .http2
+        let endsStream = answer.body == .none || (answer.body == .bytes(0) && !isFromStream)
+        let isSent = session.with { $0.submitResponse(stream(exchange), fields, endsStream: endsStream) }
         if !isSent { session.with { $0.reset(stream(exchange), .internalError) } }
         enqueueFlush(connection)
     }
@@ -402,7 +406,6 @@ extension Worker {
         enqueueFlush(connection)
         if connection.value.isDraining, connection.value.streams == 0 {
             flushSession(connection)
-            counters.add(clusterScope(connection), .upstreamCxDestroyLocal)
             return close(connection)
         }
         let idle = clusters[Int(connection.value.cluster)].record?.value.idleTimeout ?? 0
@@ -485,7 +488,7 @@ extension Worker {
         connection.value.isDraining = true
         counters.add(clusterScope(connection), .upstreamCxCloseNotify)
         clusters[slot].hosts[host].shared.removeAll { $0 == connection }
-        connectIfNeeded(slot, host, priority: 0)
+        connectIfNeeded(slot, host)
         if connection.value.streams == 0 { enqueue(connection) }
     }
 
@@ -500,11 +503,6 @@ extension Worker {
 
     /// The connection under many streams is gone.
     mutating func upstreamSessionEnded(_ connection: ConnectionPlace) {
-        counters.add(clusterScope(connection), .upstreamCxDestroy)
-        counters.add(clusterScope(connection), .upstreamCxDestroyRemote)
-        if connection.value.streams > 0 {
-            counters.add(clusterScope(connection), .upstreamCxDestroyWithActiveRq)
-        }
         close(connection)
         for index in 0..<exchanges.indexEnd {
             guard let exchange = exchanges.place(at: index), exchange.value.upstream == connection,

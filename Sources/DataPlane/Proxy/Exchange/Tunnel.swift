@@ -23,6 +23,9 @@ extension Worker {
         counters.add(exchange.chain.http.scope, .downstreamCxUpgradesTotal)
         edits.reset(dropping: EditList.mask([.connection, .keepAlive, .proxyConnection, .transferEncoding]))
         edits.add(.connection, ByteView("upgrade"))
+        // `Connection` names it, so that it goes with the other fields about one connection.
+        edits.drop(.upgrade)
+        edits.add(.upgrade, ByteView("websocket"))
         stage(for: connection)
         _ = HTTP1Writer.appendStatusLine(101, to: &stageBuffer)
         _ = stageBuffer.append(
@@ -169,8 +172,8 @@ extension Worker {
                 exchange.value.answerEnded = true
                 exchange.value.closesDownstream = true
                 exchange.value.upstreamKeepsAlive = false
-                leaveUpstream(exchange, isReusable: false)
                 end.value.exchange = .none
+                leaveUpstream(exchange, isReusable: false)
                 self.end(exchange)
             }
         }

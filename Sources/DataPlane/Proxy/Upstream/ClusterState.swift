@@ -131,7 +131,6 @@ extension Worker {
     private mutating func retire(_ slot: Int, _ host: Int) {
         clusters[slot].hosts[host].isCurrent = false
         while let connection = clusters[slot].hosts[host].idleFirst {
-            counters.add(clusterScope(connection), .upstreamCxDestroyLocal)
             close(connection)
         }
         for connection in clusters[slot].hosts[host].shared where connection.isInUse {
@@ -160,16 +159,35 @@ extension Worker {
     // MARK: Connections
 
     /// Makes as many connections as the waiting requests need and the limits allow.
-    mutating func connectIfNeeded(_ slot: Int, _ host: Int, priority: UInt8) {
+    mutating func connectIfNeeded(_ slot: Int, _ host: Int) {
         while needsConnection(slot, host) {
-            let limits = clusters[slot].limits(priority)
-            guard limits.with({ $0.connections.tryAcquire() }) else {
-                counters.add(clusterScope(slot: Int32(slot)), .upstreamCxOverflow)
-                clusters[slot].isStarved = true
-                return process.starved(clusters[slot].process, worker: index)
-            }
+            guard let limits = clusters[slot].hosts[host].pendingFirst?.value.limits,
+                acquirePlace(slot, limits)
+            else { return }
             guard connect(slot, host, limits) != nil else { return }
         }
+    }
+
+    /// A place for one more connection. Without one the worker gives up an idle connection of its own to another
+    /// endpoint, else it asks the other workers, and goes on when one of them has freed a place.
+    private mutating func acquirePlace(_ slot: Int, _ limits: Unowned<ClusterLimits>) -> Bool {
+        if limits.with({ $0.connections.tryAcquire() }) { return true }
+        if dropIdle(slot), limits.with({ $0.connections.tryAcquire() }) { return true }
+        if !clusters[slot].isStarved { counters.add(clusterScope(slot: Int32(slot)), .upstreamCxOverflow) }
+        clusters[slot].isStarved = true
+        process.starved(clusters[slot].process, worker: index)
+        // A place that became free before the others could know of us.
+        return limits.with { $0.connections.tryAcquire() }
+    }
+
+    /// Closes an idle connection to any endpoint of the cluster, if there is one.
+    private mutating func dropIdle(_ slot: Int) -> Bool {
+        for host in clusters[slot].hosts.indices {
+            guard let connection = clusters[slot].hosts[host].idleFirst else { continue }
+            close(connection)
+            return true
+        }
+        return false
     }
 
     private func needsConnection(_ slot: Int, _ host: Int) -> Bool {
@@ -365,22 +383,22 @@ extension Worker {
         if let next { next.value.previous = previous }
     }
 
-    /// The process is short of places for this cluster's connections: one of ours that is idle makes room.
+    /// A worker is short of places for connections, or one has become free: idle ones of ours make room for others, and
+    /// requests of ours that waited go on.
     mutating func relieveOthers() {
         for slot in clusters.indices {
-            if clusters[slot].isStarved {
+            let process = clusters[slot].process
+            if clusters[slot].isStarved, !process.with({ $0.isStarved(worker: index) }) {
                 clusters[slot].isStarved = false
                 for host in clusters[slot].hosts.indices where clusters[slot].hosts[host].pendingCount > 0 {
-                    connectIfNeeded(slot, host, priority: 0)
+                    connectIfNeeded(slot, host)
                 }
-            } else if clusters[slot].process.with({ $0.isStarved }) {
-                for host in clusters[slot].hosts.indices {
-                    guard let connection = clusters[slot].hosts[host].idleFirst else { continue }
-                    counters.add(clusterScope(connection), .upstreamCxDestroyLocal)
-                    close(connection)
-                    break
+                // Whoever else waits may have the place that we did not need.
+                if !clusters[slot].isStarved, clusters[slot].limits(0).with({ !$0.connections.isOpen }) {
+                    self.process.relieve(process)
                 }
             }
+            if process.with({ $0.isStarved(besides: index) }) { _ = dropIdle(slot) }
         }
     }
 }

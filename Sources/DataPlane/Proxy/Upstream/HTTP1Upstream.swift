@@ -43,28 +43,34 @@ extension Worker {
             offer(connection)
         }
         // The others wait for connections of their own, if this one does not take them all.
-        connectIfNeeded(slot, host, priority: 0)
+        connectIfNeeded(slot, host)
         if connection.value.mayRead { enqueue(connection) }
     }
 
     /// A free HTTP/1.1 connection: for the request that has waited longest, else into the pool.
     mutating func offer(_ connection: ConnectionPlace) {
         let (slot, host) = (Int(connection.value.cluster), Int(connection.value.endpoint))
+        let isWanted = clusters[slot].process.with { $0.isStarved(besides: index) }
+        if isWanted, connection.value.requests & 15 == 0 {
+            // Another worker has none and asks: after a few requests it is its turn.
+            return close(connection)
+        }
         if let waiting = clusters[slot].hosts[host].pendingFirst {
             leavePending(waiting)
             return attach(waiting, connection)
         }
         guard clusters[slot].hosts[host].isCurrent, clusters[slot].record != nil else {
-            counters.add(clusterScope(connection), .upstreamCxDestroyLocal)
             return close(connection)
         }
         pushIdle(connection)
         connection.value.lastUsed = now
         let idle = clusters[slot].record?.value.idleTimeout ?? 0
-        if idle > 0, connection.value.timerAt == .distantFuture {
+        if connection.value.tls != nil {
+            setTimer(connection, at: now.advanced(byNanoseconds: Self.quietMax))
+        } else if idle > 0, connection.value.timerAt == .distantFuture {
             setTimer(connection, at: now.advanced(byNanoseconds: idle))
         }
-        if clusters[slot].process.with({ $0.isStarved }) { relieveOthers() }
+        if isWanted { relieveOthers() }
     }
 
     /// After an answer: whether the connection can carry another request decides where it goes.
@@ -77,7 +83,6 @@ extension Worker {
         var closes =
             !isReusable || connection.value.isDraining || connection.value.readEnded
             || connection.value.writeFailed
-        if !connection.value.remainder.isEmpty { closes = true }
         if let most = record?.maxRequests, most > 0, connection.value.requests >= UInt32(most) {
             counters.add(clusterScope(connection), .upstreamCxMaxRequests)
             closes = true
@@ -93,7 +98,6 @@ extension Worker {
                 && clusters[Int(connection.value.cluster)].hosts[Int(connection.value.endpoint)].pendingCount
                     == 0
         {
-            counters.add(clusterScope(connection), .upstreamCxDestroyLocal)
             if let session = connection.value.tls, connection.value.phase == .open {
                 flushStaged()
                 session.shutdown()
@@ -101,20 +105,41 @@ extension Worker {
             }
             return close(connection)
         }
-        offer(connection)
+        if beingRead == connection {
+            // Whether anything follows the answer shows when all that was read has been looked at.
+            connection.value.isReleased = true
+        } else {
+            offer(connection)
+        }
     }
 
     // MARK: Reading answers
 
     mutating func takeAnswers(_ connection: ConnectionPlace, _ bytes: ByteView) -> Int {
+        beingRead = connection
+        let taken = takeAnswer(connection, bytes)
+        beingRead = nil
+        guard connection.value.isReleased, connection.value.phase == .open else { return taken }
+        connection.value.isReleased = false
+        guard taken == bytes.count else {
+            // Nobody asked for more: what comes cannot be an answer to the next request.
+            counters.add(clusterScope(connection), .upstreamCxProtocolError)
+            close(connection)
+            return bytes.count
+        }
+        offer(connection)
+        return taken
+    }
+
+    private mutating func takeAnswer(_ connection: ConnectionPlace, _ bytes: ByteView) -> Int {
         var taken = 0
         while connection.value.phase == .open, !connection.value.isPaused, connection.value.codec == .http1 {
             let rest = bytes.dropFirst(taken)
             if rest.isEmpty { break }
             guard let exchange = connection.value.exchange else {
+                if connection.value.isReleased { break }
                 // Nobody asked for anything: what comes cannot be an answer to the next request.
                 counters.add(clusterScope(connection), .upstreamCxProtocolError)
-                counters.add(clusterScope(connection), .upstreamCxDestroyLocal)
                 close(connection)
                 return bytes.count
             }
@@ -209,7 +234,7 @@ extension Worker {
                 answerEnded(exchange, trailers: ByteView(""))
             }
         case .trailers:
-            if exchange.value.framing == .stream || exchange.chain.http.enablesTrailers {
+            if clusters[Int(connection.value.cluster)].record?.value.enablesTrailers ?? false {
                 exchange.value.answerHasTrailers = true
             }
         case .end: answerEnded(exchange, trailers: ByteView(""))
@@ -269,11 +294,7 @@ extension Worker {
         case .tunnel: return tunnelEnded(connection, cause: cause)
         case .http1, .undecided: break
         }
-        counters.add(clusterScope(connection), .upstreamCxDestroy)
-        counters.add(clusterScope(connection), .upstreamCxDestroyRemote)
         guard let exchange = connection.value.exchange else { return close(connection) }
-        counters.add(clusterScope(connection), .upstreamCxDestroyWithActiveRq)
-        counters.add(clusterScope(connection), .upstreamCxDestroyRemoteWithActiveRq)
         if exchange.value.phase == .answering, cause == .finished,
             case .end = exchange.value.answerDecoder.connectionEnded()
         {
@@ -299,15 +320,19 @@ extension Worker {
         case .closed: break
         case .open:
             let idle = clusters[Int(connection.value.cluster)].record?.value.idleTimeout ?? 0
-            guard idle > 0 else { return }
             let isIdle =
                 connection.value.isIdle || (connection.value.codec == .http2 && connection.value.streams == 0)
+            if isIdle, let session = connection.value.tls {
+                let quiet = connection.value.lastUsed.advanced(byNanoseconds: Self.quietMax)
+                if now < quiet { return setTimer(connection, at: quiet) }
+                session.releaseBuffers()
+            }
+            guard idle > 0 else { return }
             let limit = connection.value.lastUsed.advanced(byNanoseconds: idle)
             if !isIdle || now < limit {
                 return setTimer(connection, at: isIdle ? limit : now.advanced(byNanoseconds: idle))
             }
             counters.add(clusterScope(connection), .upstreamCxIdleTimeout)
-            counters.add(clusterScope(connection), .upstreamCxDestroyLocal)
             close(connection)
         }
     }

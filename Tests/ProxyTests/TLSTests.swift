@@ -1,0 +1,212 @@
+import MeshModel
+import MeshPrimitives
+import Telemetry
+import TestSupport
+import Testing
+
+@testable import Proxy
+
+@Suite("TLS on either side")
+struct TLSTests {
+    /// A proxy whose listener speaks TLS.
+    private func server(
+        _ tls: DownstreamTLS, _ endpoints: [UInt16], plainToo: Bool = false,
+        change: (inout HTTPConnectionManager, inout Cluster, inout Forward) -> Void = { _, _, _ in }
+    ) throws -> ProxyFixture {
+        var configuration = ProxyFixture.configuration(endpoints: endpoints, change: change)
+        configuration.listeners[0].filterChains[0].tls = tls
+        if plainToo {
+            configuration.listeners[0].inspectsTLS = true
+            configuration.listeners[0].filterChains[0].match.transportProtocol = .tls
+            var plain = configuration.listeners[0].filterChains[0]
+            plain.tls = nil
+            plain.match.transportProtocol = .rawBuffer
+            configuration.listeners[0].filterChains.append(plain)
+        }
+        return try ProxyFixture(configuration)
+    }
+
+    @Test("Callers by TLS are served, over HTTP/1.1 and HTTP/2 by what they agree on")
+    func downstream() throws {
+        let fixture = try TLSFixture()
+        let peer = try HTTPPeer { request in .answer(200, body: "got \(request.message.bodyCount)") }
+        let tls = try fixture.settings(try fixture.leaf("server"), alpn: ["h2", "http/1.1"], verifies: false)
+        let proxy = try server(DownstreamTLS(settings: tls), [peer.port])
+        let url = "https://localhost:\(proxy.port)/"
+        let first = try curl("--http1.1", "--cacert", fixture.root, url)
+        #expect(first.status == 200 && first.body == "got 0|1.1")
+        let second = try curl("--http2", "--cacert", fixture.root, url)
+        #expect(second.body == "got 0|2")
+        let body = try fixture.directory.write(String(repeating: "x", count: 700_000), to: "body")
+        for version in ["--http1.1", "--http2"] {
+            let answer = try curl(
+                version, "--cacert", fixture.root, "-H", "Expect:", "--data-binary", "@\(body)", url)
+            #expect(answer.body.hasPrefix("got 700000|"))
+        }
+        #expect(peer.requests.first?.message["x-forwarded-proto"] == "https")
+        try proxy.expect(.sslHandshake as ListenerCounter, 4)
+        try proxy.expect(.downstreamCxActive as ListenerCounter, 0)
+    }
+
+    @Test("A head in pieces, each in a record of its own, is one head")
+    func pieces() throws {
+        let fixture = try TLSFixture()
+        let peer = try HTTPPeer(200, body: "hello")
+        let tls = try fixture.settings(try fixture.leaf("server"), verifies: false)
+        let proxy = try server(DownstreamTLS(settings: tls), [peer.port])
+        // The shell writes at its own pace, and s_client makes a record of each write.
+        let script = """
+            (printf 'GET / HT'; sleep 0.05; printf 'TP/1.1\\r\\nHost: a\\r\\n'; sleep 0.05; \
+            printf 'Connection: close\\r\\n\\r\\n'; sleep 0.2) | \
+            openssl s_client -quiet -connect 127.0.0.1:\(proxy.port) -CAfile \(fixture.root)
+            """
+        let result = try runTool("sh", ["-c", script])
+        #expect(result.output.hasPrefix("HTTP/1.1 200"))
+        #expect(result.output.hasSuffix("hello"))
+    }
+
+    @Test("A permissive listener takes TLS and plain text")
+    func permissive() throws {
+        let fixture = try TLSFixture()
+        let peer = try HTTPPeer(200, body: "hello")
+        let tls = try fixture.settings(try fixture.leaf("server"), verifies: false)
+        let proxy = try server(DownstreamTLS(settings: tls), [peer.port], plainToo: true)
+        let client = try proxy.client()
+        try client.sendRequest()
+        #expect(try client.readAnswer().text == "hello")
+        for byte in Array("GET / HTTP/1.1\r\nhost: a\r\n\r\n".utf8) { try client.send([byte]) }
+        #expect(try client.readAnswer().text == "hello")
+        #expect(try curl("--cacert", fixture.root, "https://localhost:\(proxy.port)/").body == "hello|1.1")
+        try proxy.expect(.sslHandshake as ListenerCounter, 1)
+    }
+
+    @Test("A caller whose certificate is wrong or missing is refused, and counted")
+    func refused() throws {
+        let fixture = try TLSFixture()
+        try fixture.certificates.makeAuthority("stranger")
+        let peer = try HTTPPeer()
+        let tls = try fixture.settings(try fixture.leaf("server"))
+        let proxy = try server(DownstreamTLS(settings: tls, requiresClientCertificate: true), [peer.port]) {
+            manager, _, _ in
+            manager.forwardClientCertificate = .sanitizeSet
+            manager.currentClientCertificate.uri = true
+        }
+        let url = "https://localhost:\(proxy.port)/"
+        let good = try fixture.leaf("good")
+        #expect(
+            try curl("--cacert", fixture.root, "--cert", good.certificate, "--key", good.key, url).status
+                == 200)
+        let told = try #require(peer.requests.last?.message["x-forwarded-client-cert"])
+        #expect(told.contains("By=spiffe://mesh/server;Hash=") && told.hasSuffix(";URI=spiffe://mesh/good"))
+        let bad = try fixture.leaf("bad", by: "stranger")
+        #expect(throws: TestFailure.self) {
+            try curl("--cacert", fixture.root, "--cert", bad.certificate, "--key", bad.key, url)
+        }
+        #expect(throws: TestFailure.self) { try curl("--cacert", fixture.root, url) }
+        #expect(peer.requests.count == 1)
+        try proxy.expect(.sslFailVerifyError as ListenerCounter, 1)
+        try proxy.expect(.sslFailVerifyNoCert as ListenerCounter, 1)
+        let plain = try proxy.client()
+        try plain.sendRequest()
+        #expect(plain.isEnded(within: 5))
+        try proxy.expect(.sslConnectionError as ListenerCounter, 1)
+    }
+
+    /// Two proxies with mutual TLS between them; the caller speaks plain text to the first.
+    private func pair(
+        _ endpoints: [UInt16], upstream: Cluster.UpstreamProtocol, alpn: [String],
+        expecting name: String = "server",
+        change: (inout HTTPConnectionManager, inout Cluster, inout Forward) -> Void = { _, _, _ in }
+    ) throws -> (first: ProxyFixture, second: ProxyFixture) {
+        let fixture = try TLSFixture()
+        let inbound = try fixture.settings(
+            try fixture.leaf("server"), alpn: alpn, names: ["spiffe://mesh/client"])
+        let second = try server(DownstreamTLS(settings: inbound, requiresClientCertificate: true), endpoints)
+        {
+            change(&$0, &$1, &$2)
+            $0.forwardClientCertificate = .sanitizeSet
+            $0.currentClientCertificate.uri = true
+        }
+        let outbound = try fixture.settings(try fixture.leaf("client"), names: ["spiffe://mesh/\(name)"])
+        let first = try ProxyFixture(
+            ProxyFixture.configuration(endpoints: [second.port]) { manager, cluster, forward in
+                change(&manager, &cluster, &forward)
+                cluster.tls = UpstreamTLS(settings: outbound, sni: "server.mesh")
+                cluster.upstreamProtocol = upstream
+            })
+        return (first, second)
+    }
+
+    @Test(
+        "Two proxies speak mutual TLS, HTTP/1.1 or HTTP/2 between them",
+        arguments: [Cluster.UpstreamProtocol.http1, .auto, .http2])
+    func mutual(upstream: Cluster.UpstreamProtocol) throws {
+        let peer = try HTTPPeer { request in
+            .chunks(
+                200,
+                [request.message.target, String(repeating: "z", count: request.message.bodyCount)].filter {
+                    !$0.isEmpty
+                }, trailers: [("x-t", "1")])
+        }
+        let (first, second) = try pair([peer.port], upstream: upstream, alpn: ["h2", "http/1.1"]) {
+            manager, cluster, _ in
+            (manager.enablesTrailers, cluster.enablesTrailers) = (true, true)
+        }
+        let clients = try (0..<5).map { _ in try first.client() }
+        for size in [0, 10, 300_000] {
+            for (index, client) in clients.enumerated() {
+                try client.sendRequest("POST", "/\(index)", body: String(repeating: "x", count: size))
+            }
+            for (index, client) in clients.enumerated() {
+                let answer = try client.readAnswer()
+                #expect(answer.status == 200 && answer.bodyCount == 2 + size)
+                #expect(answer.text.hasPrefix("/\(index)"))
+                #expect(answer.trailers.map(\.name) == ["x-t"])
+            }
+        }
+        #expect(
+            peer.requests.last?.message["x-forwarded-client-cert"]?.hasSuffix("URI=spiffe://mesh/client")
+                == true)
+        if upstream == .http1 {
+            #expect(first.count(.upstreamCxHttp1Total) >= 1 && first.count(.upstreamCxHttp2Total) == 0)
+        } else {
+            #expect(first.count(.upstreamCxHttp2Total) == 1)
+        }
+        #expect(
+            second.count(.sslHandshake as ListenerCounter) == first.count(.sslHandshake as ClusterCounter))
+    }
+
+    @Test("A server that is not who it should be gets no request")
+    func wrongServer() throws {
+        let peer = try HTTPPeer()
+        let (first, second) = try pair([peer.port], upstream: .auto, alpn: ["h2"], expecting: "other")
+        defer { second.server.stop() }
+        let client = try first.client()
+        try client.sendRequest("POST", body: "secret")
+        let answer = try client.readAnswer()
+        #expect(
+            answer.status == 503 && answer.text.hasSuffix("reset reason: remote connection failure"),
+            "\(answer.text)")
+        #expect(peer.requests.isEmpty)
+        try first.expect(.sslFailVerifySan as ClusterCounter, 1)
+    }
+
+    @Test("Ten megabytes pass through mutual TLS and HTTP/2 to a slow reader")
+    func long() throws {
+        let size = 10_000_000
+        let peer = try HTTPPeer { request in
+            request.message.method == "GET" ? .long(size) : .answer(200, body: "\(request.message.bodyCount)")
+        }
+        let (first, second) = try pair([peer.port], upstream: .auto, alpn: ["h2"])
+        let (slow, other) = (try first.client(), try first.client())
+        try slow.sendRequest()
+        try eventually("a pause") { second.count(.upstreamFlowControlPausedReadingTotal) > 0 ? true : nil }
+        // The other stream of the same connection goes on meanwhile.
+        try other.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \(size)\r\n\r\n")
+        for _ in 0..<10 { try other.send([UInt8](repeating: 0x78, count: 1_000_000)) }
+        #expect(try other.readAnswer().text == "\(size)")
+        #expect(try slow.readHead()?.status == 200)
+        #expect(try slow.discard(size) == size)
+        #expect(first.count(.upstreamCxHttp2Total) == 1)
+    }
+}
