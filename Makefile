@@ -1,4 +1,4 @@
-# `make help` lists the verbs. What takes more than a line or two stands in Scripts/.
+# `make help` lists the verbs. What takes more than a line or two stands in .ci/.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -16,7 +16,7 @@ help: ## lists the verbs
 
 .PHONY: setup
 setup: ## installs what building and testing need (Debian packages, with apt)
-	@Scripts/setup.sh build test
+	@.ci/setup.sh build test
 
 .PHONY: build
 build: setup ## release binaries in .build/release: stripped, with the Swift runtime inside
@@ -31,18 +31,18 @@ test: setup ## every test, with debug binaries (choose with TEST='--filter NAME'
 
 .PHONY: demo
 demo: build ## a small brokerage with sidecars and control plane, shown on the wire (KEEP=1 leaves it running)
-	@Scripts/setup.sh demo
-	@python3 Scripts/demo.py --binaries .build/release $(if $(KEEP),--keep)
+	@.ci/setup.sh demo
+	@python3 .ci/demo.py --binaries .build/release $(if $(KEEP),--keep)
 
 .PHONY: bench
 bench: build ## direct, through one sidecar, through two with mutual TLS; the table goes into README.md
-	@Scripts/setup.sh bench
-	@python3 Scripts/bench.py --binaries .build/release $(BENCH)
+	@.ci/setup.sh bench
+	@python3 .ci/bench.py --binaries .build/release $(BENCH)
 
 .PHONY: instructions
 instructions: build ## user instructions and system calls per request: repeatable, to compare before and after a change
-	@Scripts/setup.sh bench
-	@python3 Scripts/bench.py --binaries .build/release --only-counts
+	@.ci/setup.sh bench
+	@python3 .ci/bench.py --binaries .build/release --only-counts
 
 .PHONY: format
 format: ## formats the sources in place
@@ -57,7 +57,7 @@ check: lint test ## what must pass before a merge
 
 .PHONY: protos
 protos: ## generates the .proto files, the field table and the messages again, from the list of supported fields
-	@Scripts/protos.sh
+	@.ci/protos.sh
 
 .PHONY: clean
 clean: ## removes what was built (not what setup installed)

@@ -31,7 +31,7 @@ struct SourceFile {
     /// Every text of the repository that is read, once for all tests.
     private static let everything: [SourceFile] = {
         let roots = [
-            "Sources", "Tests", "Benchmarks", "Scripts", "docs", "mesh-config", ".ci", "Makefile",
+            "Sources", "Tests", "Benchmarks", "docs", "mesh-config", ".ci", "Makefile",
             "README.md", "CHANGELOG.md",
             "Package.swift",
         ]
