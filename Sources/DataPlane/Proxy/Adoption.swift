@@ -290,9 +290,11 @@ extension Worker {
                 return closeTunnelPeer(of: connection)
             }
         }
-        // Whoever waits may now have a connection of its own.
-        for waiting in clusters[slot].hosts.indices where clusters[slot].hosts[waiting].pendingCount > 0 {
-            connectIfNeeded(slot, waiting)
+        // Whoever waits may now have a connection of its own; a connection that did not come ends those who waited.
+        if !connection.value.isConnecting {
+            for waiting in clusters[slot].hosts.indices where clusters[slot].hosts[waiting].pendingCount > 0 {
+                connectIfNeeded(slot, waiting)
+            }
         }
         closeTunnelPeer(of: connection)
     }
