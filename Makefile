@@ -21,7 +21,7 @@ setup: ## installs what building and testing need (Debian packages, with apt)
 .PHONY: build
 build: setup ## release binaries in .build/release: stripped, with the Swift runtime inside
 	@echo "make build: a first build compiles all packages, about ten minutes on two cores"
-	swift build $(RELEASE) $(CHECKED)
+	@for product in $(PRODUCTS); do echo "make build: $$product"; swift build $(RELEASE) $(CHECKED) --product $$product || exit 1; done
 	@cd .build/release && ls -l $(PRODUCTS)
 
 .PHONY: test
