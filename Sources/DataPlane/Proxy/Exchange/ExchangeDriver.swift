@@ -359,9 +359,10 @@ extension Worker {
         connectIfNeeded(slot, host)
     }
 
+    /// Looking costs a system call: it is saved where the policy would repeat the request if it met a closed connection.
     private func mustProbe(_ exchange: ExchangePlace) -> Bool {
         if exchange.value.repeatability != .safe { return true }
-        return !retrySettings(exchange).conditions.contains(.safe)
+        return retrySettings(exchange).conditions.isDisjoint(with: [.safe, .reset, .status5xx, .gatewayError])
     }
 
     /// The exchange has its connection: the request goes out.
