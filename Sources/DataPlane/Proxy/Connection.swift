@@ -524,6 +524,7 @@ extension Worker {
         }
         if connection.value.readEnded || connection.value.writeFailed { return close(connection) }
         connection.value.phase = .lingering
+        connection.value.lastUsed = now
         kernel.shutdownWrite(connection.value.descriptor)
         setTimer(connection, at: now.advanced(byNanoseconds: Self.lingerMax))
         if connection.value.mayRead { enqueue(connection) }

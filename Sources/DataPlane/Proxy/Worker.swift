@@ -67,7 +67,7 @@ struct Worker: ~Copyable {
 
     var shelf = SnapshotShelf()
     var listeners: [ListenerSocket] = []
-    var clusters: [ClusterState] = []
+    var clusters = OwnedList<ClusterState>()
     var acceptLimit = AcceptLimit()
 
     var stopping = Stopping.no
@@ -201,6 +201,7 @@ extension Token {
 /// Snapshots that connections or exchanges of one worker still use, and the newest one.
 struct SnapshotShelf {
     private var snapshots: [Snapshot?] = []
+    private var tables: [SnapshotTables] = []
     private var uses: [Int] = []
     /// Index of the newest; -1 before the first.
     private(set) var current: Int32 = -1
@@ -211,6 +212,9 @@ struct SnapshotShelf {
         return snapshot
     }
 
+    /// Its tables, without a reference to the snapshot being counted.
+    func tables(_ index: Int32) -> SnapshotTables { tables[Int(index)] }
+
     var newest: Snapshot? { current < 0 ? nil : snapshots[Int(current)] }
     /// Snapshots that are kept.
     var count: Int { snapshots.count { $0 != nil } }
@@ -219,10 +223,12 @@ struct SnapshotShelf {
         let previous = current
         if let free = snapshots.firstIndex(where: { $0 == nil }) {
             snapshots[free] = snapshot
+            tables[free] = SnapshotTables(snapshot)
             uses[free] = 0
             current = Int32(free)
         } else {
             snapshots.append(snapshot)
+            tables.append(SnapshotTables(snapshot))
             uses.append(0)
             current = Int32(snapshots.count - 1)
         }

@@ -67,6 +67,9 @@ public enum FieldName: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case proxyAuthenticate
     case proxyAuthorization
 
+    /// Of the word that holds a set of names.
+    @inlinable public var bit: UInt64 { 1 &<< UInt64(rawValue) }
+
     /// The name in lower case; empty for `other`.
     public var text: ByteView {
         switch self {

@@ -157,6 +157,9 @@ public struct MessageHead: BitwiseCopyable, Sendable {
         known & (1 &<< UInt64(name.rawValue)) != 0
     }
 
+    /// `names` as bits; see `FieldName.bit`.
+    @inlinable @_addressableSelf public func containsAny(of names: UInt64) -> Bool { known & names != 0 }
+
     /// Index of the first field of that known name, at or after `start`.
     @inlinable @_addressableSelf public func firstIndex(of name: FieldName, from start: Int = 0) -> Int? {
         guard contains(name) else { return nil }

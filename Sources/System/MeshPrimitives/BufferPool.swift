@@ -46,6 +46,18 @@ import Glibc
         return true
     }
 
+    /// For several pieces behind one look at `room`: writes behind the readable bytes. Follow with `commit`.
+    @unsafe @inlinable public var writer: UncheckedWriter? {
+        guard let base = unsafe base else { return nil }
+        return unsafe UncheckedWriter(UnsafeMutableRawPointer(base + Int(end)))
+    }
+
+    /// What was written counts as readable from here on.
+    @inlinable public mutating func commit(_ writer: UncheckedWriter) {
+        guard let base = unsafe base else { return }
+        commit(unsafe writer.next - UnsafeMutableRawPointer(base + Int(end)))
+    }
+
     @inlinable public mutating func append(_ byte: UInt8) -> Bool {
         guard end < capacity32, let base = unsafe base else { return false }
         unsafe base[Int(end)] = byte
@@ -64,24 +76,58 @@ import Glibc
     /// Decimal digits of a number that is not negative.
     @inlinable public mutating func append(decimal number: Int) -> Bool {
         precondition(number >= 0)
-        var digits: (UInt64, UInt64, UInt64) = (0, 0, 0)
-        return unsafe withUnsafeMutableBytes(of: &digits) { scratch in
-            var (position, rest) = (scratch.count, number)
-            repeat {
-                position &-= 1
-                let quotient = rest / 10
-                unsafe scratch[position] = UInt8(truncatingIfNeeded: rest &- quotient &* 10) &+ 0x30
-                rest = quotient
-            } while rest > 0
-            return unsafe append(ByteView(UnsafeRawBufferPointer(rebasing: scratch[position...])))
+        var rest = UInt64(number)
+        if rest < 10 { return append(UInt8(truncatingIfNeeded: rest) &+ 0x30) }
+        let before = end
+        // Nineteen digits are the most: two full groups of eight at most stand behind the first one.
+        let group: UInt64 = 100_000_000
+        var (middle, last): (UInt64?, UInt64?) = (nil, nil)
+        if rest >= group {
+            last = rest % group
+            rest /= group
         }
+        if rest >= group {
+            middle = rest % group
+            rest /= group
+        }
+        let digits = Self.eightDigits(rest)
+        let zeros = min(digits.trailingZeroBitCount / 8, 7)
+        var isWhole = append(word: (digits | Self.asciiZeros) >> UInt64(8 * zeros), count: 8 - zeros)
+        if let middle {
+            isWhole = append(word: Self.eightDigits(middle) | Self.asciiZeros, count: 8) && isWhole
+        }
+        if let last { isWhole = append(word: Self.eightDigits(last) | Self.asciiZeros, count: 8) && isWhole }
+        if !isWhole { end = before }
+        return isWhole
     }
 
-    /// Makes the ASCII letters in a range of the readable bytes lower-case.
-    @inlinable public mutating func lowercase(_ range: Range<Int>) {
-        precondition(range.lowerBound >= 0 && range.upperBound <= count)
-        guard let base = unsafe base else { return }
-        for index in range { unsafe base[Int(start) + index] = base[Int(start) + index].asciiLowercased }
+    @inlinable static var asciiZeros: UInt64 { 0x3030_3030_3030_3030 }
+
+    /// The digits of a number below 10^8, one a byte, the first one in the lowest: split into halves of four, two and one
+    /// digits, all halves at once. The factors divide by 100 (2^20 / 100) and by 10 (2^10 / 10), rounded up; no lane's
+    /// product reaches the next lane.
+    @inlinable static func eightDigits(_ number: UInt64) -> UInt64 {
+        let fours = number / 10_000 | (number % 10_000) << 32
+        let hundreds = (fours &* 10_486) >> 20 & 0x0000_007f_0000_007f
+        let twos = hundreds | (fours &- hundreds &* 100) << 16
+        let tens = (twos &* 103) >> 10 & 0x000f_000f_000f_000f
+        return tens | (twos &- tens &* 10) << 8
+    }
+
+    /// The first `count` bytes of a word, from its lowest on.
+    @inlinable mutating func append(word: UInt64, count: Int) -> Bool {
+        guard count <= room, let base = unsafe base else { return false }
+        let target = unsafe UnsafeMutableRawPointer(base + Int(end))
+        if room >= 8 {
+            // What is too much is overwritten by what follows.
+            unsafe target.storeBytes(of: word.littleEndian, as: UInt64.self)
+        } else {
+            for index in 0..<count {
+                unsafe base[Int(end) + index] = UInt8(truncatingIfNeeded: word >> UInt64(8 * index))
+            }
+        }
+        end &+= Int32(truncatingIfNeeded: count)
+        return true
     }
 
     /// Forgets the first `n` readable bytes.
@@ -121,6 +167,76 @@ import Glibc
     }
 
     @unsafe @inlinable var block: UnsafeMutablePointer<UInt8>? { unsafe base }
+}
+
+/// Writes bytes one behind the other without looking at the room: whoever takes one has made sure of it.
+@unsafe public struct UncheckedWriter {
+    @usableFromInline var next: UnsafeMutableRawPointer
+
+    @inlinable init(_ start: UnsafeMutableRawPointer) { unsafe next = start }
+
+    /// Most names and values are short: for them, words that may overlap are quicker than a call.
+    @inlinable @inline(__always) public mutating func put(_ bytes: ByteView) {
+        let source = unsafe UnsafeRawPointer(bytes.pointer)
+        let count = bytes.count
+        if count >= 16, count <= 32 {
+            unsafe copyEnds(SIMD2<UInt64>.self, source, count)
+        } else if count >= 8, count < 16 {
+            unsafe copyEnds(UInt64.self, source, count)
+        } else if count >= 4, count < 8 {
+            unsafe copyEnds(UInt32.self, source, count)
+        } else {
+            unsafe memcpy(next, source, count)
+        }
+        unsafe next += count
+    }
+
+    /// With capital letters of the first `count` bytes in lower case.
+    @inlinable @inline(__always) public mutating func putLowercased(_ bytes: ByteView, upTo count: Int) {
+        precondition(count <= bytes.count)
+        let start = unsafe next
+        unsafe put(bytes)
+        if count < 8 {
+            for index in 0..<count {
+                let byte = unsafe start.load(fromByteOffset: index, as: UInt8.self)
+                unsafe start.storeBytes(of: byte.asciiLowercased, toByteOffset: index, as: UInt8.self)
+            }
+            return
+        }
+        var index = 0
+        while index &+ 8 < count {
+            unsafe Self.lowercaseWord(start + index)
+            index &+= 8
+        }
+        // The last word may overlap the one before it.
+        unsafe Self.lowercaseWord(start + (count &- 8))
+    }
+
+    /// Eight bytes at once: adding carries into a byte's highest bit where it is at or above a bound, and bytes that have
+    /// that bit already are left alone.
+    @inlinable @inline(__always) static func lowercaseWord(_ bytes: UnsafeMutableRawPointer) {
+        let word = unsafe bytes.loadUnaligned(as: UInt64.self)
+        let low = word & 0x7f7f_7f7f_7f7f_7f7f
+        let isCapital = (low &+ 0x3f3f_3f3f_3f3f_3f3f) & ~(low &+ 0x2525_2525_2525_2525) & ~word
+        unsafe bytes.storeBytes(of: word | (isCapital & 0x8080_8080_8080_8080) >> 2, as: UInt64.self)
+    }
+
+    @inlinable @inline(__always) public mutating func put(_ first: UInt8, _ second: UInt8) {
+        unsafe next.storeBytes(of: first, as: UInt8.self)
+        unsafe next.storeBytes(of: second, toByteOffset: 1, as: UInt8.self)
+        unsafe next += 2
+    }
+
+    /// The first and the last word of `count` bytes, which are between one and two words long.
+    @inlinable @inline(__always) func copyEnds<Word: BitwiseCopyable>(
+        _ type: Word.Type, _ source: UnsafeRawPointer, _ count: Int
+    ) {
+        let end = count &- MemoryLayout<Word>.size
+        let first = unsafe source.loadUnaligned(as: Word.self)
+        let last = unsafe source.loadUnaligned(fromByteOffset: end, as: Word.self)
+        unsafe next.storeBytes(of: first, as: Word.self)
+        unsafe next.storeBytes(of: last, toByteOffset: end, as: Word.self)
+    }
 }
 
 /// Blocks of four sizes, kept in free lists up to a bound. Not zeroed, not shared between threads.
@@ -176,7 +292,11 @@ import Glibc
     }
 
     /// Gives the memory back and leaves `none` behind. Of `none` itself it does nothing.
-    public mutating func give(_ buffer: inout PooledBuffer) {
+    @inlinable public mutating func give(_ buffer: inout PooledBuffer) {
+        if buffer.isAllocated { giveBlock(&buffer) }
+    }
+
+    @usableFromInline mutating func giveBlock(_ buffer: inout PooledBuffer) {
         guard let block = unsafe buffer.block else { return }
         switch buffer.capacity {
         case small.size: unsafe Self.give(block, to: &small)

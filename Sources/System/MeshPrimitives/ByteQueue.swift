@@ -77,8 +77,9 @@ public struct ByteQueueStore: ~Copyable {
         }
     }
 
-    public mutating func removeAll(from queue: inout ByteQueue, pool: inout BufferPool) {
-        consume(queue.count, from: &queue, pool: &pool)
+    @inlinable public mutating func removeAll(from queue: inout ByteQueue, pool: inout BufferPool) {
+        // An empty queue has no block.
+        if !queue.isEmpty { consume(queue.count, from: &queue, pool: &pool) }
     }
 
     private mutating func addBlock(for count: Int, to queue: inout ByteQueue, _ pool: inout BufferPool) {

@@ -4,9 +4,9 @@ public struct MonotonicInstant: Comparable, Hashable, Sendable, BitwiseCopyable 
 
     @inlinable public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
-    public static let zero = MonotonicInstant(nanoseconds: 0)
+    @inlinable public static var zero: MonotonicInstant { MonotonicInstant(nanoseconds: 0) }
     /// Later than every instant that a clock gives.
-    public static let distantFuture = MonotonicInstant(nanoseconds: .max)
+    @inlinable public static var distantFuture: MonotonicInstant { MonotonicInstant(nanoseconds: .max) }
 
     @inlinable public static func < (left: Self, right: Self) -> Bool { left.nanoseconds < right.nanoseconds }
 

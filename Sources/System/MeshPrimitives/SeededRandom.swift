@@ -1,6 +1,6 @@
 /// xoshiro256** (Blackman and Vigna, 2018), seeded by SplitMix64. Repeatable; never for secrets.
 public struct SeededRandom: RandomNumberGenerator, Sendable, BitwiseCopyable {
-    private var s0, s1, s2, s3: UInt64
+    @usableFromInline var s0, s1, s2, s3: UInt64
 
     public init(seed: UInt64) {
         var state = seed
@@ -14,8 +14,8 @@ public struct SeededRandom: RandomNumberGenerator, Sendable, BitwiseCopyable {
         (s0, s1, s2, s3) = (next(), next(), next(), next())
     }
 
-    public mutating func next() -> UInt64 {
-        func rotated(_ x: UInt64, _ k: UInt64) -> UInt64 { (x << k) | (x >> (64 - k)) }
+    @inlinable public mutating func next() -> UInt64 {
+        @inline(__always) func rotated(_ x: UInt64, _ k: UInt64) -> UInt64 { (x << k) | (x >> (64 - k)) }
         let result = rotated(s1 &* 5, 7) &* 9
         let t = s1 << 17
         s2 ^= s0
@@ -28,7 +28,7 @@ public struct SeededRandom: RandomNumberGenerator, Sendable, BitwiseCopyable {
     }
 
     /// A number below `bound`, by multiplication: uniform to within `bound / 2^64`.
-    public mutating func below(_ bound: UInt64) -> UInt64 {
+    @inlinable public mutating func below(_ bound: UInt64) -> UInt64 {
         precondition(bound > 0)
         return next().multipliedFullWidth(by: bound).high
     }

@@ -40,6 +40,7 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
 
     /// What new places hold before their first use; see `take`.
     @usableFromInline let filling: Record?
+    @usableFromInline let isFilled: Bool
 
     public init(capacity: Int) { self.init(capacity: capacity, filling: nil) }
 
@@ -48,6 +49,7 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
 
     private init(capacity: Int, filling: Record?) {
         self.filling = filling
+        isFilled = filling != nil
         precondition(capacity > 0 && capacity < Int(UInt32.max) - Self.pageSize)
         self.capacity = capacity
         pagesMax = (capacity + Self.pageSize - 1) / Self.pageSize
@@ -75,7 +77,7 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
 
     /// A place whose record is as its last user left it, or as the slab was filled. nil when all are in use.
     @inlinable public mutating func take() -> SlabID? {
-        precondition(filling != nil, "only a filled slab has something in every place")
+        precondition(isFilled, "only a filled slab has something in every place")
         guard lent < capacity else { return nil }
         if firstFree == .max { addPage() }
         let index = firstFree

@@ -216,13 +216,10 @@ extension Worker {
     // MARK: The connection's own time
 
     mutating func downstreamTimerFired(_ connection: ConnectionPlace) {
-        if connection.value.phase == .closing {
-            let limit = connection.value.lastUsed.advanced(byNanoseconds: Self.closingMax)
-            if now < limit { return setTimer(connection, at: limit) }
+        if connection.value.phase == .lingering || connection.value.phase == .closing {
+            return closingTimerFired(connection)
         }
-        if connection.value.phase == .lingering || connection.value.phase == .closing
-            || connection.value.phase == .inspecting || connection.value.phase == .handshaking
-        {
+        if connection.value.phase == .inspecting || connection.value.phase == .handshaking {
             if connection.value.phase == .inspecting {
                 let listeners = shelf[connection.value.snapshot].listeners
                 counters.add(listeners[Int(connection.value.listener)].scope, .downstreamPreCxTimeout)
@@ -230,6 +227,13 @@ extension Worker {
             return close(connection)
         }
         guard connection.value.phase == .open, connection.value.codec != .tunnel else { return }
+        if let exchange = connection.value.exchange, exchange.value.phase != .reading {
+            exchangeTimerFired(exchange)
+            guard connection.isInUse, connection.value.phase == .open, connection.value.codec != .tunnel
+            else {
+                return
+            }
+        }
         let exchange = connection.value.exchange
         if let exchange, exchange.value.phase == .reading, connection.chain.http.requestHeadersTimeout > 0 {
             let limit = exchange.value.started.advanced(
@@ -261,6 +265,14 @@ extension Worker {
         if let exchange { abandonReading(exchange) }
         if connection.value.codec == .http2 { return endHTTP2(connection) }
         closeGracefully(connection)
+    }
+
+    /// The timer may have been set for something earlier than the end of the closing.
+    private mutating func closingTimerFired(_ connection: ConnectionPlace) {
+        let length = connection.value.phase == .lingering ? Self.lingerMax : Self.closingMax
+        let limit = connection.value.lastUsed.advanced(byNanoseconds: length)
+        if now < limit { return setTimer(connection, at: limit) }
+        close(connection)
     }
 }
 

@@ -86,8 +86,8 @@ extension Worker {
     /// `x-ratelimit-*` in the form of draft 03 of RateLimit Fields, as Envoy writes them, and `retry-after`.
     private mutating func editRateLimit(_ exchange: ExchangePlace) {
         guard exchange.value.rateLimitRecord >= 0 else { return }
-        let snapshot = shelf[exchange.value.snapshot]
-        let record = snapshot.rateLimits.reference(Int(exchange.value.rateLimitRecord))
+        let record = shelf.tables(exchange.value.snapshot).rateLimits.reference(
+            Int(exchange.value.rateLimitRecord))
         if let decision = exchange.value.rateLimit {
             if record.value.sendsHeaders {
                 edits.add(.xRatelimitLimit, scratch.store(decimal: Int(decision.limit)))
@@ -99,6 +99,7 @@ extension Worker {
             }
         }
         if exchange.value.isRateLimited, record.value.answerEdits >= 0 {
+            let snapshot = shelf[exchange.value.snapshot]
             applyEdits(
                 snapshot.edits[Int(record.value.answerEdits)], of: snapshot, exchange, .answer(ByteView("")))
         }
@@ -205,7 +206,7 @@ extension Worker {
 
     private func rateLimitIsResourceExhausted(_ exchange: ExchangePlace) -> Bool {
         let index = exchange.value.rateLimitRecord
-        return index >= 0 && shelf[exchange.value.snapshot].rateLimits[Int(index)].asResourceExhausted
+        return index >= 0 && shelf.tables(exchange.value.snapshot).rateLimits[Int(index)].asResourceExhausted
     }
 
     private mutating func answerGRPC(

@@ -3,27 +3,30 @@ import MeshPrimitives
 
 /// What a message's head is changed by on its way through: names whose fields go, and fields that are added. Reused for
 /// every message of a worker; the views in it live as long as the head and the worker's scratch buffer are untouched.
-struct EditList {
+struct EditList: ~Copyable {
     /// Known names that go, as bits.
     private(set) var dropMask: UInt64 = 0
     /// Other names that go.
-    private(set) var dropNames: [ByteView] = []
-    private(set) var additions: [Addition] = []
+    private(set) var dropNames = PlainList<ByteView>()
+    private(set) var additions = PlainList<Addition>(minimumCapacity: 32)
+    /// Bytes of the added lines.
+    private(set) var addedBytes = 0
 
-    struct Addition {
+    struct Addition: BitwiseCopyable {
         let name: ByteView
         let value: ByteView
     }
 
     mutating func reset(dropping mask: UInt64) {
         dropMask = mask
-        dropNames.removeAll(keepingCapacity: true)
-        additions.removeAll(keepingCapacity: true)
+        dropNames.removeAll()
+        additions.removeAll()
+        addedBytes = 0
     }
 
-    static func mask(_ names: [FieldName]) -> UInt64 { names.reduce(0) { $0 | 1 << UInt64($1.rawValue) } }
+    static func mask(_ names: [FieldName]) -> UInt64 { names.reduce(0) { $0 | $1.bit } }
 
-    mutating func drop(_ name: FieldName) { dropMask |= 1 << UInt64(name.rawValue) }
+    mutating func drop(_ name: FieldName) { dropMask |= name.bit }
 
     mutating func drop(_ name: FieldName, _ text: ByteView) {
         if name != .other { return drop(name) }
@@ -31,66 +34,72 @@ struct EditList {
     }
 
     mutating func add(_ name: FieldName, _ value: ByteView) {
-        additions.append(Addition(name: name.text, value: value))
+        add(name.text, value)
     }
+
     mutating func add(_ name: ByteView, _ value: ByteView) {
         additions.append(Addition(name: name, value: value))
+        addedBytes &+= Self.lineBytes(name, value)
+    }
+
+    /// Name, colon, space, value, CRLF.
+    private static func lineBytes(_ name: ByteView, _ value: ByteView) -> Int {
+        name.count &+ value.count &+ 4
     }
 
     /// Takes back what was added under that name.
     mutating func removeAdditions(_ name: ByteView) {
         additions.removeAll { $0.name.equalsIgnoringCase(name) }
+        addedBytes = 0
+        for index in additions.indices {
+            addedBytes += Self.lineBytes(additions[index].name, additions[index].value)
+        }
     }
 
-    func addsField(_ name: ByteView) -> Bool { additions.contains { $0.name.equalsIgnoringCase(name) } }
+    func addsField(_ name: ByteView) -> Bool {
+        for index in additions.indices where additions[index].name.equalsIgnoringCase(name) { return true }
+        return false
+    }
 
     func drops(_ field: Field, in bytes: ByteView) -> Bool {
-        if field.isConnectionOption || dropMask & (1 << UInt64(field.name.rawValue)) != 0 { return true }
+        if field.isConnectionOption || dropMask & field.name.bit != 0 { return true }
         if field.name != .other || dropNames.isEmpty { return false }
         let name = bytes[Int(field.nameStart)..<(Int(field.nameStart) + Int(field.nameCount))]
-        return dropNames.contains { $0.equalsIgnoringCase(name) }
+        for index in dropNames.indices where dropNames[index].equalsIgnoringCase(name) { return true }
+        return false
     }
 }
 
 extension PooledBuffer {
-    /// The lines of `head` that `edits` leaves, in runs as long as they come, then the added ones. Names keep their case
-    /// where `keepsCase`, else they come out in lower case, as Envoy sends them.
+    /// The lines of `head` that `edits` leaves, then the added ones. Names keep their case where `keepsCase`, else they
+    /// come out in lower case, as Envoy sends them. false if there is no room for all of it.
     mutating func append(
         _ head: borrowing @_addressable MessageHead, _ bytes: ByteView, editedBy edits: borrowing EditList,
         keepsCase: Bool
     ) -> Bool {
-        let begin = count
-        var isWhole = true
-        var start = Int(head.fieldsStart)
-        var end = start
-        for index in 0..<head.count {
-            let field = head.field(index)
-            if edits.drops(field, in: bytes) {
-                isWhole = append(bytes[start..<Int(field.nameStart)]) && isWhole
-                start = Int(field.lineEnd)
-            }
-            end = Int(field.lineEnd)
-        }
-        if end > start { isWhole = append(bytes[start..<end]) && isWhole }
-        if !keepsCase, isWhole { lowercaseNames(head, bytes, editedBy: edits, from: begin) }
-        for addition in edits.additions {
-            isWhole =
-                append(addition.name) && append(": ") && append(addition.value) && append("\r\n") && isWhole
-        }
-        return append("\r\n") && isWhole
-    }
-
-    private mutating func lowercaseNames(
-        _ head: borrowing @_addressable MessageHead, _ bytes: ByteView, editedBy edits: borrowing EditList,
-        from begin: Int
-    ) {
-        var place = begin
+        // One look at the room, as if nothing were dropped, then copies without looking.
+        guard room >= bytes.count &- Int(head.fieldsStart) &+ edits.addedBytes &+ 2,
+            var writer = unsafe writer
+        else { return false }
         for index in 0..<head.count {
             let field = head.field(index)
             if edits.drops(field, in: bytes) { continue }
-            lowercase(place..<(place + Int(field.nameCount)))
-            place += Int(field.lineEnd) - Int(field.nameStart)
+            let line = bytes[Int(field.nameStart)..<Int(field.lineEnd)]
+            if keepsCase {
+                unsafe writer.put(line)
+            } else {
+                unsafe writer.putLowercased(line, upTo: Int(field.nameCount))
+            }
         }
+        for index in edits.additions.indices {
+            unsafe writer.put(edits.additions[index].name)
+            unsafe writer.put(0x3a, 0x20)
+            unsafe writer.put(edits.additions[index].value)
+            unsafe writer.put(0x0d, 0x0a)
+        }
+        unsafe writer.put(0x0d, 0x0a)
+        unsafe commit(writer)
+        return true
     }
 
     /// Copies `bytes` behind the readable ones; a view of the copy, or an empty one if there is no room.

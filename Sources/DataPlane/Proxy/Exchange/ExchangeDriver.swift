@@ -11,6 +11,11 @@ import TrafficPolicy
 /// Carries a request through: filters, routing, attempts, the answer, the end. What `Exchange` decides is done here, and
 /// only here.
 extension Worker {
+    private func retryConditions(_ exchange: ExchangePlace) -> RetryConditions {
+        guard exchange.value.hasRoute else { return [] }
+        return exchange.route.retry.conditions.union(exchange.value.requestControls.conditions)
+    }
+
     private func retrySettings(_ exchange: ExchangePlace) -> RetrySettings {
         guard exchange.value.hasRoute else { return .none }
         var settings = exchange.route.retry
@@ -124,7 +129,7 @@ extension Worker {
             }
         }
         guard index >= 0 else { return true }
-        let record = shelf[exchange.value.snapshot].rateLimits.reference(Int(index))
+        let record = shelf.tables(exchange.value.snapshot).rateLimits.reference(Int(index))
         let scope = record.value.limiter.with { $0.scope }
         guard record.value.enabled.contains(&random) else { return true }
         counters.add(scope, .enabled)
@@ -177,7 +182,7 @@ extension Worker {
             return answerLocally(
                 exchange, .noCluster(status: exchange.route.clusterNotFoundStatus))
         }
-        exchange.value.cluster = shelf[exchange.value.snapshot].clusters[cluster].slot
+        exchange.value.cluster = shelf.tables(exchange.value.snapshot).clusters[cluster].slot
         exchange.value.record.cluster = NameID(UInt32(exchange.value.cluster) + 1)
         readControls(exchange)
         applyTimes(exchange)
@@ -206,7 +211,7 @@ extension Worker {
     }
 
     private mutating func chooseCluster(_ exchange: ExchangePlace) -> Int? {
-        let snapshot = shelf[exchange.value.snapshot]
+        let snapshot = shelf.tables(exchange.value.snapshot)
         if !exchange.route.clusterHeader.isEmpty {
             let bytes = exchange.value.headBytes.view
             guard
@@ -315,8 +320,7 @@ extension Worker {
         }
         exchange.value.phase = .waiting
         exchange.value.retryAt = .distantFuture
-        let settings = retrySettings(exchange)
-        guard let host = chooseHost(exchange, avoiding: settings.avoidsPreviousHosts) else {
+        guard let host = chooseHost(exchange, avoiding: exchange.route.retry.avoidsPreviousHosts) else {
             counters.add(clusterScope(slot: slot), .upstreamCxNoneHealthy)
             return answerLocally(exchange, .noHealthyUpstream)
         }
@@ -329,8 +333,9 @@ extension Worker {
         exchange.value.record.upstreamHost = address
         exchange.value.record.attemptStarted(
             at: now.nanoseconds(since: exchange.value.started), endpoint: address, cause: nil)
-        exchange.value.tryDeadline =
-            settings.perTryTimeout > 0 ? now.advanced(byNanoseconds: settings.perTryTimeout) : .distantFuture
+        let asked = exchange.value.requestControls.perTryTimeout
+        let limit = asked >= 0 ? asked : exchange.route.retry.perTryTimeout
+        exchange.value.tryDeadline = limit > 0 ? now.advanced(byNanoseconds: limit) : .distantFuture
         armTimer(exchange)
         acquireConnection(exchange, Int(slot), host)
     }
@@ -362,7 +367,7 @@ extension Worker {
     /// Looking costs a system call: it is saved where the policy would repeat the request if it met a closed connection.
     private func mustProbe(_ exchange: ExchangePlace) -> Bool {
         if exchange.value.repeatability != .safe { return true }
-        return retrySettings(exchange).conditions.isDisjoint(with: [.safe, .reset, .status5xx, .gatewayError])
+        return retryConditions(exchange).isDisjoint(with: [.safe, .reset, .status5xx, .gatewayError])
     }
 
     /// The exchange has its connection: the request goes out.
@@ -445,7 +450,7 @@ extension Worker {
         guard exchange.value.keepsBody || exchange.value.bodySent > 0 else { return }
         let limit = Int(exchange.chain.bufferLimit)
         if exchange.value.keepsBody,
-            exchange.value.body.count > limit || retrySettings(exchange).conditions.isEmpty
+            exchange.value.body.count > limit || retryConditions(exchange).isEmpty
         {
             exchange.value.keepsBody = false
         }
@@ -569,11 +574,11 @@ extension Worker {
         exchange.value.record.responseReceived = now.nanoseconds(since: exchange.value.started)
         counters.countAnswer(scope, status: answer.status)
         let summary = summarise(bytes)
-        let settings = retrySettings(exchange)
         if summary.marks.contains(.retriesExhausted) { exchange.value.marksExhausted = true }
-        if !settings.conditions.isEmpty {
+        let conditions = retryConditions(exchange)
+        if !conditions.isEmpty, conditions.mayConcern(summary) {
             switch exchange.value.answered(
-                summary, settings, repeatability(exchange), at: now, random: &random)
+                summary, retrySettings(exchange), repeatability(exchange), at: now, random: &random)
             {
             case .retry(let wait, let counted):
                 if beginRetry(exchange, after: wait, counted: counted, isReusable: isComplete) {
@@ -893,6 +898,9 @@ extension Worker {
 
     mutating func armTimer(_ exchange: ExchangePlace) {
         let next = min(exchange.value.nextDeadline(), exchange.value.requestLimit)
+        // Over HTTP/1 a connection has one exchange at a time, and one timer for both: that one stays where it is from
+        // request to request.
+        if exchange.value.downstreamStream == 0 { return setTimer(exchange.value.downstream, at: next) }
         if next >= exchange.value.timerAt { return }
         timers.cancel(exchange.value.timer)
         exchange.value.timerAt = next

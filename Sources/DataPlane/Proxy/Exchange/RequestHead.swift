@@ -327,7 +327,9 @@ extension Worker {
         let path = upstreamPath(exchange)
         let bytes = exchange.value.headBytes.view
         var authority = bytes[exchange.head.authority.range]
-        for addition in edits.additions where addition.name.equals("host") { authority = addition.value }
+        for index in edits.additions.indices where edits.additions[index].name.equals("host") {
+            authority = edits.additions[index].value
+        }
         if exchange.head.method == .connect {
             fields.startConnect(authority: authority)
         } else {
@@ -355,7 +357,8 @@ extension Worker {
                 fields.append(field.name, value: value)
             }
         }
-        for addition in edits.additions {
+        for index in edits.additions.indices {
+            let addition = edits.additions[index]
             if addition.name.equals("host") || addition.name.equals("connection")
                 || addition.name.equals("transfer-encoding")
             {

@@ -182,6 +182,7 @@ extension Worker {
     }
 
     mutating func tunnelTimerFired(_ connection: ConnectionPlace) {
+        if let exchange = connection.value.exchange { return exchangeTimerFired(exchange) }
         let idle = connection.chain.tcp.idleTimeout
         guard idle > 0, connection.chain.kind == .tcp else { return }
         let other = connection.value.tunnelPeer

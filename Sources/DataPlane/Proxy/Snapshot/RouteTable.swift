@@ -193,33 +193,32 @@ extension RouteTable {
         in hostIndex: Int, head: borrowing @_addressable MessageHead, bytes: ByteView, isTLS: Bool,
         random: inout SeededRandom
     ) -> Int? {
-        let host = hosts[hostIndex]
+        let (tree, lists, others) = (hosts[hostIndex].tree, hosts[hostIndex].lists, hosts[hostIndex].others)
         let target = bytes[head.path.range]
         let path = target.prefix(target.firstIndex(of: UInt8(ascii: "?")) ?? target.count)
         var best = Int32.max
-        if head.method != .connect, !host.tree.isEmpty {
+        if head.method != .connect, !tree.isEmpty {
             var node = 0
             var position = 0
             while true {
-                let current = host.tree[node]
-                position += current.label.count
-                consider(current.prefix, host, &best, head, bytes, isTLS, &random)
+                position += tree[node].label.count
+                consider(tree[node].prefix, lists, &best, head, bytes, isTLS, &random)
                 if position == path.count {
-                    consider(current.exact, host, &best, head, bytes, isTLS, &random)
-                    consider(current.separated, host, &best, head, bytes, isTLS, &random)
+                    consider(tree[node].exact, lists, &best, head, bytes, isTLS, &random)
+                    consider(tree[node].separated, lists, &best, head, bytes, isTLS, &random)
                     break
                 }
                 if path[position] == UInt8(ascii: "/") {
-                    consider(current.separated, host, &best, head, bytes, isTLS, &random)
+                    consider(tree[node].separated, lists, &best, head, bytes, isTLS, &random)
                 }
-                guard let child = child(of: current, for: path[position], in: host.tree),
-                    path.dropFirst(position).hasPrefix(host.tree[child].label)
+                guard let child = child(of: node, for: path[position], in: tree),
+                    path.dropFirst(position).hasPrefix(tree[child].label)
                 else { break }
                 node = child
             }
         }
-        for index in host.others.indices where host.others[index] < best {
-            let candidate = host.others[index]
+        for index in others.indices where others[index] < best {
+            let candidate = others[index]
             let route = routes[Int(candidate)]
             let matchesPath =
                 switch route.pathKind {
@@ -233,8 +232,10 @@ extension RouteTable {
         return best == .max ? nil : Int(best)
     }
 
-    private func child(of node: PathNode, for byte: UInt8, in tree: Table<PathNode>) -> Int? {
-        var (low, high) = (Int(node.firstChild), Int(node.firstChild + node.childCount))
+    private func child(of node: Int, for byte: UInt8, in tree: Table<PathNode>) -> Int? {
+        var (low, high) = (
+            Int(tree[node].firstChild), Int(tree[node].firstChild + tree[node].childCount)
+        )
         while low < high {
             let middle = (low + high) / 2
             let first = tree[middle].label[0]
@@ -245,12 +246,12 @@ extension RouteTable {
     }
 
     private func consider(
-        _ range: IndexRange, _ host: VirtualHostRecord, _ best: inout Int32,
+        _ range: IndexRange, _ lists: Table<Int32>, _ best: inout Int32,
         _ head: borrowing @_addressable MessageHead,
         _ bytes: ByteView, _ isTLS: Bool, _ random: inout SeededRandom
     ) {
         for index in Int(range.start)..<Int(range.start + range.count) {
-            let candidate = host.lists[index]
+            let candidate = lists[index]
             if candidate >= best { return }
             if matches(routes[Int(candidate)], head, bytes, isTLS, &random) {
                 best = candidate
@@ -261,7 +262,8 @@ extension RouteTable {
 
     /// Everything of a route's match but its path.
     private func matches(
-        _ route: RouteRecord, _ head: borrowing @_addressable MessageHead, _ bytes: ByteView, _ isTLS: Bool,
+        _ route: borrowing @_addressable RouteRecord, _ head: borrowing @_addressable MessageHead,
+        _ bytes: ByteView, _ isTLS: Bool,
         _ random: inout SeededRandom
     ) -> Bool {
         for index in route.headers.indices

@@ -63,6 +63,14 @@ extension Snapshot {
     }
 }
 
+/// The tables of a snapshot that requests look at; dead once the snapshot is.
+struct SnapshotTables: BitwiseCopyable {
+    let clusters: Table<ClusterRecord>
+    let rateLimits: Table<RateLimitRecord>
+
+    init(_ snapshot: Snapshot) { (clusters, rateLimits) = (snapshot.clusters, snapshot.rateLimits) }
+}
+
 /// Objects collected while a snapshot is compiled.
 struct SnapshotObjects {
     var tlsContexts: [TLSContext] = []

@@ -8,14 +8,14 @@ import TrafficPolicy
 
 /// A cluster as one worker sees it: whose turn it is, and the connections to each endpoint. Snapshots come and go; this
 /// stays as long as the cluster's name does.
-struct ClusterState {
+struct ClusterState: ~Copyable {
     /// nil: the newest snapshot has no such cluster.
     var record: Reference<ClusterRecord>?
     var scope: ClusterScope
     var process: Unowned<ProcessCluster>
     var balancer = LoadBalancer(.roundRobin)
     var set: EndpointSet?
-    var hosts: [HostPool] = []
+    var hosts = OwnedList<HostPool>()
     /// For each member of `set` its index in `hosts`.
     var order: [Int32] = []
     /// Connections of this worker, those being made included.

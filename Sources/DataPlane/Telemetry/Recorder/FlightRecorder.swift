@@ -27,7 +27,7 @@ import Synchronization
     deinit { unsafe free(words) }
 
     /// For the one thread whose recorder this is.
-    public func append(_ record: borrowing ExchangeRecord) {
+    public func append(_ record: borrowing @_addressable ExchangeRecord) {
         let number = written.load(ordering: .relaxed)
         let slot = unsafe words + Int(number % UInt64(capacity)) * Self.wordsPerSlot
         // Odd while the slot is written; never the same for two records.
@@ -35,9 +35,22 @@ import Synchronization
         atomicMemoryFence(ordering: .releasing)
         unsafe withUnsafeBytes(of: record) { bytes in
             let whole = bytes.count / 8
-            for word in 0..<whole {
+            var word = 0
+            @inline(__always) func copyWord(_ word: Int) {
                 let value = unsafe bytes.load(fromByteOffset: word &* 8, as: UInt64.self)
                 unsafe slot[word &+ 1].store(value, ordering: .relaxed)
+            }
+            // Four at a time: the compiler does not unroll a loop of atomic stores.
+            while word &+ 4 <= whole {
+                copyWord(word)
+                copyWord(word &+ 1)
+                copyWord(word &+ 2)
+                copyWord(word &+ 3)
+                word &+= 4
+            }
+            while word < whole {
+                copyWord(word)
+                word &+= 1
             }
             var rest: UInt64 = 0
             for byte in (whole * 8)..<bytes.count {

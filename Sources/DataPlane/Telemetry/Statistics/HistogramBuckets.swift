@@ -22,22 +22,20 @@ enum HistogramBuckets {
     static let words = 124
     static let sumWord = 123
 
-    /// First bound that can be above a value, by the value's highest bit.
-    private static let starts: InlineArray<65, UInt8> = {
-        var starts = InlineArray<65, UInt8>(repeating: 0)
-        for bits in 0..<65 {
-            let least: UInt64 = bits == 0 ? 0 : 1 << UInt64(bits - 1)
-            var index = 0
-            while index < 122, bounds[index] < least { index += 1 }
-            starts[bits] = UInt8(index)
-        }
-        return starts
-    }()
-
+    /// By arithmetic: tables of this size would be looked up through a lock that guards their first use.
     static func index(microseconds: UInt64) -> Int {
-        var index = Int(starts[64 - microseconds.leadingZeroBitCount])
-        while index < 122, bounds[index] < microseconds { index += 1 }
-        return index
+        if microseconds <= 100 { return 0 }
+        if microseconds > 3_600_000_000 { return 122 }
+        // Bounds of a decade are 10 to 90 of its unit.
+        var (unit, index): (UInt64, Int) = (10, 0)
+        while microseconds > 100 * unit {
+            unit *= 10
+            index += 16
+        }
+        let steps = Int(truncatingIfNeeded: (microseconds &+ unit &- 1) / unit)
+        if steps <= 20 { return min(index + (steps - 10 + 1) / 2, 121) }
+        if steps <= 50 { return min(index + 5 + (steps - 20 + 4) / 5, 121) }
+        return min(index + 11 + (steps - 50 + 9) / 10, 121)
     }
 
     static func lowerBound(_ index: Int) -> UInt64 { index == 0 ? 0 : bounds[index - 1] }

@@ -46,8 +46,14 @@ public struct TraceInput: Sendable, BitwiseCopyable {
 
     public init() {}
 
+    private static var names: UInt64 {
+        FieldName.traceparent.bit | FieldName.tracestate.bit | FieldName.b3.bit | FieldName.xB3Traceid.bit
+            | FieldName.xB3Spanid.bit | FieldName.xB3Sampled.bit | FieldName.xB3Flags.bit
+    }
+
     /// Two `traceparent` fields are as good as none.
     public init(_ head: borrowing @_addressable MessageHead, _ bytes: ByteView) {
+        guard head.containsAny(of: Self.names) else { return }
         if let index = head.firstIndex(of: .traceparent) {
             hasTraceparent = true
             if head.firstIndex(of: .traceparent, from: index + 1) == nil {

@@ -35,6 +35,12 @@ public struct RetryConditions: OptionSet, Hashable, Sendable, BitwiseCopyable {
         .grpcCancelled, .grpcDeadlineExceeded, .grpcInternal, .grpcResourceExhausted, .grpcUnavailable,
     ]
 
+    /// Whether one of them could want such an answer repeated: a quick look that keeps good answers from `decide`.
+    public func mayConcern(_ answer: AnswerSummary) -> Bool {
+        answer.status >= 400 || answer.grpcStatus > 0 || !answer.marks.isEmpty
+            || !isDisjoint(with: [.retriableStatusCodes, .retriableHeaders])
+    }
+
     /// The condition that a word of `retry_on` names; nil for any other word.
     public init?(word: ByteView) {
         if word.equals("5xx") {

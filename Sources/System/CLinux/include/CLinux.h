@@ -225,9 +225,12 @@ static inline long martlet_set_keepalive(int fd, int idle_seconds, int interval_
     return result;
 }
 
+// recv(3) and send(3) of the C library are cancellation points: with more than one thread they switch cancellation on
+// and off around the call, which costs as much as the rest of them. Nobody cancels our threads.
+
 static inline long martlet_recv(int fd, void *bytes, size_t count) {
     for (;;) {
-        ssize_t got = recv(fd, bytes, count, 0);
+        long got = syscall(SYS_recvfrom, fd, bytes, count, 0, NULL, NULL);
         if (got >= 0 || errno != EINTR) return martlet_result(got);
     }
 }
@@ -243,7 +246,7 @@ static inline long martlet_peek(int fd) {
 
 static inline long martlet_send(int fd, const void *bytes, size_t count) {
     for (;;) {
-        ssize_t sent = send(fd, bytes, count, MSG_NOSIGNAL);
+        long sent = syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL, NULL, 0);
         if (sent >= 0 || errno != EINTR) return martlet_result(sent);
     }
 }

@@ -1,0 +1,57 @@
+/// Elements in order that have one owner: they are changed in place, without the question that an array asks first,
+/// whether anybody shares its memory. Grows by doubling, never shrinks.
+@safe public struct OwnedList<Element: ~Copyable>: ~Copyable {
+    @usableFromInline var base: UnsafeMutablePointer<Element>?
+    @usableFromInline var capacity = 0
+    @usableFromInline var used = 0
+
+    public init() {}
+
+    deinit {
+        if let base = unsafe base {
+            unsafe base.deinitialize(count: used)
+            unsafe base.deallocate()
+        }
+    }
+
+    @inlinable public var count: Int { used }
+    @inlinable public var isEmpty: Bool { used == 0 }
+    @inlinable public var indices: Range<Int> { 0..<used }
+
+    @inlinable public subscript(_ index: Int) -> Element {
+        unsafeAddress { unsafe UnsafePointer(address(index)) }
+        unsafeMutableAddress { unsafe address(index) }
+    }
+
+    @inlinable @inline(__always) func address(_ index: Int) -> UnsafeMutablePointer<Element> {
+        precondition(UInt(bitPattern: index) < UInt(bitPattern: used))
+        guard let base = unsafe base else { fatalError("an empty list has no element") }
+        return unsafe base + index
+    }
+
+    public mutating func append(_ element: consuming Element) {
+        if used == capacity { grow() }
+        guard let base = unsafe base else { fatalError("a list that has grown has memory") }
+        unsafe (base + used).initialize(to: element)
+        used += 1
+    }
+
+    public func firstIndex(where isWanted: (borrowing Element) -> Bool) -> Int? {
+        for index in 0..<used where isWanted(self[index]) { return index }
+        return nil
+    }
+
+    public func contains(where isWanted: (borrowing Element) -> Bool) -> Bool {
+        firstIndex(where: isWanted) != nil
+    }
+
+    private mutating func grow() {
+        let larger = UnsafeMutablePointer<Element>.allocate(capacity: max(capacity * 2, 2))
+        if let base = unsafe base {
+            unsafe larger.moveInitialize(from: base, count: used)
+            unsafe base.deallocate()
+        }
+        unsafe base = larger
+        capacity = max(capacity * 2, 2)
+    }
+}
