@@ -168,6 +168,23 @@ extension Worker {
         return true
     }
 
+    /// Closes everything, whatever is in flight.
+    mutating func shutDown() {
+        stopping = .stopped
+        for index in listeners.indices where !listeners[index].isClosed { closeListener(index) }
+        // Callers first: their requests let go of the connections to endpoints.
+        for side in [Connection.Side.downstream, .upstream] {
+            for index in 0..<connections.indexEnd {
+                guard let connection = connections.place(at: index), connection.value.side == side else {
+                    continue
+                }
+                if connection.value.codec == .http2, side == .downstream { endStreams(of: connection) }
+                close(connection)
+            }
+            settle()
+        }
+    }
+
     // MARK: What happens to a connection
 
     mutating func connectionTimerFired(_ connection: ConnectionPlace) {

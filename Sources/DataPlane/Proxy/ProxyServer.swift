@@ -66,6 +66,7 @@ public final class ProxyServer {
                 worker.adoptSnapshot()
                 process.reportDrained(worker: index, worker.isDrained)
             }
+            worker.shutDown()
         } catch {
             fatalError("a worker cannot start: \(error)")
         }
