@@ -22,7 +22,10 @@ public final class ListeningSockets: Sendable {
     /// Opens a socket for each worker; the address with its real port. An address that is open already stays as it is.
     func open(_ address: SocketAddress, workers: Int, _ kernel: Kernel) throws(SystemErrno) -> SocketAddress {
         let known = entries.withLock { $0[address] }
-        if let known, address.port != 0, known.reservation.isNone { return address }
+        if let known, address.port != 0, known.reservation.isNone {
+            try openMissing(address, known, workers: workers, kernel)
+            return address
+        }
         if known == nil, address.port != 0 { try kernel.probe(address) }
         var actual = address
         var descriptors: [Descriptor] = []
@@ -40,6 +43,21 @@ public final class ListeningSockets: Sendable {
         let entry = Entry(descriptors: descriptors)
         entries.withLock { $0[actual] = entry }
         return actual
+    }
+
+    /// Workers that have closed theirs already, after a configuration without the address, get another one.
+    private func openMissing(
+        _ address: SocketAddress, _ known: Entry, workers: Int, _ kernel: Kernel
+    ) throws(SystemErrno) {
+        for worker in 0..<workers where known.descriptors[worker].isNone && !known.taken.contains(worker) {
+            let descriptor = try kernel.listen(address, reusePort: true)
+            entries.withLock { table in
+                var entry =
+                    table[address] ?? Entry(descriptors: [Descriptor](repeating: .none, count: workers))
+                entry.descriptors[worker] = descriptor
+                table[address] = entry
+            }
+        }
     }
 
     /// Binds without listening, so that the port is ours and callers are refused until a listener comes.

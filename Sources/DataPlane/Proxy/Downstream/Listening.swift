@@ -36,7 +36,8 @@ extension Worker {
             case .wouldBlock: return
             case .failed(let error):
                 failuresLeft -= 1
-                guard error.isExhaustion else { continue }
+                // A caller that gave up while it was queued is no reason to stop; anything else would only come again.
+                if error == .connectionAborted { continue }
                 acceptLimit.isPaused = true
                 _ = timers.schedule(at: now.advanced(byNanoseconds: Self.acceptPause), token: .worker)
                 return
