@@ -100,7 +100,7 @@ extension TraceSettings {
 extension Worker {
     /// Writes the lines that the configuration asks for, and the flight recorder's.
     mutating func logAccess(_ exchange: ExchangePlace) {
-        recorder.append(exchange.value.record)
+        recorder.append(inPlace: &exchange.value.record)
         let logs = exchange.chain.http.logs
         if logs.isEmpty { return }
         let snapshot = shelf[exchange.value.snapshot]
@@ -205,7 +205,7 @@ extension TraceDecision {
         guard let context else { return }
         if self.edits.contains(.setTraceparent) {
             edits.drop(.traceparent)
-            edits.add(.traceparent, scratch.store(Traceparent.text(context)))
+            edits.add(.traceparent, scratch.store(context))
         }
         if self.edits.contains(.removeTracestate) { edits.drop(.tracestate) }
         if self.edits.contains(.setB3Single) {
@@ -226,6 +226,12 @@ extension TraceDecision {
 }
 
 extension PooledBuffer {
+    /// The value of a `traceparent` field.
+    mutating func store(_ context: TraceContext) -> ByteView {
+        let start = self.count
+        return Traceparent.append(context, to: &self) ? view.dropFirst(start) : ByteView("")
+    }
+
     /// Copies a short text of fixed length in.
     mutating func store<let count: Int>(_ text: InlineArray<count, UInt8>) -> ByteView {
         let start = self.count

@@ -53,9 +53,11 @@ import Glibc
     }
 
     /// What was written counts as readable from here on.
-    @inlinable public mutating func commit(_ writer: UncheckedWriter) {
+    @inlinable @inline(__always) public mutating func commit(_ writer: UncheckedWriter) {
         guard let base = unsafe base else { return }
-        commit(unsafe writer.next - UnsafeMutableRawPointer(base + Int(end)))
+        let reached = unsafe writer.next - UnsafeMutableRawPointer(base)
+        precondition(reached <= capacity)
+        end = Int32(truncatingIfNeeded: reached)
     }
 
     @inlinable public mutating func append(_ byte: UInt8) -> Bool {
@@ -76,29 +78,20 @@ import Glibc
     /// Decimal digits of a number that is not negative.
     @inlinable public mutating func append(decimal number: Int) -> Bool {
         precondition(number >= 0)
-        var rest = UInt64(number)
-        if rest < 10 { return append(UInt8(truncatingIfNeeded: rest) &+ 0x30) }
-        let before = end
-        // Nineteen digits are the most: two full groups of eight at most stand behind the first one.
         let group: UInt64 = 100_000_000
-        var (middle, last): (UInt64?, UInt64?) = (nil, nil)
-        if rest >= group {
-            last = rest % group
-            rest /= group
+        let value = UInt64(number)
+        guard value < group else {
+            // The leading digits, then a full group of eight.
+            let before = end
+            let isWhole =
+                append(decimal: Int(value / group))
+                && append(word: Self.eightDigits(value % group) | Self.asciiZeros, count: 8)
+            if !isWhole { end = before }
+            return isWhole
         }
-        if rest >= group {
-            middle = rest % group
-            rest /= group
-        }
-        let digits = Self.eightDigits(rest)
+        let digits = Self.eightDigits(value)
         let zeros = min(digits.trailingZeroBitCount / 8, 7)
-        var isWhole = append(word: (digits | Self.asciiZeros) >> UInt64(8 * zeros), count: 8 - zeros)
-        if let middle {
-            isWhole = append(word: Self.eightDigits(middle) | Self.asciiZeros, count: 8) && isWhole
-        }
-        if let last { isWhole = append(word: Self.eightDigits(last) | Self.asciiZeros, count: 8) && isWhole }
-        if !isWhole { end = before }
-        return isWhole
+        return append(word: (digits | Self.asciiZeros) >> UInt64(8 &* zeros), count: 8 &- zeros)
     }
 
     @inlinable static var asciiZeros: UInt64 { 0x3030_3030_3030_3030 }
@@ -115,7 +108,7 @@ import Glibc
     }
 
     /// The first `count` bytes of a word, from its lowest on.
-    @inlinable mutating func append(word: UInt64, count: Int) -> Bool {
+    @inlinable @inline(__always) mutating func append(word: UInt64, count: Int) -> Bool {
         guard count <= room, let base = unsafe base else { return false }
         let target = unsafe UnsafeMutableRawPointer(base + Int(end))
         if room >= 8 {
@@ -225,6 +218,23 @@ import Glibc
         unsafe next.storeBytes(of: first, as: UInt8.self)
         unsafe next.storeBytes(of: second, toByteOffset: 1, as: UInt8.self)
         unsafe next += 2
+    }
+
+    @inlinable @inline(__always) public mutating func put(_ byte: UInt8) {
+        unsafe next.storeBytes(of: byte, as: UInt8.self)
+        unsafe next += 1
+    }
+
+    /// Eight bytes, the first one in the lowest bits.
+    @inlinable @inline(__always) public mutating func put(word: UInt64) {
+        unsafe next.storeBytes(of: word.littleEndian, as: UInt64.self)
+        unsafe next += 8
+    }
+
+    /// Four bytes, the first one in the lowest bits.
+    @inlinable @inline(__always) public mutating func put(halfWord: UInt32) {
+        unsafe next.storeBytes(of: halfWord.littleEndian, as: UInt32.self)
+        unsafe next += 4
     }
 
     /// The first and the last word of `count` bytes, which are between one and two words long.

@@ -109,6 +109,8 @@ extension PooledBuffer {
     }
 
     mutating func store(decimal number: Int) -> ByteView {
+        // Most numbers in heads have one digit, which need not be stored.
+        if number >= 0, number < 10 { return ByteView("0123456789")[number..<(number &+ 1)] }
         let start = count
         return append(decimal: max(number, 0)) ? view.dropFirst(start) : ByteView("")
     }

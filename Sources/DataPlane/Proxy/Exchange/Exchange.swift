@@ -38,7 +38,7 @@ struct Exchange: BitwiseCopyable {
     enum Framing: UInt8, BitwiseCopyable { case none, length, chunked, untilClose, stream }
 
     var phase = Phase.reading
-    let downstream: ConnectionPlace
+    private(set) var downstream: ConnectionPlace
     /// 0 for HTTP/1.
     var downstreamStream: Int32
     var upstream: ConnectionPlace?
@@ -58,7 +58,7 @@ struct Exchange: BitwiseCopyable {
 
     // The request.
     /// Index of the bytes of its head.
-    let head: Place<MessageHead>
+    private(set) var head: Place<MessageHead>
     var headBytes = PooledBuffer.none
     /// HTTP/1 only.
     var requestDecoder = BodyDecoder(.none)
@@ -159,6 +159,19 @@ struct Exchange: BitwiseCopyable {
         route = chain.value.http.noRoute
         started = now
         lastMoved = now
+    }
+}
+
+extension Exchange {
+    /// Turns a copy of an exchange as it was made into another one: most of an exchange is the same for all, and copying
+    /// it is quicker than making it field by field.
+    mutating func begin(
+        head: Place<MessageHead>, downstream: ConnectionPlace, stream: Int32, chain: Reference<ChainRecord>,
+        at now: MonotonicInstant
+    ) {
+        (self.head, self.downstream, downstreamStream) = (head, downstream, stream)
+        (snapshot, self.chain, route) = (downstream.value.snapshot, chain, chain.value.http.noRoute)
+        (started, lastMoved) = (now, now)
     }
 }
 

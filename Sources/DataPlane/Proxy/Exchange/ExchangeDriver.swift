@@ -46,11 +46,18 @@ extension Worker {
     mutating func insertExchange(_ connection: ConnectionPlace, stream: Int32 = 0) -> ExchangePlace? {
         guard let chain = connection.value.chainRecord, let head = heads.takePlace() else { return nil }
         head.value.reset()
-        let exchange = exchanges.insertPlace(
-            Exchange(
-                head: head, downstream: connection, stream: stream, snapshot: connection.value.snapshot,
-                chain: chain, at: now))
-        if exchange == nil { heads.remove(head) } else { shelf.use(connection.value.snapshot) }
+        if blankExchange.isEmpty {
+            blankExchange.append(
+                Exchange(
+                    head: head, downstream: connection, stream: stream, snapshot: connection.value.snapshot,
+                    chain: chain, at: now))
+        }
+        guard let exchange = exchanges.insertPlace(blankExchange[0]) else {
+            heads.remove(head)
+            return nil
+        }
+        exchange.value.begin(head: head, downstream: connection, stream: stream, chain: chain, at: now)
+        shelf.use(connection.value.snapshot)
         return exchange
     }
 

@@ -14,7 +14,9 @@ struct ClusterState: ~Copyable {
     var scope: ClusterScope
     var process: Unowned<ProcessCluster>
     var balancer = LoadBalancer(.roundRobin)
-    var set: EndpointSet?
+    var set: EndpointSet? { didSet { unownedSet = set.map { Unowned($0) } } }
+    /// The same for each request, which would otherwise count the reference up and down.
+    private(set) var unownedSet: Unowned<EndpointSet>?
     var hosts = OwnedList<HostPool>()
     /// For each member of `set` its index in `hosts`.
     var order: [Int32] = []
@@ -145,13 +147,12 @@ extension Worker {
     /// Index of the host for the next attempt of the exchange.
     mutating func chooseHost(_ exchange: ExchangePlace, avoiding: Bool) -> Int? {
         let slot = Int(exchange.value.cluster)
-        guard let set = clusters[slot].set else { return nil }
-        let member: Int?
-        if avoiding, exchange.value.attempts > 0 {
-            member = clusters[slot].balancer.pick(
-                from: set, random: &random, avoiding: exchange.value.tried, drawsMax: 6)
-        } else {
-            member = clusters[slot].balancer.pick(from: set, random: &random)
+        guard let set = clusters[slot].unownedSet else { return nil }
+        let member = set.with { set in
+            avoiding && exchange.value.attempts > 0
+                ? clusters[slot].balancer.pick(
+                    from: set, random: &random, avoiding: exchange.value.tried, drawsMax: 6)
+                : clusters[slot].balancer.pick(from: set, random: &random)
         }
         return member.map { Int(clusters[slot].order[$0]) }
     }

@@ -168,6 +168,11 @@ public struct ExchangeRecord: Sendable, BitwiseCopyable {
 
     public init() {}
 
+    /// Of its bytes those that say something: attempts that were not made stand at the end.
+    var bytesUsed: Int {
+        MemoryLayout<Self>.size - (Self.attemptsMax - attemptsKept) * MemoryLayout<AttemptRecord>.stride
+    }
+
     /// The attempts that are kept, `0..<attemptsKept`.
     public var attemptsKept: Int { min(Int(attemptCount), Self.attemptsMax) }
 

@@ -27,39 +27,51 @@ import Synchronization
     deinit { unsafe free(words) }
 
     /// For the one thread whose recorder this is.
-    public func append(_ record: borrowing @_addressable ExchangeRecord) {
+    public func append(_ record: ExchangeRecord) {
+        var record = record
+        append(inPlace: &record)
+    }
+
+    /// The same of a record that is read where it is: it is too large to be handed over.
+    public func append(inPlace record: inout ExchangeRecord) {
         let number = written.load(ordering: .relaxed)
+        let used = record.bytesUsed
         let slot = unsafe words + Int(number % UInt64(capacity)) * Self.wordsPerSlot
         // Odd while the slot is written; never the same for two records.
         unsafe slot[0].store(number &* 2 &+ 1, ordering: .relaxed)
         atomicMemoryFence(ordering: .releasing)
-        unsafe withUnsafeBytes(of: record) { bytes in
-            let whole = bytes.count / 8
-            var word = 0
-            @inline(__always) func copyWord(_ word: Int) {
-                let value = unsafe bytes.load(fromByteOffset: word &* 8, as: UInt64.self)
-                unsafe slot[word &+ 1].store(value, ordering: .relaxed)
-            }
-            // Four at a time: the compiler does not unroll a loop of atomic stores.
-            while word &+ 4 <= whole {
-                copyWord(word)
-                copyWord(word &+ 1)
-                copyWord(word &+ 2)
-                copyWord(word &+ 3)
-                word &+= 4
-            }
-            while word < whole {
-                copyWord(word)
-                word &+= 1
-            }
-            var rest: UInt64 = 0
-            for byte in (whole * 8)..<bytes.count {
-                unsafe rest |= UInt64(bytes[byte]) << UInt64(8 * (byte & 7))
-            }
-            if whole < Self.wordsPerRecord { unsafe slot[whole + 1].store(rest, ordering: .relaxed) }
+        unsafe withUnsafeBytes(of: &record) { bytes in
+            if let start = bytes.baseAddress { unsafe Self.copy(start, used, to: slot + 1) }
         }
         unsafe slot[0].store(number &* 2 &+ 2, ordering: .releasing)
         written.store(number &+ 1, ordering: .releasing)
+    }
+
+    @inline(__always)
+    private static func copy(
+        _ bytes: UnsafeRawPointer, _ count: Int, to words: UnsafeMutablePointer<Atomic<UInt64>>
+    ) {
+        let whole = count / 8
+        let source = unsafe bytes.assumingMemoryBound(to: UInt64.self)
+        var word = 0
+        // Four at a time: the compiler does not unroll a loop of atomic stores.
+        while word &+ 4 <= whole {
+            unsafe words[word].store(source[word], ordering: .relaxed)
+            unsafe words[word &+ 1].store(source[word &+ 1], ordering: .relaxed)
+            unsafe words[word &+ 2].store(source[word &+ 2], ordering: .relaxed)
+            unsafe words[word &+ 3].store(source[word &+ 3], ordering: .relaxed)
+            word &+= 4
+        }
+        while word < whole {
+            unsafe words[word].store(source[word], ordering: .relaxed)
+            word &+= 1
+        }
+        var rest: UInt64 = 0
+        for byte in (whole * 8)..<count {
+            let value = unsafe bytes.load(fromByteOffset: byte, as: UInt8.self)
+            rest |= UInt64(value) << UInt64(8 * (byte & 7))
+        }
+        if whole < wordsPerRecord { unsafe words[whole].store(rest, ordering: .relaxed) }
     }
 
     /// Requests recorded since the start, kept or not.

@@ -8,7 +8,7 @@ import Synchronization
 /// The block frees its memory at its end; a `CounterWriter` of it must be gone by then.
 @safe public final class CounterBlock: @unchecked Sendable {
     /// Bound of the table of pages; beyond the registry gives out its overflow scopes.
-    static let pagesMax = 1 << 17
+    @inlinable static var pagesMax: Int { 1 << 17 }
 
     fileprivate let pages: UnsafeMutablePointer<Atomic<UInt>>
 
@@ -48,27 +48,27 @@ import Synchronization
 /// What a thread counts with: a plain copy of where its block's memory is, without reference counting.
 @safe public struct CounterWriter: @unchecked Sendable, BitwiseCopyable {
     static let wordsPerPage = 512
-    private let pages: UnsafeMutablePointer<Atomic<UInt>>
+    @usableFromInline let pages: UnsafeMutablePointer<Atomic<UInt>>
 
     @unsafe init(pages: UnsafeMutablePointer<Atomic<UInt>>) { unsafe self.pages = pages }
 
-    public func add(_ scope: ClusterScope, _ counter: ClusterCounter, _ n: Int = 1) {
+    @inlinable public func add(_ scope: ClusterScope, _ counter: ClusterCounter, _ n: Int = 1) {
         add(page: scope.page, word: Int(counter.rawValue), kind: .cluster, n)
     }
 
-    public func add(_ scope: HTTPScope, _ counter: HTTPCounter, _ n: Int = 1) {
+    @inlinable public func add(_ scope: HTTPScope, _ counter: HTTPCounter, _ n: Int = 1) {
         add(page: scope.page, word: Int(counter.rawValue), kind: .http, n)
     }
 
-    public func add(_ scope: ListenerScope, _ counter: ListenerCounter, _ n: Int = 1) {
+    @inlinable public func add(_ scope: ListenerScope, _ counter: ListenerCounter, _ n: Int = 1) {
         add(page: scope.page, word: Int(counter.rawValue), kind: .listener, n)
     }
 
-    public func add(_ scope: RateLimitScope, _ counter: RateLimitCounter, _ n: Int = 1) {
+    @inlinable public func add(_ scope: RateLimitScope, _ counter: RateLimitCounter, _ n: Int = 1) {
         add(page: scope.page, word: Int(counter.rawValue), kind: .rateLimit, n)
     }
 
-    public func add(_ scope: ServerScope, _ counter: ServerCounter, _ n: Int = 1) {
+    @inlinable public func add(_ scope: ServerScope, _ counter: ServerCounter, _ n: Int = 1) {
         add(page: scope.page, word: Int(counter.rawValue), kind: .server, n)
     }
 
@@ -127,14 +127,19 @@ import Synchronization
         add(page: page, word: HistogramBuckets.sumWord, words: HistogramBuckets.words, Int(micros))
     }
 
-    @inline(__always)
-    private func add(page: UInt32, word: Int, kind: ScopeKind, _ n: Int) {
+    @inlinable @inline(__always)
+    func add(page: UInt32, word: Int, kind: ScopeKind, _ n: Int) {
         if let memory = unsafe address(page) {
             let value = unsafe memory[word].load(ordering: .relaxed)
             unsafe memory[word].store(value &+ UInt64(bitPattern: Int64(n)), ordering: .relaxed)
         } else {
-            add(page: page, word: word, words: kind.counterCount, n)
+            addFirst(page: page, word: word, kind: kind, n)
         }
+    }
+
+    /// The first time that the page is written to.
+    @inline(never) @usableFromInline func addFirst(page: UInt32, word: Int, kind: ScopeKind, _ n: Int) {
+        add(page: page, word: word, words: kind.counterCount, n)
     }
 
     private func add(page: UInt32, word: Int, words: Int, _ n: Int) {
@@ -148,8 +153,8 @@ import Synchronization
         unsafe memory[word].store(UInt64(bitPattern: Int64(value)), ordering: .relaxed)
     }
 
-    @inline(__always)
-    private func address(_ page: UInt32) -> UnsafeMutablePointer<Atomic<UInt64>>? {
+    @inlinable @inline(__always)
+    func address(_ page: UInt32) -> UnsafeMutablePointer<Atomic<UInt64>>? {
         precondition(page < CounterBlock.pagesMax)
         let address = unsafe pages[Int(page)].load(ordering: .relaxed)
         return unsafe UnsafeMutableRawPointer(bitPattern: address)?.assumingMemoryBound(

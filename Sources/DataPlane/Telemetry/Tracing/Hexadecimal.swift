@@ -84,3 +84,11 @@ enum Hexadecimal {
         }
     }
 }
+
+extension UncheckedWriter {
+    /// Sixteen digits, in lower case.
+    @inline(__always) mutating func put(hexadecimal number: UInt64) {
+        unsafe put(word: Hexadecimal.text(UInt32(truncatingIfNeeded: number >> 32)))
+        unsafe put(word: Hexadecimal.text(UInt32(truncatingIfNeeded: number)))
+    }
+}

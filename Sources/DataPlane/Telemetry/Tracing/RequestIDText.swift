@@ -49,7 +49,23 @@ extension RequestID {
     }
 
     /// false if there is no room.
-    public func append(to buffer: inout PooledBuffer) -> Bool { buffer.append(text) }
+    public func append(to buffer: inout PooledBuffer) -> Bool {
+        guard buffer.room >= Self.textLength, var writer = unsafe buffer.writer else { return false }
+        let second = Hexadecimal.text(UInt32(truncatingIfNeeded: high))
+        let third = Hexadecimal.text(UInt32(truncatingIfNeeded: low >> 32))
+        unsafe writer.put(word: Hexadecimal.text(UInt32(truncatingIfNeeded: high >> 32)))
+        unsafe writer.put(Self.dash)
+        unsafe writer.put(halfWord: UInt32(truncatingIfNeeded: second))
+        unsafe writer.put(Self.dash)
+        unsafe writer.put(halfWord: UInt32(truncatingIfNeeded: second >> 32))
+        unsafe writer.put(Self.dash)
+        unsafe writer.put(halfWord: UInt32(truncatingIfNeeded: third))
+        unsafe writer.put(Self.dash)
+        unsafe writer.put(halfWord: UInt32(truncatingIfNeeded: third >> 32))
+        unsafe writer.put(word: Hexadecimal.text(UInt32(truncatingIfNeeded: low)))
+        unsafe buffer.commit(writer)
+        return true
+    }
 
     func append(to output: inout LogBuffer) {
         let text = text

@@ -46,9 +46,14 @@ public enum Traceparent {
 
     /// false if there is no room.
     public static func append(_ context: TraceContext, to buffer: inout PooledBuffer) -> Bool {
-        guard buffer.room >= length else { return false }
-        let text = text(context)
-        for index in 0..<length { _ = buffer.append(text[index]) }
+        guard buffer.room >= length + 1, var writer = unsafe buffer.writer else { return false }
+        unsafe writer.put(ByteView("00-"))
+        unsafe writer.put(hexadecimal: context.traceID.high)
+        unsafe writer.put(hexadecimal: context.traceID.low)
+        unsafe writer.put(dash)
+        unsafe writer.put(hexadecimal: context.spanID)
+        unsafe writer.put(ByteView(context.isSampled ? "-01" : "-00"))
+        unsafe buffer.commit(writer)
         return true
     }
 
