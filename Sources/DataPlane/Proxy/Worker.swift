@@ -33,8 +33,6 @@ struct Worker: ~Copyable {
     var exchanges: Slab<Exchange>
     /// The heads of their requests.
     var heads: Slab<MessageHead>
-    /// An exchange as it was made, to be copied; empty before the first.
-    var blankExchange = PlainList<Exchange>(minimumCapacity: 1)
     var sessions = SessionTable()
     var queued: [ConnectionPlace] = []
     var flushes: [ConnectionPlace] = []

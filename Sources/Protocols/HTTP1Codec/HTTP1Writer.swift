@@ -9,7 +9,9 @@ public enum HTTP1Writer {
 
     /// "HTTP/1.1 200 OK" and CRLF, with the reason that RFC 9110 gives.
     public static func appendStatusLine(_ status: UInt16, to buffer: inout PooledBuffer) -> Bool {
-        appendStatusLine(status, reason: ByteView(reason(status)), to: &buffer)
+        // By far the most frequent one.
+        if status == 200 { return buffer.append("HTTP/1.1 200 OK\r\n") }
+        return appendStatusLine(status, reason: ByteView(reason(status)), to: &buffer)
     }
 
     public static func appendStatusLine(
@@ -23,9 +25,15 @@ public enum HTTP1Writer {
     public static func appendRequestLine(
         method: ByteView, target: ByteView, to buffer: inout PooledBuffer
     ) -> Bool {
-        guard buffer.room >= method.count + target.count + 12 else { return false }
-        return buffer.append(method) && buffer.append(.space) && buffer.append(target)
-            && buffer.append(" HTTP/1.1\r\n")
+        guard buffer.room >= method.count + target.count + 12, var writer = unsafe buffer.writer else {
+            return false
+        }
+        unsafe writer.put(method)
+        unsafe writer.put(.space)
+        unsafe writer.put(target)
+        unsafe writer.put(ByteView(" HTTP/1.1\r\n"))
+        unsafe buffer.commit(writer)
+        return true
     }
 
     public static func appendField(_ name: ByteView, _ value: ByteView, to buffer: inout PooledBuffer) -> Bool

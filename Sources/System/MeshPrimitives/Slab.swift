@@ -38,9 +38,9 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
     /// The most places that can be given out.
     public let capacity: Int
 
-    /// What new places hold before their first use; see `take`.
-    @usableFromInline let filling: Record?
-    @usableFromInline let isFilled: Bool
+    /// What new places hold before their first use (see `take`), and what `insertBlank` copies; by its address, so that
+    /// it goes straight from there to its place.
+    @usableFromInline var blank: UnsafeMutablePointer<Record>?
 
     public init(capacity: Int) { self.init(capacity: capacity, filling: nil) }
 
@@ -48,17 +48,27 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
     public init(capacity: Int, filledWith record: Record) { self.init(capacity: capacity, filling: record) }
 
     private init(capacity: Int, filling: Record?) {
-        self.filling = filling
-        isFilled = filling != nil
         precondition(capacity > 0 && capacity < Int(UInt32.max) - Self.pageSize)
         self.capacity = capacity
         pagesMax = (capacity + Self.pageSize - 1) / Self.pageSize
         unsafe pages = .allocate(capacity: pagesMax)
+        if let filling { setBlank(filling) }
     }
+
+    /// What `insertBlank` copies from now on.
+    public mutating func setBlank(_ record: Record) {
+        let memory = unsafe blank ?? .allocate(capacity: 1)
+        unsafe memory.initialize(to: record)
+        unsafe blank = memory
+    }
+
+    /// `setBlank` was called.
+    @inlinable public var hasBlank: Bool { unsafe blank != nil }
 
     deinit {
         for index in 0..<pageCount { unsafe pages[index].deallocate() }
         unsafe pages.deallocate()
+        unsafe blank?.deallocate()
     }
 
     /// nil when `capacity` places are in use.
@@ -77,7 +87,7 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
 
     /// A place whose record is as its last user left it, or as the slab was filled. nil when all are in use.
     @inlinable public mutating func take() -> SlabID? {
-        precondition(isFilled, "only a filled slab has something in every place")
+        precondition(hasBlank, "only a filled slab has something in every place")
         guard lent < capacity else { return nil }
         if firstFree == .max { addPage() }
         let index = firstFree
@@ -128,6 +138,14 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
     /// Like `take`.
     @inlinable public mutating func takePlace() -> Place<Record>? { take().flatMap { place($0) } }
 
+    /// A place with a copy of what `setBlank` was given: quicker than making a large record anew.
+    @inlinable public mutating func insertBlank() -> Place<Record>? {
+        guard let blank = unsafe blank, let place = takePlace() else { return nil }
+        // As one value: copied by the stride, what a record's last bytes leave free for the generation would go too.
+        unsafe place.address.pointee = blank.pointee
+        return place
+    }
+
     @inlinable public mutating func remove(_ place: Place<Record>) { remove(place.id) }
 
     /// The record in use at `index`, for walks over all of them.
@@ -158,7 +176,7 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
         let start = UInt32(pageCount << Int(Self.pageBits))
         for offset in (0..<UInt32(Self.pageSize)).reversed() {
             let entry = unsafe page + Int(offset)
-            if let filling { unsafe entry.pointee.record = filling }
+            if let blank = unsafe blank { unsafe entry.pointee.record = blank.pointee }
             unsafe entry.pointee.generation = 0
             unsafe entry.pointee.link = firstFree
             firstFree = start + offset

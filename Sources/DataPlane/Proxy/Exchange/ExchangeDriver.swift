@@ -46,13 +46,13 @@ extension Worker {
     mutating func insertExchange(_ connection: ConnectionPlace, stream: Int32 = 0) -> ExchangePlace? {
         guard let chain = connection.value.chainRecord, let head = heads.takePlace() else { return nil }
         head.value.reset()
-        if blankExchange.isEmpty {
-            blankExchange.append(
+        if !exchanges.hasBlank {
+            exchanges.setBlank(
                 Exchange(
                     head: head, downstream: connection, stream: stream, snapshot: connection.value.snapshot,
                     chain: chain, at: now))
         }
-        guard let exchange = exchanges.insertPlace(blankExchange[0]) else {
+        guard let exchange = exchanges.insertBlank() else {
             heads.remove(head)
             return nil
         }

@@ -304,9 +304,9 @@ extension Worker {
         let bytes = exchange.value.headBytes.view
         flushStaged()
         stage(for: connection)
-        var isWhole = stageBuffer.append(bytes[exchange.head.methodToken.range]) && stageBuffer.append(" ")
-        isWhole = stageBuffer.append(path.isEmpty ? bytes[exchange.head.target.range] : path) && isWhole
-        isWhole = stageBuffer.append(" HTTP/1.1\r\n") && isWhole
+        var isWhole = HTTP1Writer.appendRequestLine(
+            method: bytes[exchange.head.methodToken.range],
+            target: path.isEmpty ? bytes[exchange.head.target.range] : path, to: &stageBuffer)
         isWhole =
             stageBuffer.append(
                 exchange.head, bytes, editedBy: edits,

@@ -52,23 +52,30 @@ import Synchronization
 
     @unsafe init(pages: UnsafeMutablePointer<Atomic<UInt>>) { unsafe self.pages = pages }
 
-    @inlinable public func add(_ scope: ClusterScope, _ counter: ClusterCounter, _ n: Int = 1) {
+    @inlinable @inline(__always) public func add(
+        _ scope: ClusterScope, _ counter: ClusterCounter, _ n: Int = 1
+    ) {
         add(page: scope.page, word: Int(counter.rawValue), kind: .cluster, n)
     }
 
-    @inlinable public func add(_ scope: HTTPScope, _ counter: HTTPCounter, _ n: Int = 1) {
+    @inlinable @inline(__always) public func add(_ scope: HTTPScope, _ counter: HTTPCounter, _ n: Int = 1) {
         add(page: scope.page, word: Int(counter.rawValue), kind: .http, n)
     }
 
-    @inlinable public func add(_ scope: ListenerScope, _ counter: ListenerCounter, _ n: Int = 1) {
+    @inlinable @inline(__always) public func add(
+        _ scope: ListenerScope, _ counter: ListenerCounter, _ n: Int = 1
+    ) {
         add(page: scope.page, word: Int(counter.rawValue), kind: .listener, n)
     }
 
-    @inlinable public func add(_ scope: RateLimitScope, _ counter: RateLimitCounter, _ n: Int = 1) {
+    @inlinable @inline(__always) public func add(
+        _ scope: RateLimitScope, _ counter: RateLimitCounter, _ n: Int = 1
+    ) {
         add(page: scope.page, word: Int(counter.rawValue), kind: .rateLimit, n)
     }
 
-    @inlinable public func add(_ scope: ServerScope, _ counter: ServerCounter, _ n: Int = 1) {
+    @inlinable @inline(__always) public func add(_ scope: ServerScope, _ counter: ServerCounter, _ n: Int = 1)
+    {
         add(page: scope.page, word: Int(counter.rawValue), kind: .server, n)
     }
 
