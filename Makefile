@@ -27,7 +27,7 @@ build: setup ## release binaries in .build/release: stripped, with the Swift run
 .PHONY: test
 test: setup ## every test, with debug binaries (choose with TEST='--filter NAME')
 	@echo "make test: a first build compiles all packages, about ten minutes on two cores"
-	swift test --disable-xctest $(CHECKED) $(TEST)
+	swift test --no-parallel --disable-xctest $(CHECKED) $(TEST)
 
 .PHONY: demo
 demo: build ## a small brokerage with sidecars and control plane, shown on the wire (KEEP=1 leaves it running)
