@@ -162,18 +162,22 @@ extension Worker {
         switch exchange.value.framing {
         case .none: return
         case .length, .untilClose: write(connection, bytes)
-        case .chunked:
-            stage(for: connection)
-            if stageBuffer.room < HTTP1Writer.chunkHeaderBytesMax + 2 {
-                flushStaged()
-                stage(for: connection)
-            }
-            _ = HTTP1Writer.appendChunkHeader(size: bytes.count, to: &stageBuffer)
-            write(connection, bytes)
-            write(connection, ByteView("\r\n"))
+        case .chunked: writeChunk(connection, bytes)
         case .stream: writeStreamBody(exchange, bytes)
         }
         exchange.value.record.bytesSent &+= UInt64(bytes.count)
+    }
+
+    /// One chunk (RFC 9112 section 7.1) of a body to either side.
+    mutating func writeChunk(_ connection: ConnectionPlace, _ bytes: ByteView) {
+        stage(for: connection)
+        if stageBuffer.room < HTTP1Writer.chunkHeaderBytesMax + 2 {
+            flushStaged()
+            stage(for: connection)
+        }
+        _ = HTTP1Writer.appendChunkHeader(size: bytes.count, to: &stageBuffer)
+        write(connection, bytes)
+        write(connection, ByteView("\r\n"))
     }
 
     /// The end of an answer over HTTP/1.1; the connection goes on with the next request or closes.

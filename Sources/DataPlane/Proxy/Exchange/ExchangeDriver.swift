@@ -474,14 +474,7 @@ extension Worker {
             return 0
         }
         if exchange.value.sendsChunks {
-            stage(for: connection)
-            if stageBuffer.room < HTTP1Writer.chunkHeaderBytesMax + 2 {
-                flushStaged()
-                stage(for: connection)
-            }
-            _ = HTTP1Writer.appendChunkHeader(size: bytes.count, to: &stageBuffer)
-            write(connection, bytes)
-            write(connection, ByteView("\r\n"))
+            writeChunk(connection, bytes)
         } else {
             write(connection, bytes)
         }
