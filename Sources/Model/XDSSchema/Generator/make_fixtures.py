@@ -6,12 +6,32 @@ import json
 import os
 
 import yaml
-from google.protobuf import json_format
+from google.protobuf import any_pb2, descriptor_pool, json_format, message_factory
 
 import import_envoy
 
 ROOT = os.path.abspath(os.path.join(import_envoy.HERE, "..", "..", "..", ".."))
 EXAMPLES = ["static", "ads", "features"]
+
+
+def settle(message):
+    """Packs what lies in Any again: json_format leaves maps in there in an order that changes from run to run."""
+    if isinstance(message, any_pb2.Any):
+        kind = descriptor_pool.Default().FindMessageTypeByName(message.TypeName())
+        inner = message_factory.GetMessageClass(kind)()
+        message.Unpack(inner)
+        settle(inner)
+        message.value = inner.SerializeToString(deterministic=True)
+        return
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        if field.message_type.GetOptions().map_entry:
+            parts = [part for part in value.values() if hasattr(part, "ListFields")]
+        else:
+            parts = [value] if hasattr(value, "ListFields") else value
+        for part in parts:
+            settle(part)
 
 
 def main():
@@ -39,6 +59,7 @@ def main():
         with open(os.path.join(ROOT, "mesh-config", "bootstrap", name + ".yaml")) as text:
             tree = yaml.safe_load(text)
         message = json_format.ParseDict(tree, bootstrap_pb2.Bootstrap())
+        settle(message)
         add(name + "Binary", message.SerializeToString(deterministic=True))
         add(name + "JSON", json.dumps(json_format.MessageToDict(message), sort_keys=True).encode())
     response = discovery_pb2.DiscoveryResponse(version_info="7", nonce="n1", type_url="type.googleapis.com/" + "envoy.config.cluster.v3.Cluster")
