@@ -27,24 +27,13 @@ private func endpoints(
         return counts
     }
 
-    /// A bound that a right distribution passes about once in ten thousand.
-    private func isPlausible(_ counts: [Int], _ shares: [Double]) -> Bool {
-        let total = Double(counts.reduce(0, +))
-        let chi = zip(counts, shares).reduce(0.0) { sum, pair in
-            let expected = total * pair.1
-            return sum + (Double(pair.0) - expected) * (Double(pair.0) - expected) / expected
-        }
-        let freedom = Double(counts.count - 1)
-        return chi < freedom + 3.7 * (2 * freedom).squareRoot() + 6
-    }
-
     @Test("Round robin gives each endpoint its turn", arguments: 1...7)
     func roundRobin(count: Int) {
         let set = endpoints([UInt32](repeating: 1, count: count))
         #expect(counts(.roundRobin, set, picks: 10 * count) == [Int](repeating: 10, count: count))
     }
 
-    @Test("Weighted round robin is exact over every cycle, and turns lie apart", arguments: UInt64(0)..<30)
+    @Test("Weighted round robin is exact over every cycle to one turn", arguments: UInt64(0)..<30)
     func weighted(seed: UInt64) {
         var random = SeededRandom(seed: seed)
         let weights = (0..<(2 + random.below(6))).map { _ in UInt32(1 + random.below(9)) }
@@ -58,19 +47,22 @@ private func endpoints(
                 #expect(abs(window.count { $0 == index } - Int(weight)) <= 1)
             }
         }
-        for (index, weight) in weights.enumerated() {
-            #expect(picks[0..<cycle].count { $0 == index } == Int(weight))
-        }
     }
 
-    @Test("Smooth turns: 5, 1, 1 never gives the heavy one more than twice in a row after the others")
-    func smooth() {
-        var balancer = LoadBalancer(.roundRobin)
+    @Test(
+        "Unequal weights take their turns by earliest deadline, from a fresh start and from every later one")
+    func deadlines() {
+        let set = endpoints([1, 2, 3])
         var random = SeededRandom(seed: 1)
-        let set = endpoints([5, 1, 1])
-        let picks = (0..<70).compactMap { _ in balancer.pick(from: set, random: &random) }
-        let text = picks.map(String.init).joined()
-        #expect(!text.contains("11") && !text.contains("22") && !text.contains("00000"))
+        for _ in 0..<20 {
+            var balancer = LoadBalancer(.roundRobin)
+            let picks = (0..<60).compactMap { _ in balancer.pick(from: set, random: &random) }
+            // One cycle of Envoy's schedule over weights 1, 2, 3 and its rotations.
+            let text = picks.map(String.init).joined()
+            let cycle = text.prefix(6)
+            #expect(cycle.filter { $0 == "0" }.count == 1 && cycle.filter { $0 == "2" }.count == 3, "\(text)")
+            #expect(!text.contains("222") && !text.contains("11"), "\(text)")
+        }
     }
 
     @Test("Random treats all alike, whatever their weight")
@@ -92,7 +84,35 @@ private func endpoints(
         let equal = counts(.leastRequest(choices: 2), endpoints([1, 1, 1, 1]), picks: 40_000)
         #expect(isPlausible(equal, [0.25, 0.25, 0.25, 0.25]), "\(equal)")
         let unequal = counts(.leastRequest(choices: 2), endpoints([1, 3]), picks: 40_000)
-        #expect(unequal[1] > 3 * unequal[0], "\(unequal)")
+        #expect(abs(unequal[0] - 10_000) <= 1, "\(unequal)")
+        let drawn = counts(
+            .leastLoaded(LeastRequestSettings(drawsByWeight: true)), endpoints([1, 3]), picks: 40_000)
+        #expect(drawn[1] > 3 * drawn[0], "\(drawn)")
+    }
+
+    @Test(
+        "Under a schedule an endpoint with requests in flight weighs less when its turn comes",
+        arguments: [0.0, 0.5, 1, 2])
+    func bias(bias: Double) {
+        let set = endpoints([1, 2])
+        for _ in 0..<3 { set.requestStarted(1) }
+        let policy = LoadBalancingPolicy.leastLoaded(LeastRequestSettings(activeRequestBias: bias))
+        let counts = counts(policy, set, picks: 10_000)
+        // 2 / 4^bias against 1.
+        let weights: [Double: Double] = [0: 2, 0.5: 1, 1: 0.5, 2: 0.125]
+        let weight = weights[bias] ?? 0
+        let expected = 10_000 * weight / (1 + weight)
+        #expect(abs(Double(counts[1]) - expected) <= 3, "\(counts)")
+    }
+
+    @Test("A full scan finds the least loaded, and equals share")
+    func fullScan() {
+        let set = endpoints([1, 1, 1, 1, 1])
+        set.requestStarted(0)
+        set.requestStarted(3)
+        let counts = counts(.leastLoaded(LeastRequestSettings(scansAll: true)), set, picks: 30_000)
+        #expect(counts[0] == 0 && counts[3] == 0)
+        #expect(isPlausible([counts[1], counts[2], counts[4]], [1.0 / 3, 1.0 / 3, 1.0 / 3]), "\(counts)")
     }
 
     @Test("With more choices the least loaded one wins nearly always")
@@ -126,7 +146,8 @@ private func endpoints(
         var random = SeededRandom(seed: 3)
         for index in 0..<3 { set.mark(index, adding: .ejected) }
         #expect(Set((0..<8).compactMap { _ in balancer.pick(from: set, random: &random) }).count == 4)
-        #expect(balancer.isPanicking)
+        let isPanicking = balancer.isPanicking
+        #expect(isPanicking)
         set.mark(3, adding: .ejected)
         #expect(Set((0..<8).compactMap { _ in balancer.pick(from: set, random: &random) }).count == 4)
         set.mark(0, removing: .ejected)
@@ -176,6 +197,42 @@ private func endpoints(
         #expect(balancer.pick(from: set, random: &random, avoiding: previous, drawsMax: 5) != nil)
     }
 
+    @Test("Canaries are passed over where a predicate says so")
+    func canaries() {
+        let states = (0..<3).map { EndpointState(address: SocketAddress(ipv4: 10, 0, 0, $0, port: 80)) }
+        let set = EndpointSet(states.enumerated().map { EndpointSet.Member($1, isCanary: $0 != 1) })
+        var balancer = LoadBalancer(.roundRobin)
+        var random = SeededRandom(seed: 5)
+        for _ in 0..<20 {
+            let index = balancer.pick(
+                from: set, random: &random, avoiding: PreviousEndpoints(), drawsMax: 3, predicates: .canaries)
+            #expect(index == 1)
+        }
+    }
+
+    @Test("A retry passes over the priorities that were tried, until none is left")
+    func previousPriorities() {
+        let set = endpoints([1, 1, 1], priorities: [0, 1, 2])
+        var balancer = LoadBalancer(.roundRobin)
+        var random = SeededRandom(seed: 5)
+        var passed = PreviousPriorities(updateFrequency: 1)
+        var order: [Int] = []
+        for _ in 0..<5 {
+            guard
+                let index = balancer.pick(
+                    from: set, random: &random, avoiding: PreviousEndpoints(), drawsMax: 1,
+                    priorities: &passed)
+            else {
+                Issue.record("nobody was chosen")
+                return
+            }
+            order.append(index)
+            passed.add(balancer.lastPriority)
+        }
+        #expect(order == [0, 1, 2, 0, 1])
+        #expect(balancer.pick(from: set, random: &random) == 0, "other requests are not concerned")
+    }
+
     @Test("A new set is looked at, and the states of those who stay are the same")
     func newSet() {
         var balancer = LoadBalancer(.roundRobin)
@@ -202,6 +259,35 @@ private func endpoints(
         let loads = PriorityLoads([Counts(all: 100, healthy: first), Counts(all: 100, healthy: second)])
         #expect(loads.healthy == [firstLoad, secondLoad])
         #expect(loads.isPanicking == [first + second < 72 && first < 50, first + second < 72 && second < 50])
+    }
+
+    @Test("If every priority panics, the loads follow the numbers of endpoints")
+    func totalPanic() {
+        let loads = PriorityLoads([Counts(all: 20, healthy: 2), Counts(all: 10, healthy: 4)])
+        #expect(loads.healthy == [67, 33] && loads.isPanicking == [true, true])
+        let beside = PriorityLoads([Counts(all: 20, healthy: 2), Counts(all: 0, healthy: 0)])
+        #expect(beside.healthy == [100, 0] && beside.isPanicking == [true, true])
+        #expect(PriorityLoads([Counts(all: 4, healthy: 0)], panicThreshold: 0).healthy == [0])
+    }
+
+    @Test("The example of three priorities, healthy 10/20/10 and degraded 20/10/0 percent")
+    func scaled() {
+        let loads = PriorityLoads(
+            [
+                Counts(all: 10, healthy: 1, degraded: 2), Counts(all: 10, healthy: 2, degraded: 1),
+                Counts(all: 10, healthy: 1),
+            ], overprovisioningFactor: 100, panicThreshold: 0)
+
+        #expect(loads.healthy == [16, 28, 14] && loads.degraded == [28, 14, 0])
+    }
+
+    @Test("Those left out do not count, and weights can stand for numbers")
+    func excluded() {
+        let loads = PriorityLoads([Counts(all: 5, healthy: 5, excluded: 5), Counts(all: 1, healthy: 1)])
+        #expect(loads.healthy == [100, 0])
+        var heavy = Counts(all: 2, healthy: 1)
+        heavy.weights = (10, 9, 0)
+        #expect(PriorityLoads([heavy, Counts(all: 1, healthy: 1)]).healthy == [100, 0])
     }
 
     @Test("Degraded endpoints take what healthy ones cannot")

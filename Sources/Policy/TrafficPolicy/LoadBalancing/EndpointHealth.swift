@@ -22,9 +22,21 @@ public struct EndpointMarks: OptionSet, Hashable, Sendable, BitwiseCopyable {
     public static let checkDegraded = EndpointMarks(rawValue: 1 << 3)
     /// Put aside by outlier detection.
     public static let ejected = EndpointMarks(rawValue: 1 << 4)
+    /// It asked to be left out (`x-envoy-immediate-health-check-fail`): it does not count among those that there are,
+    /// so that a planned stop does not look like an outage.
+    public static let excluded = EndpointMarks(rawValue: 1 << 5)
+    /// Its first check has not come back (`ignore_new_hosts_until_first_hc`); it does not count either.
+    public static let checkPending = EndpointMarks(rawValue: 1 << 6)
+    /// The last check that failed did so by time-out; for the health that is shown.
+    public static let checkTimedOut = EndpointMarks(rawValue: 1 << 7)
 
     public var health: EndpointHealth {
-        if !isDisjoint(with: [.discoveredUnhealthy, .checkFailed, .ejected]) { return .unhealthy }
+        if !isDisjoint(with: [.discoveredUnhealthy, .checkFailed, .ejected, .excluded, .checkPending]) {
+            return .unhealthy
+        }
         return isDisjoint(with: [.discoveredDegraded, .checkDegraded]) ? .healthy : .degraded
     }
+
+    /// Left out where endpoints are counted.
+    public var isExcluded: Bool { !isDisjoint(with: [.excluded, .checkPending]) }
 }

@@ -14,6 +14,10 @@ public final class EndpointState: Sendable {
     public let connectionsActive = Atomic<Int>(0)
     public let connectionsTotal = Atomic<Int>(0)
     public let connectionsFailed = Atomic<Int>(0)
+    /// For peak EWMA.
+    public let latency = LatencyAverage()
+    /// Nanoseconds of the monotonic clock; `.min`: not known.
+    private let healthySinceWord = Atomic<Int64>(.min)
 
     public init(address: SocketAddress, marks: EndpointMarks = []) {
         self.address = address
@@ -23,7 +27,17 @@ public final class EndpointState: Sendable {
     public var marks: EndpointMarks { EndpointMarks(rawValue: marksWord.load(ordering: .relaxed)) }
     public var health: EndpointHealth { marks.health }
 
-    /// Sets and removes marks; true if the endpoint's health is another one now. Whoever does this tells the
+    /// Where its slow start begins: it was added, or a check has passed that had failed.
+    public var healthySince: MonotonicInstant? {
+        let word = healthySinceWord.load(ordering: .relaxed)
+        return word == .min ? nil : MonotonicInstant(nanoseconds: word)
+    }
+
+    public func becameHealthy(at now: MonotonicInstant) {
+        healthySinceWord.store(now.nanoseconds, ordering: .relaxed)
+    }
+
+    /// Sets and removes marks; true if what the endpoint is worth is another thing now. Whoever does this tells the
     /// `EndpointSet`s that it belongs to.
     @discardableResult
     public func mark(adding added: EndpointMarks = [], removing removed: EndpointMarks = []) -> Bool {
@@ -31,7 +45,8 @@ public final class EndpointState: Sendable {
             marksWord.bitwiseAnd(~removed.rawValue, ordering: .acquiringAndReleasing).oldValue,
             marksWord.bitwiseOr(added.rawValue, ordering: .acquiringAndReleasing).newValue
         )
-        return EndpointMarks(rawValue: before).health != EndpointMarks(rawValue: after).health
+        let (old, new) = (EndpointMarks(rawValue: before), EndpointMarks(rawValue: after))
+        return old.health != new.health || old.isExcluded != new.isExcluded
     }
 
     public func requestStarted() {

@@ -1,115 +1,311 @@
+import Glibc
 import MeshPrimitives
 
-/// How an endpoint is chosen among those that may be.
-public enum LoadBalancingPolicy: Equatable, Sendable, BitwiseCopyable {
-    /// In turn, as often as the weights say, and smoothly: the turns of an endpoint lie apart.
-    case roundRobin
-    /// The least loaded of `choices` drawn at random, with replacement: of two endpoints the busy one still gets a
-    /// quarter. Unequal weights count in the draw and in the comparison.
-    case leastRequest(choices: UInt32)
-    /// Each with the same probability, whatever its weight, as Envoy has it.
-    case random
-}
-
-/// Endpoints that earlier attempts of a request went to. Remembers the last eight.
-public struct PreviousEndpoints: Sendable, BitwiseCopyable {
-    private var addresses = InlineArray<8, SocketAddress>(
-        repeating: SocketAddress(family: .ipv4, high: 0, low: 0, port: 0))
-    private var added = 0
-
-    public init() {}
-
-    public mutating func add(_ address: SocketAddress) {
-        addresses[added & 7] = address
-        added += 1
-    }
-
-    public func contains(_ address: SocketAddress) -> Bool {
-        for index in 0..<min(added, 8) where addresses[index] == address { return true }
-        return false
-    }
-}
-
 /// Chooses endpoints for one worker. What it remembers (whose turn it is, who may be chosen) is the worker's own; it is
-/// computed again when the set or the health of a member changes, and otherwise a choice allocates nothing.
-public struct LoadBalancer {
+/// taken anew from the set when the set or the health of a member changes, and otherwise a choice allocates nothing.
+public struct LoadBalancer: ~Copyable {
     public let policy: LoadBalancingPolicy
-    /// One pool for each priority and health that gets traffic.
-    private var pools: [EndpointPool] = []
-    /// Kept, so that no other set can come to have its identity.
+    private var pools = OwnedList<EndpointPool>()
+    private var rows = OwnedList<BalancingPlan.Row>()
+    private var priorities = OwnedList<BalancingPlan.Priority>()
+    private var localities = OwnedList<LocalitySchedule>()
+    private var zone = ZonePicker()
+    private var slowStart: SlowStartSettings?
+    /// Kept, so that no other set can come to have its identity, and the tables stay.
     private var seenSet: EndpointSet?
+    private var plan: BalancingPlan?
+    private var tables = OwnedList<HashTable.Unowned?>()
     private var seenVersion: UInt64 = 0
-    /// Health is ignored for a part of the traffic (`lb_healthy_panic`), as of the last choice.
+    /// Health is ignored for a part of the traffic, as of the last choice.
     public private(set) var isPanicking = false
+    /// Health was ignored for the last choice (`lb_healthy_panic`).
+    public private(set) var hasPanicked = false
+    /// The priority of the last choice, counted among those that there are.
+    public private(set) var lastPriority = 0
+    public private(set) var lastZone = ZoneChoice.none
 
-    public init(_ policy: LoadBalancingPolicy) {
-        if case .leastRequest(let choices) = policy { precondition(choices > 0) }
-        self.policy = policy
-    }
+    public init(_ policy: LoadBalancingPolicy) { self.policy = policy }
 
-    /// The index of the endpoint for the next attempt; nil if there is none. An endpoint in `previous` is passed over
-    /// by choosing again, `drawsMax` times in all at the most: the last choice is taken as it is.
+    /// The index of the endpoint for the next attempt; nil if there is none.
+    ///
+    /// - Parameter hash: of the request, for a policy that hashes; without one it places at random.
+    /// - Parameter now: for slow start and peak EWMA; the other policies do not look at it.
     public mutating func pick(
-        from set: EndpointSet, random: inout SeededRandom, avoiding previous: PreviousEndpoints, drawsMax: Int
+        from set: EndpointSet, hash: UInt64? = nil, at now: MonotonicInstant = .zero,
+        random: inout SeededRandom
     ) -> Int? {
-        for _ in 1..<max(drawsMax, 1) {
-            guard let index = pick(from: set, random: &random) else { return nil }
-            if !previous.contains(set.address(index)) { return index }
-        }
-        return pick(from: set, random: &random)
+        lookIfNeeded(at: set, now, &random)
+        return pick(set, hash, attempt: 0, now, &random)
     }
 
-    public mutating func pick(from set: EndpointSet, random: inout SeededRandom) -> Int? {
-        let version = set.version
-        if version != seenVersion || seenSet !== set { look(at: set, version, random: &random) }
-        guard !pools.isEmpty else { return nil }
-        let pool = pools.count == 1 ? 0 : choosePool(&random)
+    /// For a retry: endpoints that the predicates name are passed over by choosing again, `drawsMax` times in all at the
+    /// most: the last choice is taken as it is.
+    public mutating func pick(
+        from set: EndpointSet, hash: UInt64? = nil, at now: MonotonicInstant = .zero,
+        random: inout SeededRandom, avoiding previous: PreviousEndpoints, drawsMax: Int,
+        predicates: HostPredicates = .previousHosts
+    ) -> Int? {
+        lookIfNeeded(at: set, now, &random)
+        let hash = hash ?? (policy == .hashed ? random.next() : nil)
+        var attempt: UInt64 = 0
+        while true {
+            guard let index = pick(set, hash, attempt: attempt, now, &random) else { return nil }
+            attempt += 1
+            let isUnwanted =
+                (predicates.contains(.previousHosts) && previous.contains(set.address(index)))
+                || (predicates.contains(.canaries) && set.members[index].isCanary)
+            if !isUnwanted || attempt >= drawsMax { return index }
+        }
+    }
+
+    /// For a retry that passes over the priorities of earlier attempts. Computes the loads anew, and allocates.
+    public mutating func pick(
+        from set: EndpointSet, hash: UInt64? = nil, at now: MonotonicInstant = .zero,
+        random: inout SeededRandom, avoiding previous: PreviousEndpoints, drawsMax: Int,
+        predicates: HostPredicates = .previousHosts, priorities passed: inout PreviousPriorities
+    ) -> Int? {
+        lookIfNeeded(at: set, now, &random)
+        if passed.passedOver != 0, let plan {
+            var others = adjusted(plan, set, passed.passedOver)
+            if others.isEmpty {
+                passed.startAnew()
+                others = plan.rows
+            }
+            replaceRows(others)
+        }
+        defer { if let plan { replaceRows(plan.rows) } }
+        return pick(
+            from: set, hash: hash, at: now, random: &random, avoiding: previous, drawsMax: drawsMax,
+            predicates: predicates)
+    }
+
+    private func adjusted(_ plan: BalancingPlan, _ set: EndpointSet, _ passedOver: UInt64)
+        -> [BalancingPlan.Row]
+    {
+        BalancingPlan.rows(
+            PriorityLoads(
+                plan.counts, overprovisioningFactor: Int(set.overprovisioningFactor),
+                panicThreshold: Int(set.panicThreshold), passedOver: passedOver))
+    }
+
+    private mutating func replaceRows(_ new: [BalancingPlan.Row]) {
+        rows = OwnedList()
+        for row in new { rows.append(row) }
+    }
+
+    // MARK: Choosing
+
+    @inline(__always)
+    private mutating func pick(
+        _ set: EndpointSet, _ hash: UInt64?, attempt: UInt64, _ now: MonotonicInstant,
+        _ random: inout SeededRandom
+    ) -> Int? {
+        guard !rows.isEmpty else { return nil }
+        if policy == .hashed {
+            let hash = hash ?? random.next()
+            let row = rows.count == 1 ? 0 : row(UInt32(hash % 100) + 1)
+            note(rows[row])
+            guard let table = tables[lastPriority] else { return nil }
+            return table.member(hash, attempt: attempt)
+        }
+        let row = rows.count == 1 ? 0 : row(UInt32(random.below(100)) + 1)
+        note(rows[row])
+        guard let pool = pool(rows[row].isDegraded, &random) else { return nil }
+        return pick(pool, set, now, &random)
+    }
+
+    @inline(__always) private mutating func note(_ row: BalancingPlan.Row) {
+        lastPriority = Int(row.priority)
+        hasPanicked = priorities[lastPriority].isPanicking
+    }
+
+    private func row(_ point: UInt32) -> Int {
+        for index in rows.indices where point <= rows[index].upTo { return index }
+        return rows.count - 1
+    }
+
+    @inline(__always)
+    private mutating func pool(_ isDegraded: Bool, _ random: inout SeededRandom) -> Int? {
+        let priority = priorities[lastPriority]
+        switch isDegraded ? priority.degraded : priority.healthy {
+        case .nobody: return nil
+        case .pool(let pool): return Int(pool)
+        case .localities(let index): return localities[Int(index)].pick()
+        case .zones(let index):
+            let (pool, choice) = zone.pick(Int(index), &random)
+            lastZone = choice
+            return pool
+        }
+    }
+
+    @inline(__always)
+    private mutating func pick(
+        _ pool: Int, _ set: EndpointSet, _ now: MonotonicInstant, _ random: inout SeededRandom
+    ) -> Int {
         switch policy {
-        case .roundRobin: return pools[pool].pickInTurn()
-        case .random: return pools[pool].pickAny(&random)
-        case .leastRequest(let choices): return pools[pool].pickLeastLoaded(of: choices, in: set, &random)
+        case .roundRobin:
+            guard pools[pool].isScheduled else { return pools[pool].pickInTurn() }
+            return pickScheduled(pool, set, bias: 0, now)
+        case .leastLoaded(let settings):
+            if settings.drawsByWeight {
+                return pools[pool].pickLeastLoadedByWeight(of: settings.choices, in: set, &random)
+            }
+            if pools[pool].isScheduled {
+                return pickScheduled(pool, set, bias: settings.activeRequestBias, now)
+            }
+            if settings.scansAll { return pools[pool].pickLeastLoadedOfAll(in: set, &random) }
+            return pools[pool].pickLeastLoaded(of: settings.choices, in: set, &random)
+        case .random, .hashed:
+            return pools[pool].pickAny(&random)
+        case .peakEWMA(let settings):
+            return pools[pool].pickCheaper(&random) { set.cost($0, at: now, settings) }
         }
     }
 
-    private func choosePool(_ random: inout SeededRandom) -> Int {
-        var point = Int(random.below(100))
-        for index in pools.indices {
-            point -= pools[index].load
-            if point < 0 { return index }
+    private mutating func pickScheduled(
+        _ pool: Int, _ set: EndpointSet, bias: Double, _ now: MonotonicInstant
+    )
+        -> Int
+    {
+        let slowStart = slowStart
+        return pools[pool].pickScheduled { member, weight in
+            Self.weight(weight, of: member, in: set, bias: bias, slowStart, at: now)
         }
-        return pools.count - 1
     }
 
-    /// Builds the pools anew. Workers begin their turns at different places, or the first endpoint of a list
-    /// would get a burst from each of them.
-    private mutating func look(at set: EndpointSet, _ version: UInt64, random: inout SeededRandom) {
-        (seenSet, seenVersion) = (set, version)
-        let priorities = Array(Swift.Set(set.members.map(\.priority))).sorted()
-        let health = set.members.map { $0.state.health }
-        func members(_ priority: UInt32, _ wanted: EndpointHealth?) -> [Int] {
-            set.members.indices.filter {
-                set.members[$0].priority == priority && (wanted == nil || health[$0] == wanted)
-            }
+    /// weight / (requests in flight + 1)^bias, and less while the endpoint is in its slow start.
+    private static func weight(
+        _ weight: UInt32, of member: Int, in set: EndpointSet, bias: Double, _ slowStart: SlowStartSettings?,
+        at now: MonotonicInstant
+    ) -> Double {
+        var result = Double(weight)
+        if bias == 1 {
+            result /= Double(set.requestsActive(member) + 1)
+        } else if bias != 0 {
+            result /= pow(Double(set.requestsActive(member) + 1), bias)
         }
-        let counts = priorities.map { priority in
-            PriorityLoads.Counts(
-                all: members(priority, nil).count, healthy: members(priority, .healthy).count,
-                degraded: members(priority, .degraded).count)
+        guard let slowStart, let since = set.healthySince(member) else { return result }
+        let age = now.nanoseconds(since: since)
+        guard age < slowStart.window, set.health(member) == .healthy else { return result }
+        let milliseconds = max(1, age / Nanoseconds.perMillisecond)
+        let part = Double(milliseconds) / Double(max(1, slowStart.window / Nanoseconds.perMillisecond))
+        let factor = slowStart.aggression == 1 || part == 1 ? part : pow(part, 1 / slowStart.aggression)
+        return result * max(factor, slowStart.weightMin)
+    }
+
+    // MARK: Looking
+
+    @inline(__always)
+    private mutating func lookIfNeeded(
+        at set: EndpointSet, _ now: MonotonicInstant, _ random: inout SeededRandom
+    ) {
+        let version = set.version
+        if version != seenVersion || seenSet !== set { look(at: set, version, now, &random) }
+    }
+
+    @inline(never)
+    private mutating func look(
+        at set: EndpointSet, _ version: UInt64, _ now: MonotonicInstant, _ random: inout SeededRandom
+    ) {
+        let plan = set.plan(version: version)
+        (seenSet, seenVersion, self.plan) = (set, version, plan)
+        slowStart = set.balancing.slowStart
+        isPanicking = plan.priorities.contains { $0.isPanicking }
+        replaceRows(plan.rows)
+        priorities = OwnedList()
+        for priority in plan.priorities { priorities.append(priority) }
+        let start = UInt32(truncatingIfNeeded: random.next())
+        pools = OwnedList()
+        for pool in plan.pools { pools.append(endpointPool(pool, set, start, now)) }
+        localities = OwnedList()
+        for entries in plan.localities { localities.append(LocalitySchedule(entries, start: start)) }
+        zone = ZonePicker(plan, set)
+        tables = OwnedList()
+        for table in plan.tables { tables.append(table.map { HashTable.Unowned($0) }) }
+    }
+
+    private func endpointPool(
+        _ pool: BalancingPlan.Pool, _ set: EndpointSet, _ start: UInt32, _ now: MonotonicInstant
+    ) -> EndpointPool {
+        let bias: Double
+        switch policy {
+        case .roundRobin: bias = 0
+        case .leastLoaded(let settings) where !settings.drawsByWeight: bias = settings.activeRequestBias
+        case .leastLoaded, .random, .hashed, .peakEWMA: return EndpointPool(pool, start: start, weight: nil)
         }
-        let loads = PriorityLoads(
-            counts, overprovisioningFactor: Int(set.overprovisioningFactor),
-            panicThreshold: Int(set.panicThreshold))
-        pools = []
-        isPanicking = loads.isPanicking.contains(true)
-        for (index, priority) in priorities.enumerated() {
-            let isPanicking = loads.isPanicking[index]
-            for (load, wanted) in [(loads.healthy[index], .healthy), (loads.degraded[index], .degraded)]
-                as [(Int, EndpointHealth)] where load > 0
-            {
-                let chosen = members(priority, isPanicking ? nil : wanted)
-                let weights = chosen.map { set.members[$0].weight }
-                pools.append(EndpointPool(chosen, weights, load: load, random: &random))
-            }
+        let slowStart = set.balancing.slowStart
+        let startsSlowly =
+            slowStart.map { slowStart in
+                pool.members.contains { member in
+                    set.healthySince(Int(member)).map {
+                        now.nanoseconds(since: $0) <= slowStart.window
+                    } ?? false
+                }
+            } ?? false
+        if pool.weights.allSatisfy({ $0 == pool.weights[0] }), !startsSlowly {
+            return EndpointPool(pool, start: start, weight: nil)
+        }
+        return EndpointPool(pool, start: start) { member, weight in
+            Self.weight(weight, of: member, in: set, bias: bias, slowStart, at: now)
         }
     }
+}
+
+/// The turns of a priority's localities, and the pool behind each.
+struct LocalitySchedule: ~Copyable {
+    private var entries = OwnedList<BalancingPlan.LocalityEntry>()
+    private var schedule: EDFSchedule
+
+    init(_ list: [BalancingPlan.LocalityEntry], start: UInt32) {
+        for entry in list { entries.append(entry) }
+        schedule = EDFSchedule(count: list.count, picks: start % 429_496_729) { list[$0].weight }
+    }
+
+    mutating func pick() -> Int {
+        let place = Int(schedule.next)
+        schedule.comeBack(weight: entries[place].weight)
+        return Int(entries[place].pool)
+    }
+}
+
+/// A worker's copy of `ZoneRoute`, with the pools of the zones.
+struct ZonePicker: ~Copyable {
+    private var staysInOwn = false
+    private var ownShare: UInt64 = 0
+    private var routingEnabled: UInt32 = 0
+    private var room = OwnedList<UInt64>()
+    /// All lists one behind the other, `zoneCount` pools each.
+    private var pools = OwnedList<UInt32>()
+    private var everyone = OwnedList<UInt32>()
+    private var zoneCount = 0
+
+    init() {}
+
+    init(_ plan: BalancingPlan, _ set: EndpointSet) {
+        guard let route = plan.zone, case .zoneAware(let settings) = set.balancing.locality else { return }
+        (staysInOwn, ownShare, routingEnabled) = (route.staysInOwn, route.ownShare, settings.routingEnabled)
+        for sum in route.room { room.append(sum) }
+        for list in plan.zonePools {
+            zoneCount = list.pools.count
+            for pool in list.pools { pools.append(pool) }
+            everyone.append(list.everyone)
+        }
+    }
+
+    func pick(_ list: Int, _ random: inout SeededRandom) -> (pool: Int?, ZoneChoice) {
+        if routingEnabled < 100, random.below(100) >= UInt64(routingEnabled) {
+            return (pool(everyone[list]), .none)
+        }
+        if staysInOwn { return (pool(list, 0), .own) }
+        if random.below(10_000) < ownShare { return (pool(list, 0), .ownSampled) }
+        let sum = room[zoneCount - 1]
+        if sum == 0 { return (pool(list, Int(random.below(UInt64(zoneCount)))), .crossedWithoutRoom) }
+        let point = random.below(sum)
+        var zone = 0
+        while point >= room[zone] { zone += 1 }
+        return (pool(list, zone), .crossed)
+    }
+
+    private func pool(_ list: Int, _ zone: Int) -> Int? { pool(pools[list * zoneCount + zone]) }
+    private func pool(_ index: UInt32) -> Int? { index == BalancingPlan.nobody ? nil : Int(index) }
 }
