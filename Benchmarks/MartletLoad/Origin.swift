@@ -29,7 +29,8 @@ struct OriginOptions {
     }
 }
 
-/// A server that answers as fast as it can: it looks for the end of a head, for Content-Length, and at the path.
+/// A server that answers as fast as it can: it looks for the end of a head, for Content-Length, and at the path. An
+/// answer goes out when the request's body is over.
 struct Origin: ~Copyable {
     static let connectionsMax = 60_000
     static let headMax = BufferPool.sizes.large
@@ -169,14 +170,16 @@ struct Origin: ~Copyable {
             pool.give(&connections[id].remainder)
         }
         while !input.isEmpty {
+            if connections[id].bodyLeft == 0 {
+                guard let end = Self.endOfHead(input.view) else { return keepRest(of: id) }
+                readHead(input.view.prefix(end), id)
+                input.consume(end)
+            }
             let skipped = min(connections[id].bodyLeft, input.count)
             connections[id].bodyLeft -= skipped
             input.consume(skipped)
-            if connections[id].bodyLeft > 0 || input.isEmpty { break }
-            guard let end = Self.endOfHead(input.view) else { return keepRest(of: id) }
-            readHead(input.view.prefix(end), id)
-            input.consume(end)
-            // The answer does not wait for the body.
+            if connections[id].bodyLeft > 0 { break }
+            connections[id].isAnswering = true
             guard send(id) else { return connections.contains(id) && keepRest(of: id) && false }
         }
         return true
@@ -207,7 +210,6 @@ struct Origin: ~Copyable {
         let path = rest.prefix(rest.firstIndex(of: 0x20) ?? 0)
         connections[id].answer = answers.firstIndex { $0.path.withByteView { $0.equals(path) } } ?? 0
         connections[id].sent = 0
-        connections[id].isAnswering = true
         var from = 0
         while let end = head.firstIndex(of: 0x0a, from: from) {
             let line = head[from..<end]

@@ -1,0 +1,44 @@
+"""Where a request's instructions go: by category, and the dearest functions."""
+
+import counting
+
+ORDER = [name for name, _ in counting.CATEGORIES] + ["other"]
+TOP = 15
+
+
+def summary(profile):
+    shares = profile.categories()
+    dearest = sorted(profile.cost.items(), key=lambda item: -item[1])[:TOP]
+    words = counting.demangle([function for (function, _), _ in dearest])
+    return {
+        "total": round(profile.total),
+        "categories": {name: round(shares[name]) for name in ORDER if round(shares[name])},
+        "allocations": profile.allocations,
+        "functions": [[words[function][:110], library, round(cost)] for (function, library), cost in dearest]}
+
+
+def document(outcome):
+    cells = {key: cell for key, cell in outcome["cells"].items() if "breakdown" in cell}
+    if not cells:
+        return None
+    used = [name for name in ORDER if any(name in cell["breakdown"]["categories"] for cell in cells.values())]
+    lines = [
+        "# Where a request's instructions go", "",
+        "`make bench` writes this page. User instructions of the proxy (of both in a pair) per request, under callgrind; a",
+        "function counts for the category that its name or library fits (`Benchmarks/Harness/counting.py`), and what the",
+        "compiler has inlined counts for the function around it. System calls are the wrappers only: their work is the",
+        "kernel's, most of the time of a request, and is not in here.", "",
+        f"{outcome['machine']}; {outcome['date'][:10]}", "",
+        "| category | " + " | ".join(cell["title"] for cell in cells.values()) + " |",
+        "|---|" + "---:|" * len(cells)]
+    for name in used:
+        lines.append(f"| {name} | " + " | ".join(
+            f"{cell['breakdown']['categories'].get(name, 0):,}" for cell in cells.values()) + " |")
+    lines.append("| **all** | " + " | ".join(f"**{cell['breakdown']['total']:,}**" for cell in cells.values()) + " |")
+    for kind in ("malloc", "swift_allocObject"):
+        lines.append(f"| calls of `{kind}` | " + " | ".join(
+            f"{cell['breakdown']['allocations'].get(kind, 0):.2f}" for cell in cells.values()) + " |")
+    for key, cell in cells.items():
+        lines += ["", f"## {key}: {cell['title']}", "", "| instructions | function |", "|---:|---|"]
+        lines += [f"| {cost:,} | `{function}` ({library}) |" for function, library, cost in cell["breakdown"]["functions"]]
+    return "\n".join(lines) + "\n"
