@@ -37,6 +37,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let systemTargets: [Target] = [
     .target(name: "CLinux", path: "Sources/System/CLinux"),  // 0
+    .target(
+        name: "CRE2", path: "Sources/System/CRE2", linkerSettings: [.linkedLibrary("re2")]),  // 0
     .systemLibrary(
         name: "COpenSSL", path: "Sources/System/COpenSSL", pkgConfig: "openssl",
         providers: [.apt(["libssl-dev"])]),  // 0
@@ -48,6 +50,7 @@ let systemTargets: [Target] = [
     ),  // 0
     pure("MeshPrimitives", in: "System"),  // 0
     pure("Reactor", in: "System", ["CLinux", "MeshPrimitives"]),  // 1
+    pure("RegularExpressions", in: "System", ["CRE2", "MeshPrimitives"]),  // 1
     pure("Simulation", in: "System", ["MeshPrimitives", "Reactor"]),  // 2
 ]
 
@@ -66,7 +69,7 @@ let policyAndModelTargets: [Target] = [
     pure("XDSSchema", in: "Model", ["CYAML"], exclude: ["Generator", "Protos"]),  // 0
     pure(
         "XDSDiscovery", in: "Model",
-        ["MeshModel", "MeshPrimitives", "Telemetry", "TrafficPolicy", "XDSSchema"]),  // 4
+        ["MeshModel", "MeshPrimitives", "RegularExpressions", "Telemetry", "TrafficPolicy", "XDSSchema"]),  // 4
 ]
 
 let dataPlaneTargets: [Target] = [
@@ -76,8 +79,8 @@ let dataPlaneTargets: [Target] = [
     pure(
         "Proxy", in: "DataPlane",
         [
-            "HTTP1Codec", "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Reactor", "TLSEngine",
-            "Telemetry", "TrafficPolicy",
+            "HTTP1Codec", "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Reactor",
+            "RegularExpressions", "TLSEngine", "Telemetry", "TrafficPolicy",
         ], also: [.enableExperimentalFeature("AddressableParameters")]),  // 5
     pure(
         "ProxyAdmin", in: "DataPlane",
@@ -159,6 +162,7 @@ let testTargets: [Target] = [
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
     tests("MeshPrimitives", ["MeshPrimitives"]),
     tests("Reactor", ["MeshPrimitives", "Reactor", "Simulation"]),
+    tests("RegularExpressions", ["MeshPrimitives", "RegularExpressions"]),
     tests("HTTPModel", ["HTTPModel", "MeshPrimitives"]),
     tests("HTTP1Codec", ["HTTP1Codec", "HTTPModel", "MeshPrimitives"]),
     tests("HTTP2Codec", ["HTTP2Codec", "HTTPModel", "MeshPrimitives"]),
@@ -262,4 +266,6 @@ if let chosen = Context.environment["MARTLET_TARGETS"] {
     if !usesPackages { dependencies = [] }
 }
 
-let package = Package(name: "martlet", products: products, dependencies: dependencies, targets: targets)
+let package = Package(
+    name: "martlet", products: products, dependencies: dependencies, targets: targets,
+    cxxLanguageStandard: .cxx17)

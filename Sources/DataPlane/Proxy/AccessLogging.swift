@@ -179,18 +179,6 @@ extension Worker {
         }
         return texts
     }
-
-    /// The value of a field that the configuration adds.
-    mutating func renderHeaderValue(_ format: AccessLogFormat, _ exchange: ExchangePlace) {
-        var output: [UInt8] = []
-        swap(&output, &line)
-        output.removeAll(keepingCapacity: true)
-        format.append(
-            exchange.value.record, request: exchange.head, exchange.value.headBytes.view,
-            response: MessageHead(), ByteView(""), ExchangeTexts(), to: &output)
-        output.withByteView { _ = scratch.append($0) }
-        swap(&output, &line)
-    }
 }
 
 /// The head of an answer, kept until its request is logged.

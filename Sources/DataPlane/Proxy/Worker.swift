@@ -57,6 +57,15 @@ struct Worker: ~Copyable {
     /// The head of an answer while it is looked at.
     var answer = MessageHead()
     var edits = EditList()
+    /// What was done to a request, while its answer is edited and asks.
+    var requestEdits = EditList()
+    var decidedEdits = PlainList<DecidedEdit>()
+    /// The operator's changes of the answer at hand may have added anything.
+    var answerIsEdited = false
+    /// A path that a route has rewritten.
+    var sentPath = PooledBuffer.none
+    /// Names of a peer, for values of fields.
+    var peerTexts = PooledBuffer.none
     let requestDropMask = Worker.requestDropMask()
     let answerDropMask = Worker.answerDropMask()
     var date = HTTPDate()

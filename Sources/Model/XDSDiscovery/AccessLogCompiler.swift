@@ -92,7 +92,9 @@ extension ResourceCompiler {
             return .any(any.children(XDS.OrFilter.filters).compactMap { filter($0) })
         }
         if let header = node.child(F.headerFilter)?.child(XDS.HeaderFilter.header) {
-            return headerMatch(header).map(AccessLogFilter.header)
+            guard let match = headerMatch(header) else { return nil }
+            if case .string(let string) = match.test { refuseRegex(string, at: header) }
+            return .header(match)
         }
         if let flags = node.child(F.responseFlagFilter) {
             let names = flags.message.texts(XDS.ResponseFlagFilter.flags)

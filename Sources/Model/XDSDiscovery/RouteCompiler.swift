@@ -106,6 +106,9 @@ extension ResourceCompiler {
                     F.pathSeparatedPrefix)
             }
             match = RouteMatch(path: .separatedPrefix(prefix))
+        } else if let regex = node.child(F.safeRegex) {
+            guard let pattern = self.regex(regex) else { return nil }
+            match = RouteMatch(path: .regex(pattern))
         } else {
             match = RouteMatch(path: .prefix(node.message.text(F.prefix)))
         }
@@ -132,6 +135,9 @@ extension ResourceCompiler {
             test = .string(StringMatch(.suffix(message.text(F.suffixMatch))))
         } else if message.has(F.containsMatch) {
             test = .string(StringMatch(.contains(message.text(F.containsMatch))))
+        } else if let regex = node.child(F.safeRegexMatch) {
+            guard let pattern = self.regex(regex) else { return nil }
+            test = .string(StringMatch(.regex(pattern)))
         } else if let range = message.message(F.rangeMatch) {
             let (start, end) = (range.signed(XDS.Int64Range.start), range.signed(XDS.Int64Range.end))
             if start > end { add("ends before it starts", at: node, F.rangeMatch) }
@@ -171,7 +177,10 @@ extension ResourceCompiler {
         if message.has(F.contains) {
             return StringMatch(.contains(message.text(F.contains)), ignoresCase: ignoresCase)
         }
-        add("needs one of 'exact', 'prefix', 'suffix', 'contains'", at: node)
+        if let regex = node.child(F.safeRegex) {
+            return self.regex(regex).map { StringMatch(.regex($0), ignoresCase: ignoresCase) }
+        }
+        add("needs one of 'exact', 'prefix', 'suffix', 'contains', 'safe_regex'", at: node)
         return nil
     }
 
@@ -184,8 +193,19 @@ extension ResourceCompiler {
         let statuses = [503, 404, 500]
         forward.clusterNotFoundStatus =
             statuses[Int(clamping: message.enumerated(F.clusterNotFoundResponseCode)) % statuses.count]
-        if message.has(F.prefixRewrite) { forward.pathRewrite = .prefix(message.text(F.prefixRewrite)) }
-        if message.has(F.hostRewriteLiteral) {
+        let prefix = message.text(F.prefixRewrite)
+        if !prefix.isEmpty { forward.pathRewrite = .prefix(prefix) }
+        if let regex = node.child(F.regexRewrite), let rewrite = self.rewrite(regex) {
+            if !prefix.isEmpty {
+                add("only one of 'prefix_rewrite' and 'regex_rewrite' may be set", at: node, F.regexRewrite)
+            }
+            forward.pathRewrite = .regex(pattern: rewrite.pattern, substitution: rewrite.substitution)
+        }
+        if let regex = node.child(F.hostRewritePathRegex) {
+            forward.hostRewrite = self.rewrite(regex).map {
+                .pathRegex(pattern: $0.pattern, substitution: $0.substitution)
+            }
+        } else if message.has(F.hostRewriteLiteral) {
             forward.hostRewrite = .literal(message.text(F.hostRewriteLiteral))
         } else if message.has(F.hostRewriteHeader) {
             forward.hostRewrite = .header(message.text(F.hostRewriteHeader).lowercased())
@@ -246,14 +266,20 @@ extension ResourceCompiler {
         let message = node.message
         var redirect = Redirect()
         if message.bool(F.httpsRedirect) { redirect.scheme = "https" }
-        if message.has(F.schemeRedirect) { redirect.scheme = message.text(F.schemeRedirect).lowercased() }
+        if message.has(F.schemeRedirect) { redirect.scheme = message.text(F.schemeRedirect) }
         let host = message.text(F.hostRedirect)
         redirect.host = host.isEmpty ? nil : host
         let port = message.unsigned(F.portRedirect)
         if port > 65_535 { add("must be at most 65535", at: node, F.portRedirect) }
         redirect.port = port == 0 ? nil : UInt16(clamping: port)
-        if message.has(F.pathRedirect) { redirect.path = .replace(message.text(F.pathRedirect)) }
-        if message.has(F.prefixRewrite) { redirect.path = .prefix(message.text(F.prefixRewrite)) }
+        // An empty text says nothing.
+        if !message.text(F.pathRedirect).isEmpty {
+            redirect.path = .replace(message.text(F.pathRedirect))
+        } else if !message.text(F.prefixRewrite).isEmpty {
+            redirect.path = .prefix(message.text(F.prefixRewrite))
+        } else if let regex = node.child(F.regexRewrite), let rewrite = self.rewrite(regex) {
+            redirect.path = .regex(pattern: rewrite.pattern, substitution: rewrite.substitution)
+        }
         redirect.stripsQuery = message.bool(F.stripQuery)
         let statuses = [301, 302, 303, 307, 308]
         redirect.status = statuses[Int(clamping: message.enumerated(F.responseCode)) % statuses.count]

@@ -153,6 +153,7 @@ extension ResourceCompiler {
         for matcher in node.children(F.matchTypedSubjectAltNames) {
             typealias M = XDS.SubjectAltNameMatcher
             guard let inner = matcher.child(M.matcher), let match = stringMatch(inner) else { continue }
+            refuseRegex(match, at: inner)
             let kind = matcher.message.enumerated(M.sanType)
             if kind == 0 { add("is missing; DNS and URI are supported", at: matcher, M.sanType) }
             validation.subjectNames.append(SubjectNameMatch(kind: kind == 2 ? .dns : .uri, match: match))

@@ -42,7 +42,7 @@ public enum XDS {
     }
     /// google.protobuf.Any
     public enum AnyMessage {
-        public static var messageType: MessageType { MessageType(132) }
+        public static var messageType: MessageType { MessageType(134) }
         public static var typeUrl: FieldNumber { 1 }
         public static var value: FieldNumber { 2 }
     }
@@ -56,7 +56,7 @@ public enum XDS {
     }
     /// google.protobuf.BoolValue
     public enum BoolValue {
-        public static var messageType: MessageType { MessageType(133) }
+        public static var messageType: MessageType { MessageType(135) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.config.bootstrap.v3.Bootstrap
@@ -90,7 +90,7 @@ public enum XDS {
     }
     /// google.protobuf.BytesValue
     public enum BytesValue {
-        public static var messageType: MessageType { MessageType(134) }
+        public static var messageType: MessageType { MessageType(136) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext
@@ -282,7 +282,7 @@ public enum XDS {
     }
     /// google.protobuf.DoubleValue
     public enum DoubleValue {
-        public static var messageType: MessageType { MessageType(135) }
+        public static var messageType: MessageType { MessageType(137) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
@@ -293,7 +293,7 @@ public enum XDS {
     }
     /// google.protobuf.Duration
     public enum Duration {
-        public static var messageType: MessageType { MessageType(136) }
+        public static var messageType: MessageType { MessageType(138) }
         public static var seconds: FieldNumber { 1 }
         public static var nanos: FieldNumber { 2 }
     }
@@ -348,12 +348,12 @@ public enum XDS {
     }
     /// google.protobuf.FloatValue
     public enum FloatValue {
-        public static var messageType: MessageType { MessageType(137) }
+        public static var messageType: MessageType { MessageType(139) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.type.v3.FractionalPercent
     public enum FractionalPercent {
-        public static var messageType: MessageType { MessageType(126) }
+        public static var messageType: MessageType { MessageType(128) }
         public static var numerator: FieldNumber { 1 }
         public static var denominator: FieldNumber { 2 }
     }
@@ -384,6 +384,7 @@ public enum XDS {
         public static var invertMatch: FieldNumber { 8 }
         public static var prefixMatch: FieldNumber { 9 }
         public static var suffixMatch: FieldNumber { 10 }
+        public static var safeRegexMatch: FieldNumber { 11 }
         public static var containsMatch: FieldNumber { 12 }
         public static var stringMatch: FieldNumber { 13 }
         public static var treatMissingHeaderAsEmpty: FieldNumber { 14 }
@@ -523,23 +524,23 @@ public enum XDS {
     }
     /// envoy.type.v3.HttpStatus
     public enum HttpStatus {
-        public static var messageType: MessageType { MessageType(127) }
+        public static var messageType: MessageType { MessageType(129) }
         public static var code: FieldNumber { 1 }
     }
     /// google.protobuf.Int32Value
     public enum Int32Value {
-        public static var messageType: MessageType { MessageType(138) }
+        public static var messageType: MessageType { MessageType(140) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.type.v3.Int64Range
     public enum Int64Range {
-        public static var messageType: MessageType { MessageType(128) }
+        public static var messageType: MessageType { MessageType(130) }
         public static var start: FieldNumber { 1 }
         public static var end: FieldNumber { 2 }
     }
     /// google.protobuf.Int64Value
     public enum Int64Value {
-        public static var messageType: MessageType { MessageType(139) }
+        public static var messageType: MessageType { MessageType(141) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.config.core.v3.KeepaliveSettings
@@ -563,7 +564,7 @@ public enum XDS {
     }
     /// google.protobuf.ListValue
     public enum ListValue {
-        public static var messageType: MessageType { MessageType(140) }
+        public static var messageType: MessageType { MessageType(142) }
         public static var values: FieldNumber { 1 }
     }
     /// envoy.config.listener.v3.Listener
@@ -613,19 +614,19 @@ public enum XDS {
     }
     /// martlet.v1.Cluster
     public enum MartletCluster {
-        public static var messageType: MessageType { MessageType(150) }
+        public static var messageType: MessageType { MessageType(152) }
         public static var retryBudget: FieldNumber { 1 }
     }
     /// martlet.v1.Cluster.RetryBudget
     public enum MartletClusterRetryBudget {
-        public static var messageType: MessageType { MessageType(151) }
+        public static var messageType: MessageType { MessageType(153) }
         public static var percent: FieldNumber { 1 }
         public static var window: FieldNumber { 2 }
         public static var retriesMin: FieldNumber { 3 }
     }
     /// martlet.v1.Policy
     public enum MartletPolicy {
-        public static var messageType: MessageType { MessageType(152) }
+        public static var messageType: MessageType { MessageType(154) }
         public static var traceContext: FieldNumber { 1 }
         public static var ignoreUnknownUpgrades: FieldNumber { 2 }
         public static var sendProxyStatus: FieldNumber { 3 }
@@ -634,34 +635,34 @@ public enum XDS {
     }
     /// martlet.v1.Policy.TraceContext
     public enum MartletPolicyTraceContext {
-        public static var messageType: MessageType { MessageType(153) }
+        public static var messageType: MessageType { MessageType(155) }
         public static var sampled: FieldNumber { 1 }
         public static var startW3c: FieldNumber { 2 }
         public static var startB3: FieldNumber { 3 }
     }
     /// martlet.v1.Route
     public enum MartletRoute {
-        public static var messageType: MessageType { MessageType(154) }
+        public static var messageType: MessageType { MessageType(156) }
         public static var retry: FieldNumber { 1 }
         public static var propagateDeadline: FieldNumber { 2 }
     }
     /// martlet.v1.Route.Retry
     public enum MartletRouteRetry {
-        public static var messageType: MessageType { MessageType(155) }
+        public static var messageType: MessageType { MessageType(157) }
         public static var provablySafe: FieldNumber { 1 }
         public static var methods: FieldNumber { 2 }
         public static var idempotencyHeader: FieldNumber { 3 }
     }
     /// martlet.ca.v1.SignRequest
     public enum MartletSignRequest {
-        public static var messageType: MessageType { MessageType(148) }
+        public static var messageType: MessageType { MessageType(150) }
         public static var csrDer: FieldNumber { 1 }
         public static var joinToken: FieldNumber { 2 }
         public static var service: FieldNumber { 3 }
     }
     /// martlet.ca.v1.SignResponse
     public enum MartletSignResponse {
-        public static var messageType: MessageType { MessageType(149) }
+        public static var messageType: MessageType { MessageType(151) }
         public static var certificateChainPem: FieldNumber { 1 }
         public static var trustBundlePem: FieldNumber { 2 }
     }
@@ -694,7 +695,7 @@ public enum XDS {
     }
     /// envoy.type.v3.Percent
     public enum Percent {
-        public static var messageType: MessageType { MessageType(129) }
+        public static var messageType: MessageType { MessageType(131) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig
@@ -733,6 +734,18 @@ public enum XDS {
         public static var stripQuery: FieldNumber { 6 }
         public static var schemeRedirect: FieldNumber { 7 }
         public static var portRedirect: FieldNumber { 8 }
+        public static var regexRewrite: FieldNumber { 9 }
+    }
+    /// envoy.type.matcher.v3.RegexMatchAndSubstitute
+    public enum RegexMatchAndSubstitute {
+        public static var messageType: MessageType { MessageType(125) }
+        public static var pattern: FieldNumber { 1 }
+        public static var substitution: FieldNumber { 2 }
+    }
+    /// envoy.type.matcher.v3.RegexMatcher
+    public enum RegexMatcher {
+        public static var messageType: MessageType { MessageType(126) }
+        public static var regex: FieldNumber { 2 }
     }
     /// envoy.service.discovery.v3.Resource
     public enum Resource {
@@ -799,6 +812,8 @@ public enum XDS {
         public static var idleTimeout: FieldNumber { 24 }
         public static var upgradeConfigs: FieldNumber { 25 }
         public static var hostRewriteHeader: FieldNumber { 29 }
+        public static var regexRewrite: FieldNumber { 32 }
+        public static var hostRewritePathRegex: FieldNumber { 35 }
         public static var maxStreamDuration: FieldNumber { 36 }
         public static var appendXForwardedHost: FieldNumber { 38 }
     }
@@ -835,6 +850,7 @@ public enum XDS {
         public static var queryParameters: FieldNumber { 7 }
         public static var grpc: FieldNumber { 8 }
         public static var runtimeFraction: FieldNumber { 9 }
+        public static var safeRegex: FieldNumber { 10 }
         public static var pathSeparatedPrefix: FieldNumber { 14 }
     }
     /// envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions
@@ -883,7 +899,7 @@ public enum XDS {
     }
     /// envoy.type.v3.SemanticVersion
     public enum SemanticVersion {
-        public static var messageType: MessageType { MessageType(130) }
+        public static var messageType: MessageType { MessageType(132) }
         public static var majorNumber: FieldNumber { 1 }
         public static var minorNumber: FieldNumber { 2 }
         public static var patch: FieldNumber { 3 }
@@ -897,7 +913,7 @@ public enum XDS {
     }
     /// google.rpc.Status
     public enum Status {
-        public static var messageType: MessageType { MessageType(147) }
+        public static var messageType: MessageType { MessageType(149) }
         public static var code: FieldNumber { 1 }
         public static var message: FieldNumber { 2 }
     }
@@ -918,21 +934,22 @@ public enum XDS {
     }
     /// envoy.type.matcher.v3.StringMatcher
     public enum StringMatcher {
-        public static var messageType: MessageType { MessageType(125) }
+        public static var messageType: MessageType { MessageType(127) }
         public static var exact: FieldNumber { 1 }
         public static var `prefix`: FieldNumber { 2 }
         public static var suffix: FieldNumber { 3 }
+        public static var safeRegex: FieldNumber { 5 }
         public static var ignoreCase: FieldNumber { 6 }
         public static var contains: FieldNumber { 7 }
     }
     /// google.protobuf.StringValue
     public enum StringValue {
-        public static var messageType: MessageType { MessageType(141) }
+        public static var messageType: MessageType { MessageType(143) }
         public static var value: FieldNumber { 1 }
     }
     /// google.protobuf.Struct
     public enum Struct {
-        public static var messageType: MessageType { MessageType(142) }
+        public static var messageType: MessageType { MessageType(144) }
         public static var fields: FieldNumber { 1 }
     }
     /// envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher
@@ -988,7 +1005,7 @@ public enum XDS {
     }
     /// envoy.type.v3.TokenBucket
     public enum TokenBucket {
-        public static var messageType: MessageType { MessageType(131) }
+        public static var messageType: MessageType { MessageType(133) }
         public static var maxTokens: FieldNumber { 1 }
         public static var tokensPerFill: FieldNumber { 2 }
         public static var fillInterval: FieldNumber { 3 }
@@ -1007,12 +1024,12 @@ public enum XDS {
     }
     /// google.protobuf.UInt32Value
     public enum UInt32Value {
-        public static var messageType: MessageType { MessageType(144) }
+        public static var messageType: MessageType { MessageType(146) }
         public static var value: FieldNumber { 1 }
     }
     /// google.protobuf.UInt64Value
     public enum UInt64Value {
-        public static var messageType: MessageType { MessageType(145) }
+        public static var messageType: MessageType { MessageType(147) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.config.core.v3.UpstreamHttpProtocolOptions
@@ -1038,7 +1055,7 @@ public enum XDS {
     }
     /// google.protobuf.Value
     public enum Value {
-        public static var messageType: MessageType { MessageType(146) }
+        public static var messageType: MessageType { MessageType(148) }
         public static var nullValue: FieldNumber { 1 }
         public static var numberValue: FieldNumber { 2 }
         public static var stringValue: FieldNumber { 3 }

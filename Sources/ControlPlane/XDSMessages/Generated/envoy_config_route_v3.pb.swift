@@ -92,6 +92,14 @@ public nonisolated struct Envoy_Config_Route_V3_HeaderMatcher: Sendable {
     set {headerMatchSpecifier = .suffixMatch(newValue)}
   }
 
+  public var safeRegexMatch: Envoy_Type_Matcher_V3_RegexMatcher {
+    get {
+      if case .safeRegexMatch(let v)? = headerMatchSpecifier {return v}
+      return Envoy_Type_Matcher_V3_RegexMatcher()
+    }
+    set {headerMatchSpecifier = .safeRegexMatch(newValue)}
+  }
+
   public var containsMatch: String {
     get {
       if case .containsMatch(let v)? = headerMatchSpecifier {return v}
@@ -120,6 +128,7 @@ public nonisolated struct Envoy_Config_Route_V3_HeaderMatcher: Sendable {
     case presentMatch(Bool)
     case prefixMatch(String)
     case suffixMatch(String)
+    case safeRegexMatch(Envoy_Type_Matcher_V3_RegexMatcher)
     case containsMatch(String)
     case stringMatch(Envoy_Type_Matcher_V3_StringMatcher)
 
@@ -189,6 +198,14 @@ public nonisolated struct Envoy_Config_Route_V3_RedirectAction: Sendable {
     set {pathRewriteSpecifier = .prefixRewrite(newValue)}
   }
 
+  public var regexRewrite: Envoy_Type_Matcher_V3_RegexMatchAndSubstitute {
+    get {
+      if case .regexRewrite(let v)? = pathRewriteSpecifier {return v}
+      return Envoy_Type_Matcher_V3_RegexMatchAndSubstitute()
+    }
+    set {pathRewriteSpecifier = .regexRewrite(newValue)}
+  }
+
   public var responseCode: Envoy_Config_Route_V3_RedirectAction.RedirectResponseCode = .movedPermanently
 
   public var schemeRewriteSpecifier: Envoy_Config_Route_V3_RedirectAction.OneOf_SchemeRewriteSpecifier? = nil
@@ -218,6 +235,7 @@ public nonisolated struct Envoy_Config_Route_V3_RedirectAction: Sendable {
   public nonisolated enum OneOf_PathRewriteSpecifier: Equatable, Sendable {
     case pathRedirect(String)
     case prefixRewrite(String)
+    case regexRewrite(Envoy_Type_Matcher_V3_RegexMatchAndSubstitute)
 
   }
 
@@ -572,6 +590,14 @@ public nonisolated struct Envoy_Config_Route_V3_RouteAction: @unchecked Sendable
     set {_uniqueStorage()._hostRewriteSpecifier = .hostRewriteHeader(newValue)}
   }
 
+  public var hostRewritePathRegex: Envoy_Type_Matcher_V3_RegexMatchAndSubstitute {
+    get {
+      if case .hostRewritePathRegex(let v)? = _storage._hostRewriteSpecifier {return v}
+      return Envoy_Type_Matcher_V3_RegexMatchAndSubstitute()
+    }
+    set {_uniqueStorage()._hostRewriteSpecifier = .hostRewritePathRegex(newValue)}
+  }
+
   public var timeout: SwiftProtobuf.Google_Protobuf_Duration {
     get {_storage._timeout ?? SwiftProtobuf.Google_Protobuf_Duration()}
     set {_uniqueStorage()._timeout = newValue}
@@ -614,6 +640,15 @@ public nonisolated struct Envoy_Config_Route_V3_RouteAction: @unchecked Sendable
     set {_uniqueStorage()._upgradeConfigs = newValue}
   }
 
+  public var regexRewrite: Envoy_Type_Matcher_V3_RegexMatchAndSubstitute {
+    get {_storage._regexRewrite ?? Envoy_Type_Matcher_V3_RegexMatchAndSubstitute()}
+    set {_uniqueStorage()._regexRewrite = newValue}
+  }
+  /// Returns true if `regexRewrite` has been explicitly set.
+  public var hasRegexRewrite: Bool {_storage._regexRewrite != nil}
+  /// Clears the value of `regexRewrite`. Subsequent reads from it will return its default value.
+  public mutating func clearRegexRewrite() {_uniqueStorage()._regexRewrite = nil}
+
   public var maxStreamDuration: Envoy_Config_Route_V3_RouteAction.MaxStreamDuration {
     get {_storage._maxStreamDuration ?? Envoy_Config_Route_V3_RouteAction.MaxStreamDuration()}
     set {_uniqueStorage()._maxStreamDuration = newValue}
@@ -641,6 +676,7 @@ public nonisolated struct Envoy_Config_Route_V3_RouteAction: @unchecked Sendable
     case hostRewriteLiteral(String)
     case autoHostRewrite(SwiftProtobuf.Google_Protobuf_BoolValue)
     case hostRewriteHeader(String)
+    case hostRewritePathRegex(Envoy_Type_Matcher_V3_RegexMatchAndSubstitute)
 
   }
 
@@ -814,6 +850,14 @@ public nonisolated struct Envoy_Config_Route_V3_RouteMatch: Sendable {
     set {pathSpecifier = .path(newValue)}
   }
 
+  public var safeRegex: Envoy_Type_Matcher_V3_RegexMatcher {
+    get {
+      if case .safeRegex(let v)? = pathSpecifier {return v}
+      return Envoy_Type_Matcher_V3_RegexMatcher()
+    }
+    set {pathSpecifier = .safeRegex(newValue)}
+  }
+
   public var pathSeparatedPrefix: String {
     get {
       if case .pathSeparatedPrefix(let v)? = pathSpecifier {return v}
@@ -858,6 +902,7 @@ public nonisolated struct Envoy_Config_Route_V3_RouteMatch: Sendable {
   public nonisolated enum OneOf_PathSpecifier: Equatable, Sendable {
     case prefix(String)
     case path(String)
+    case safeRegex(Envoy_Type_Matcher_V3_RegexMatcher)
     case pathSeparatedPrefix(String)
 
   }
@@ -1081,7 +1126,7 @@ nonisolated extension Envoy_Config_Route_V3_DirectResponseAction: SwiftProtobuf.
 
 nonisolated extension Envoy_Config_Route_V3_HeaderMatcher: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".HeaderMatcher"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{4}\u{3}exact_match\0\u{4}\u{2}range_match\0\u{3}present_match\0\u{3}invert_match\0\u{3}prefix_match\0\u{3}suffix_match\0\u{4}\u{2}contains_match\0\u{3}string_match\0\u{3}treat_missing_header_as_empty\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{4}\u{3}exact_match\0\u{4}\u{2}range_match\0\u{3}present_match\0\u{3}invert_match\0\u{3}prefix_match\0\u{3}suffix_match\0\u{3}safe_regex_match\0\u{3}contains_match\0\u{3}string_match\0\u{3}treat_missing_header_as_empty\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1134,6 +1179,19 @@ nonisolated extension Envoy_Config_Route_V3_HeaderMatcher: SwiftProtobuf.Message
         if let v = v {
           if self.headerMatchSpecifier != nil {try decoder.handleConflictingOneOf()}
           self.headerMatchSpecifier = .suffixMatch(v)
+        }
+      }()
+      case 11: try {
+        var v: Envoy_Type_Matcher_V3_RegexMatcher?
+        var hadOneofValue = false
+        if let current = self.headerMatchSpecifier {
+          hadOneofValue = true
+          if case .safeRegexMatch(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.headerMatchSpecifier = .safeRegexMatch(v)
         }
       }()
       case 12: try {
@@ -1197,6 +1255,10 @@ nonisolated extension Envoy_Config_Route_V3_HeaderMatcher: SwiftProtobuf.Message
     case .suffixMatch?: try {
       guard case .suffixMatch(let v)? = self.headerMatchSpecifier else { preconditionFailure() }
       try visitor.visitSingularStringField(value: v, fieldNumber: 10)
+    }()
+    case .safeRegexMatch?: try {
+      guard case .safeRegexMatch(let v)? = self.headerMatchSpecifier else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
     }()
     case .containsMatch?: try {
       guard case .containsMatch(let v)? = self.headerMatchSpecifier else { preconditionFailure() }
@@ -1293,7 +1355,7 @@ nonisolated extension Envoy_Config_Route_V3_QueryParameterMatcher: SwiftProtobuf
 
 nonisolated extension Envoy_Config_Route_V3_RedirectAction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RedirectAction"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}host_redirect\0\u{3}path_redirect\0\u{3}response_code\0\u{3}https_redirect\0\u{3}prefix_rewrite\0\u{3}strip_query\0\u{3}scheme_redirect\0\u{3}port_redirect\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}host_redirect\0\u{3}path_redirect\0\u{3}response_code\0\u{3}https_redirect\0\u{3}prefix_rewrite\0\u{3}strip_query\0\u{3}scheme_redirect\0\u{3}port_redirect\0\u{3}regex_rewrite\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1337,6 +1399,19 @@ nonisolated extension Envoy_Config_Route_V3_RedirectAction: SwiftProtobuf.Messag
         }
       }()
       case 8: try { try decoder.decodeSingularUInt32Field(value: &self.portRedirect) }()
+      case 9: try {
+        var v: Envoy_Type_Matcher_V3_RegexMatchAndSubstitute?
+        var hadOneofValue = false
+        if let current = self.pathRewriteSpecifier {
+          hadOneofValue = true
+          if case .regexRewrite(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.pathRewriteSpecifier = .regexRewrite(v)
+        }
+      }()
       default: break
       }
     }
@@ -1371,6 +1446,9 @@ nonisolated extension Envoy_Config_Route_V3_RedirectAction: SwiftProtobuf.Messag
     if self.portRedirect != 0 {
       try visitor.visitSingularUInt32Field(value: self.portRedirect, fieldNumber: 8)
     }
+    try { if case .regexRewrite(let v)? = self.pathRewriteSpecifier {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1719,7 +1797,7 @@ nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RouteAction"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{4}\u{2}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{2}\u{2}priority\0\u{4}\u{9}cluster_not_found_response_code\0\u{4}\u{4}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{4}host_rewrite_header\0\u{4}\u{7}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{4}\u{2}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{2}\u{2}priority\0\u{4}\u{9}cluster_not_found_response_code\0\u{4}\u{4}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{4}host_rewrite_header\0\u{4}\u{3}regex_rewrite\0\u{4}\u{3}host_rewrite_path_regex\0\u{3}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
 
   fileprivate class _StorageClass {
     var _clusterSpecifier: Envoy_Config_Route_V3_RouteAction.OneOf_ClusterSpecifier?
@@ -1731,6 +1809,7 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
     var _clusterNotFoundResponseCode: Envoy_Config_Route_V3_RouteAction.ClusterNotFoundResponseCode = .serviceUnavailable
     var _idleTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _upgradeConfigs: [Envoy_Config_Route_V3_RouteAction.UpgradeConfig] = []
+    var _regexRewrite: Envoy_Type_Matcher_V3_RegexMatchAndSubstitute? = nil
     var _maxStreamDuration: Envoy_Config_Route_V3_RouteAction.MaxStreamDuration? = nil
     var _appendXForwardedHost: Bool = false
 
@@ -1752,6 +1831,7 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
       _clusterNotFoundResponseCode = source._clusterNotFoundResponseCode
       _idleTimeout = source._idleTimeout
       _upgradeConfigs = source._upgradeConfigs
+      _regexRewrite = source._regexRewrite
       _maxStreamDuration = source._maxStreamDuration
       _appendXForwardedHost = source._appendXForwardedHost
     }
@@ -1837,6 +1917,20 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
             _storage._hostRewriteSpecifier = .hostRewriteHeader(v)
           }
         }()
+        case 32: try { try decoder.decodeSingularMessageField(value: &_storage._regexRewrite) }()
+        case 35: try {
+          var v: Envoy_Type_Matcher_V3_RegexMatchAndSubstitute?
+          var hadOneofValue = false
+          if let current = _storage._hostRewriteSpecifier {
+            hadOneofValue = true
+            if case .hostRewritePathRegex(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._hostRewriteSpecifier = .hostRewritePathRegex(v)
+          }
+        }()
         case 36: try { try decoder.decodeSingularMessageField(value: &_storage._maxStreamDuration) }()
         case 38: try { try decoder.decodeSingularBoolField(value: &_storage._appendXForwardedHost) }()
         default: break
@@ -1901,6 +1995,12 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
       try { if case .hostRewriteHeader(let v)? = _storage._hostRewriteSpecifier {
         try visitor.visitSingularStringField(value: v, fieldNumber: 29)
       } }()
+      try { if let v = _storage._regexRewrite {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 32)
+      } }()
+      try { if case .hostRewritePathRegex(let v)? = _storage._hostRewriteSpecifier {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 35)
+      } }()
       try { if let v = _storage._maxStreamDuration {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 36)
       } }()
@@ -1925,6 +2025,7 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
         if _storage._clusterNotFoundResponseCode != rhs_storage._clusterNotFoundResponseCode {return false}
         if _storage._idleTimeout != rhs_storage._idleTimeout {return false}
         if _storage._upgradeConfigs != rhs_storage._upgradeConfigs {return false}
+        if _storage._regexRewrite != rhs_storage._regexRewrite {return false}
         if _storage._maxStreamDuration != rhs_storage._maxStreamDuration {return false}
         if _storage._appendXForwardedHost != rhs_storage._appendXForwardedHost {return false}
         return true
@@ -2084,7 +2185,7 @@ nonisolated extension Envoy_Config_Route_V3_RouteConfiguration: SwiftProtobuf.Me
 
 nonisolated extension Envoy_Config_Route_V3_RouteMatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RouteMatch"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefix\0\u{1}path\0\u{4}\u{2}case_sensitive\0\u{2}\u{2}headers\0\u{3}query_parameters\0\u{1}grpc\0\u{3}runtime_fraction\0\u{4}\u{5}path_separated_prefix\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefix\0\u{1}path\0\u{4}\u{2}case_sensitive\0\u{2}\u{2}headers\0\u{3}query_parameters\0\u{1}grpc\0\u{3}runtime_fraction\0\u{3}safe_regex\0\u{4}\u{4}path_separated_prefix\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2113,6 +2214,19 @@ nonisolated extension Envoy_Config_Route_V3_RouteMatch: SwiftProtobuf.Message, S
       case 7: try { try decoder.decodeRepeatedMessageField(value: &self.queryParameters) }()
       case 8: try { try decoder.decodeSingularMessageField(value: &self._grpc) }()
       case 9: try { try decoder.decodeSingularMessageField(value: &self._runtimeFraction) }()
+      case 10: try {
+        var v: Envoy_Type_Matcher_V3_RegexMatcher?
+        var hadOneofValue = false
+        if let current = self.pathSpecifier {
+          hadOneofValue = true
+          if case .safeRegex(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.pathSpecifier = .safeRegex(v)
+        }
+      }()
       case 14: try {
         var v: String?
         try decoder.decodeSingularStringField(value: &v)
@@ -2157,9 +2271,17 @@ nonisolated extension Envoy_Config_Route_V3_RouteMatch: SwiftProtobuf.Message, S
     try { if let v = self._runtimeFraction {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
     } }()
-    try { if case .pathSeparatedPrefix(let v)? = self.pathSpecifier {
+    switch self.pathSpecifier {
+    case .safeRegex?: try {
+      guard case .safeRegex(let v)? = self.pathSpecifier else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
+    case .pathSeparatedPrefix?: try {
+      guard case .pathSeparatedPrefix(let v)? = self.pathSpecifier else { preconditionFailure() }
       try visitor.visitSingularStringField(value: v, fieldNumber: 14)
-    } }()
+    }()
+    default: break
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 

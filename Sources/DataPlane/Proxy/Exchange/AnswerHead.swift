@@ -25,46 +25,58 @@ extension Worker {
         let waited = now.nanoseconds(since: exchange.value.attemptStarted)
         exchange.value.record.upstreamServiceTime = waited
         edits.add(.xEnvoyUpstreamServiceTime, scratch.store(decimal: Int(waited / 1_000_000)))
+        countAttempts(exchange)
+        exchange.value.record.status = exchange.value.status
+        applyRouteEdits(exchange, .answer(bytes))
         editAnswer(exchange)
-        if exchange.value.hasRoute {
-            let weighted = exchange.value.weighted
-            let index =
-                weighted >= 0
-                ? exchange.route.clusters[Int(weighted)].answerEdits
-                : exchange.route.answerEdits
-            if index >= 0 {
-                let snapshot = shelf[exchange.value.snapshot]
-                applyEdits(snapshot.edits[Int(index)], of: snapshot, exchange, .answer(bytes))
-            }
-        }
         writeAnswerHead(exchange, bytes)
     }
 
-    /// What every answer gets.
+    /// The changes that the route says, those of the chosen cluster included.
+    private mutating func applyRouteEdits(_ exchange: ExchangePlace, _ head: EditedHead) {
+        guard exchange.value.hasRoute else { return }
+        let weighted = exchange.value.weighted
+        let index =
+            weighted >= 0
+            ? exchange.route.clusters[Int(weighted)].answerEdits
+            : exchange.route.answerEdits
+        guard index >= 0 else { return }
+        let snapshot = shelf[exchange.value.snapshot]
+        applyEdits(snapshot.edits[Int(index)], of: snapshot, exchange, head)
+        answerIsEdited = true
+    }
+
+    private mutating func countAttempts(_ exchange: ExchangePlace) {
+        guard exchange.value.attempts > 0,
+            exchange.chain.http.routes.hosts[Int(exchange.value.host)]
+                .attemptCountInResponse
+        else { return }
+        edits.drop(.xEnvoyAttemptCount)
+        edits.add(.xEnvoyAttemptCount, scratch.store(decimal: Int(exchange.value.attempts)))
+    }
+
+    /// What every answer gets, whatever the route's changes were.
     private mutating func editAnswer(_ exchange: ExchangePlace) {
         switch exchange.chain.http.serverHeader {
         case .overwrite:
             edits.drop(.server)
+            if answerIsEdited { edits.removeAdditions(FieldName.server.text) }
             edits.add(.server, exchange.chain.http.serverName)
         case .appendIfAbsent:
-            if !answer.contains(.server) {
+            if !answer.contains(.server), !answerIsEdited || !edits.addsField(FieldName.server.text) {
                 edits.add(.server, exchange.chain.http.serverName)
             }
         case .passThrough: break
         }
-        if !answer.contains(.date) { edits.add(.date, dateText()) }
+        if !answer.contains(.date), !answerIsEdited || !edits.addsField(FieldName.date.text) {
+            edits.add(.date, dateText())
+        }
+        answerIsEdited = false
         if !exchange.chain.http.via.isEmpty {
             edits.add(.via, exchange.chain.http.via)
         }
         if exchange.value.marksExhausted, exchange.chain.http.isMesh {
             edits.add(.xMartletRetry, ByteView("exhausted"))
-        }
-        if exchange.value.attempts > 0,
-            exchange.chain.http.routes.hosts[Int(exchange.value.host)]
-                .attemptCountInResponse
-        {
-            edits.drop(.xEnvoyAttemptCount)
-            edits.add(.xEnvoyAttemptCount, scratch.store(decimal: Int(exchange.value.attempts)))
         }
         if exchange.chain.http.setsRequestIDInResponse { addRequestID(exchange) }
         editRateLimit(exchange)
@@ -121,7 +133,7 @@ extension Worker {
         edits.reset(dropping: 0)
         answer.reset()
         answer.status = local.status
-        if let grpc = grpcStatus(exchange, local) { return answerGRPC(exchange, grpc, body) }
+        if let grpc = grpcStatus(exchange, local) { return answerGRPC(exchange, local, grpc, body) }
         answer.body = .bytes(Int64(body.count))
         let isRedirect = !exchange.value.location.isEmpty
         if isRedirect { edits.add(.location, exchange.value.location.view) }
@@ -135,15 +147,11 @@ extension Worker {
         if local.status == 426 {
             edits.add(.upgrade, ByteView("HTTP/1.1"))
         }
+        countAttempts(exchange)
+        if !local.isOfFilter { applyRouteEdits(exchange, .answer(ByteView(""))) }
         editAnswer(exchange)
         if exchange.chain.http.sendsProxyStatus, !local.proxyStatus.view.isEmpty {
             addProxyStatus(exchange, local)
-        }
-        if exchange.value.hasRoute, exchange.route.answerEdits >= 0 {
-            let snapshot = shelf[exchange.value.snapshot]
-            applyEdits(
-                snapshot.edits[Int(exchange.route.answerEdits)], of: snapshot, exchange,
-                .answer(ByteView("")))
         }
         writeAnswerHead(exchange, ByteView(""))
         if !body.isEmpty, exchange.value.framing != .none { writeAnswerBody(exchange, body) }
@@ -188,11 +196,7 @@ extension Worker {
 
     /// A caller that speaks gRPC gets a gRPC status: 200, no body (grpc/grpc doc http-grpc-status-mapping).
     private func grpcStatus(_ exchange: ExchangePlace, _ local: LocalAnswer) -> Int? {
-        let bytes = exchange.value.headBytes.view
-        guard let type = exchange.head.value(of: .contentType, in: bytes),
-            type.equals("application/grpc") || type.hasPrefix("application/grpc+")
-                || type.hasPrefix("application/grpc;")
-        else { return nil }
+        guard RouteRecord.isGRPC(exchange.head, exchange.value.headBytes.view) else { return nil }
         switch local.status {
         case 400: return 13
         case 401: return 16
@@ -210,7 +214,7 @@ extension Worker {
     }
 
     private mutating func answerGRPC(
-        _ exchange: ExchangePlace, _ status: Int, _ message: ByteView
+        _ exchange: ExchangePlace, _ local: LocalAnswer, _ status: Int, _ message: ByteView
     ) {
         answer.status = 200
         answer.body = .bytes(0)
@@ -237,47 +241,14 @@ extension Worker {
         }
         exchange.value.record.grpcStatus = Int8(status)
         if exchange.value.downstreamStream == 0 { edits.add(.contentLength, ByteView("0")) }
+        countAttempts(exchange)
+        if !local.isOfFilter { applyRouteEdits(exchange, .answer(ByteView(""))) }
         editAnswer(exchange)
         writeAnswerHead(exchange, ByteView(""))
         finishLocally(exchange)
     }
 
     private static func hexadecimal(_ nibble: UInt8) -> UInt8 { nibble < 10 ? nibble + 0x30 : nibble + 0x37 }
-
-    mutating func redirect(_ exchange: ExchangePlace) {
-        counters.add(exchange.chain.http.scope, .rqRedirect)
-        let record = shelf[exchange.value.snapshot].redirects[
-            Int(exchange.route.redirect)]
-        let bytes = exchange.value.headBytes.view
-        let isTLS = exchange.value.downstream.value.tls != nil
-        var location = pool.take(BufferPool.sizes.large)
-        _ = location.append(record.scheme.isEmpty ? ByteView(isTLS ? "https" : "http") : record.scheme)
-        _ = location.append("://")
-        var authority = bytes[exchange.head.authority.range]
-        if !record.host.isEmpty { authority = record.host }
-        if record.port > 0 || (!record.scheme.isEmpty && record.host.isEmpty) {
-            authority = authority.prefix(RouteTable.portColon(authority) ?? authority.count)
-        }
-        _ = location.append(authority)
-        if record.port > 0 {
-            _ = location.append(":")
-            _ = location.append(decimal: Int(record.port))
-        }
-        let target = bytes[exchange.head.path.range]
-        let mark = target.firstIndex(of: UInt8(ascii: "?")) ?? target.count
-        if record.hasPath {
-            _ = location.append(record.path)
-        } else if record.hasPrefix {
-            _ = location.append(record.prefix)
-            _ = location.append(target.prefix(mark).dropFirst(exchange.route.path.count))
-        } else {
-            _ = location.append(target.prefix(mark))
-        }
-        let hasOwnQuery = record.hasPath && record.path.firstIndex(of: UInt8(ascii: "?")) != nil
-        if !record.stripsQuery, !hasOwnQuery { _ = location.append(target.dropFirst(mark)) }
-        exchange.value.location = location
-        answerLocally(exchange, LocalAnswer(exchange.route.status, details: .directResponse))
-    }
 
     // MARK: Writing
 

@@ -55,6 +55,8 @@ struct Exchange: BitwiseCopyable {
     var endpoint: Int32 = -1
     /// Which of the route's weighted clusters.
     var weighted: Int32 = -1
+    /// Decides every share of requests that the routes name; drawn only where they do.
+    var chance: UInt64 = 0
 
     // The request.
     /// Index of the bytes of its head.

@@ -117,9 +117,11 @@ extension Worker {
         guard let host = exchange.chain.http.routes.host(for: authority, scratch: &scratch)
         else { return }
         exchange.value.host = Int32(host)
-        let isTLS = exchange.value.downstream.value.tls != nil
+        if exchange.chain.http.routes.needsChance { exchange.value.chance = random.next() }
+        let question = RouteQuestion(
+            bytes: bytes, isHTTPS: isHTTPS(exchange), chance: exchange.value.chance)
         let route = exchange.chain.http.routes.route(
-            in: host, head: exchange.head, bytes: bytes, isTLS: isTLS, random: &random)
+            in: host, head: exchange.head, question, scratch: &scratch)
         if let route {
             exchange.value.route = exchange.chain.http.routes.routes.reference(route)
             exchange.value.hasRoute = true
@@ -177,11 +179,7 @@ extension Worker {
             isUpgrade && isWebSocket(exchange) && exchange.chain.http.allowsWebSocket
         switch exchange.route.action {
         case .redirect: return redirect(exchange)
-        case .direct:
-            counters.add(exchange.chain.http.scope, .rqDirectResponse)
-            var answer = LocalAnswer(exchange.route.status, details: .directResponse)
-            answer.body = StaticText(exchange.route.body)
-            return answerLocally(exchange, answer)
+        case .direct: return answerDirectly(exchange)
         case .forward: break
         }
         guard let cluster = chooseCluster(exchange) else {
@@ -227,12 +225,12 @@ extension Worker {
             else {
                 return nil
             }
-            return snapshot.clusters.indices.first { snapshot.clusters[$0].name.equals(name) }
+            return snapshot.clusterNames.isEmpty ? nil : snapshot.clusterNames.host(name).map { Int($0) }
         }
         let table = exchange.route.clusters
         var index = 0
         if table.count > 1 {
-            let point = random.below(table[table.count - 1].weightEnd)
+            let point = exchange.value.chance % table[table.count - 1].weightEnd
             while table[index].weightEnd <= point { index += 1 }
         }
         exchange.value.weighted = Int32(index)

@@ -23,14 +23,19 @@ extension Worker {
 
     /// Fills `edits` for the attempt that begins.
     private mutating func editRequest(_ exchange: ExchangePlace) {
-        let bytes = exchange.value.headBytes.view
-        let connection = exchange.value.downstream
         edits.reset(dropping: requestDropMask)
         scratch.removeAll()
+        fillRequestEdits(exchange, wasSent: true)
+    }
+
+    /// What every request gets, and if it `wasSent` what the route does with it too.
+    mutating func fillRequestEdits(_ exchange: ExchangePlace, wasSent: Bool) {
+        let bytes = exchange.value.headBytes.view
+        let connection = exchange.value.downstream
         editForwarding(exchange, bytes, connection)
         editIdentity(exchange, bytes, connection)
         editTracing(exchange)
-        guard exchange.value.hasRoute else { return }
+        guard wasSent, exchange.value.hasRoute else { return }
         if exchange.chain.http.routes.hosts[Int(exchange.value.host)]
             .attemptCountInRequest
         {
@@ -38,11 +43,6 @@ extension Worker {
             edits.add(.xEnvoyAttemptCount, scratch.store(decimal: Int(exchange.value.attempts)))
         }
         editDeadline(exchange)
-        editHost(exchange, bytes)
-        if exchange.route.hasPrefixRewrite {
-            edits.drop(.xEnvoyOriginalPath)
-            edits.add(.xEnvoyOriginalPath, bytes[exchange.head.path.range])
-        }
         let weighted = exchange.value.weighted
         let index =
             weighted >= 0
@@ -51,6 +51,10 @@ extension Worker {
         if index >= 0 {
             let snapshot = shelf[exchange.value.snapshot]
             applyEdits(snapshot.edits[Int(index)], of: snapshot, exchange, .request(bytes))
+        }
+        editHost(exchange, bytes)
+        if !exchange.route.pathRewrite.isNone {
+            edits.set(.xEnvoyOriginalPath, bytes[exchange.head.path.range])
         }
     }
 
@@ -190,99 +194,6 @@ extension Worker {
                 edits.add(.grpcTimeout, scratch.view.dropFirst(start))
             }
         }
-    }
-
-    private mutating func editHost(_ exchange: ExchangePlace, _ bytes: ByteView) {
-        var host = bytes[exchange.head.authority.range]
-        if host.isEmpty { host = exchange.chain.http.defaultHostForHTTP10 }
-        var isRewritten = false
-        if !exchange.route.hostRewrite.isEmpty {
-            (host, isRewritten) = (exchange.route.hostRewrite, true)
-        } else if !exchange.route.hostRewriteHeader.isEmpty {
-            if let value = exchange.head.value(
-                named: exchange.route.hostRewriteHeader, in: bytes),
-                !value.isEmpty
-            {
-                (host, isRewritten) = (value, true)
-            }
-        } else if exchange.route.rewritesHostAutomatically, let name = endpointName(exchange) {
-            (host, isRewritten) = (name, true)
-        }
-        if isRewritten, exchange.route.appendsForwardedHost {
-            edits.add(.xForwardedHost, bytes[exchange.head.authority.range])
-        }
-        let field = exchange.head.firstIndex(of: .host)
-        let isInPlace = field.map { exchange.head.value($0, in: bytes).equals(host) } ?? false
-        if !isInPlace {
-            edits.drop(.host)
-            if !host.isEmpty { edits.add(.host, host) }
-        }
-    }
-
-    private func endpointName(_ exchange: ExchangePlace) -> ByteView? {
-        let (slot, host) = (Int(exchange.value.cluster), exchange.value.endpoint)
-        guard let record = clusters[slot].record, let member = clusters[slot].order.firstIndex(of: host)
-        else { return nil }
-        let name = record.value.endpoints[member].hostname
-        return name.isEmpty ? nil : name
-    }
-
-    /// Carries out the operator's edits on a head.
-    mutating func applyEdits(
-        _ table: Table<EditRecord>, of snapshot: Snapshot, _ exchange: ExchangePlace, _ head: EditedHead
-    ) {
-        for index in table.indices {
-            let edit = table[index]
-            if edit.kind == .remove {
-                edits.drop(edit.known, edit.name)
-                edits.removeAdditions(edit.name)
-                continue
-            }
-            var value = edit.value
-            if edit.format >= 0 {
-                let start = scratch.count
-                renderHeaderValue(snapshot.formats[Int(edit.format)], exchange)
-                value = scratch.view.dropFirst(start)
-            }
-            if value.isEmpty, !edit.keepsEmpty { continue }
-            let isThere = isPresent(edit.name, in: head, exchange) || edits.addsField(edit.name)
-            switch edit.kind {
-            case .append: break
-            case .addIfAbsent: if isThere { continue }
-            case .overwriteIfExists where !isThere: continue
-            case .overwrite, .overwriteIfExists:
-                edits.drop(edit.known, edit.name)
-                edits.removeAdditions(edit.name)
-            case .remove: continue
-            }
-            edits.add(edit.name, value)
-        }
-    }
-
-    /// Which head is edited, and its bytes.
-    enum EditedHead {
-        case request(ByteView)
-        case answer(ByteView)
-    }
-
-    private func isPresent(_ name: ByteView, in head: EditedHead, _ exchange: ExchangePlace) -> Bool {
-        switch head {
-        case .request(let bytes): exchange.head.value(named: name, in: bytes) != nil
-        case .answer(let bytes): answer.value(named: name, in: bytes) != nil
-        }
-    }
-
-    /// Path and query as they go upstream.
-    private mutating func upstreamPath(_ exchange: ExchangePlace) -> ByteView {
-        let bytes = exchange.value.headBytes.view
-        let path = bytes[exchange.head.path.range]
-        guard exchange.value.hasRoute, exchange.route.hasPrefixRewrite else {
-            return path
-        }
-        let start = scratch.count
-        _ = scratch.append(exchange.route.prefixRewrite)
-        _ = scratch.append(path.dropFirst(exchange.route.path.count))
-        return scratch.view.dropFirst(start)
     }
 
     // MARK: HTTP/1.1

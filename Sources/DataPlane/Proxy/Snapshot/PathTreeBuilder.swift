@@ -13,21 +13,33 @@ struct PathTreeBuilder {
         init(label: [UInt8]) { self.label = label }
     }
 
+    /// Letters of either case are the same: paths are kept, and have to be looked up, in lower case.
+    let foldsCase: Bool
     private let root = Node(label: [])
+    private(set) var isEmpty = true
+
+    init(foldsCase: Bool = false) { self.foldsCase = foldsCase }
 
     /// Routes are inserted in ascending order of their index.
-    func insert(_ path: RouteMatch.Path, _ index: Int32) {
+    mutating func insert(_ path: RouteMatch.Path, _ index: Int32) {
         switch path {
         case .prefix(let text): node(for: Array(text.utf8)).prefix.append(index)
         case .exact(let text): node(for: Array(text.utf8)).exact.append(index)
         case .separatedPrefix(let text): node(for: Array(text.utf8)).separated.append(index)
-        case .regex, .connect: break
+        case .regex, .connect: return
         }
+        isEmpty = false
     }
 
-    private func node(for text: [UInt8]) -> Node {
+    /// A route whose path begins with `prefix`, and must pass a test of its own besides.
+    mutating func insert(prefix: [UInt8], _ index: Int32) {
+        node(for: prefix).prefix.append(index)
+        isEmpty = false
+    }
+
+    private func node(for path: [UInt8]) -> Node {
         var node = root
-        var rest = text[...]
+        var rest = (foldsCase ? path.map(\.asciiLowercased) : path)[...]
         while let first = rest.first {
             guard let place = node.children.firstIndex(where: { $0.label[0] == first }) else {
                 let leaf = Node(label: Array(rest))
@@ -51,7 +63,7 @@ struct PathTreeBuilder {
     }
 
     /// The nodes with the children of each side by side, and the lists that they refer to.
-    func build(in arena: Arena) -> (tree: Table<PathNode>, lists: Table<Int32>) {
+    func build(in arena: Arena) -> PathTree {
         var nodes: [PathNode] = []
         var lists: [Int32] = []
         func range(_ indices: [Int32]) -> IndexRange {
@@ -61,19 +73,45 @@ struct PathTreeBuilder {
         }
         var queue = [root]
         var next = 0
-        while next < queue.count {
+        while next < queue.count, !isEmpty {
             let node = queue[next]
             next += 1
-            let children = node.children.sorted { $0.label[0] < $1.label[0] }
             var record = PathNode(label: arena.store(bytes: node.label))
             record.firstChild = Int32(queue.count)
-            record.childCount = Int32(children.count)
+            record.childBytes = arena.store(bytes: node.children.map { $0.label[0] })
             record.exact = range(node.exact)
             record.prefix = range(node.prefix)
             record.separated = range(node.separated)
             nodes.append(record)
-            queue += children
+            queue += node.children
         }
-        return (arena.store(nodes), arena.store(lists))
+        return PathTree(nodes: arena.store(nodes), lists: arena.store(lists))
     }
+}
+
+/// The paths of a virtual host's routes.
+struct PathTree: BitwiseCopyable {
+    /// The root first; empty if there are no routes.
+    var nodes = Table<PathNode>()
+    /// Indices of routes, ascending in each node's ranges.
+    var lists = Table<Int32>()
+}
+
+/// A node of the radix tree: `label` leads to it from its parent; children lie together.
+struct PathNode: BitwiseCopyable {
+    var label: ByteView
+    /// The first byte of each child's label, in the order of the children.
+    var childBytes = ByteView("")
+    var firstChild: Int32 = 0
+    /// Ranges in `lists`.
+    var exact = IndexRange()
+    var prefix = IndexRange()
+    var separated = IndexRange()
+}
+
+struct IndexRange: BitwiseCopyable {
+    var start: Int32 = 0
+    var count: Int32 = 0
+
+    var isEmpty: Bool { count == 0 }
 }

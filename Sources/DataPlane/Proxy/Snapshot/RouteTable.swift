@@ -1,25 +1,73 @@
 import HTTPModel
 import MeshModel
 import MeshPrimitives
+import RegularExpressions
 import TrafficPolicy
 
 /// The routes of one route configuration, compiled. Finding one costs by the length of host and path, not by the
-/// number of routes: hosts are hashed, paths walk a radix tree whose nodes list their routes in the operator's order.
-/// The first route in that order that matches wholly wins (envoy.config.route.v3.VirtualHost.routes).
+/// number of routes: hosts are hashed, paths walk a radix tree whose nodes list their routes in the operator's order
+/// (a regular expression stands where the text that all its matches begin with ends). The first route in that order
+/// that matches wholly wins (envoy.config.route.v3.VirtualHost.routes).
 struct RouteTable: BitwiseCopyable {
     var name = ByteView("")
     var hosts = Table<VirtualHostRecord>()
-    /// Exact domains, an open-addressed hash table of indices into `domains`, -1 for empty. Its size is a power of 2.
-    var exactSlots = Table<Int32>()
-    var domains = Table<DomainRecord>()
-    /// `*.suffix`, the longest first; then `prefix.*`, likewise.
-    var suffixes = Table<DomainRecord>()
-    var prefixes = Table<DomainRecord>()
+    var domains = DomainTable()
+    /// `*.suffix` and `prefix.*`, without the asterisk; the longest that fits wins.
+    var suffixes = DomainTable()
+    var prefixes = DomainTable()
     /// Index of the host with the domain `*`; -1 if there is none.
     var catchAll: Int32 = -1
     var ignoresPort = false
+    /// A share of requests decides somewhere, so each needs a random number.
+    var needsChance = false
     var routes = Table<RouteRecord>()
+}
 
+/// Names by their hash: open addressing, at most half full.
+struct DomainTable: BitwiseCopyable {
+    /// Indices into `names`, -1 for empty; their number is a power of 2.
+    var slots = Table<Int32>()
+    var names = Table<DomainRecord>()
+    /// The lengths that names have, the greatest first.
+    var lengths = Table<Int32>()
+
+    init() {}
+
+    init(_ records: [DomainRecord], in arena: Arena) {
+        if records.isEmpty { return }
+        var size = 4
+        while size < records.count * 2 { size *= 2 }
+        var slots = [Int32](repeating: -1, count: size)
+        for (index, domain) in records.enumerated() {
+            var slot = Int(truncatingIfNeeded: domain.text.hash64) & (size - 1)
+            while slots[slot] >= 0 { slot = (slot + 1) & (size - 1) }
+            slots[slot] = Int32(index)
+        }
+        (self.slots, names) = (arena.store(slots), arena.store(records))
+        lengths = arena.store(Set(records.map { Int32($0.text.count) }).sorted(by: >))
+    }
+
+    /// `name` is in lower case.
+    func host(_ name: ByteView) -> Int32? {
+        let mask = slots.count - 1
+        var slot = Int(truncatingIfNeeded: name.hash64) & mask
+        while slots[slot] >= 0 {
+            let domain = names[Int(slots[slot])]
+            if domain.text.equals(name) { return domain.host }
+            slot = (slot + 1) & mask
+        }
+        return nil
+    }
+
+    /// The longest name that is a part of the longer `name`, as `part` cuts it.
+    func longest(_ name: ByteView, _ part: (ByteView, Int) -> ByteView) -> Int32? {
+        for index in lengths.indices where Int(lengths[index]) < name.count {
+            if let host = host(part(name, Int(lengths[index]))) { return host }
+        }
+        return nil
+    }
+
+    var isEmpty: Bool { names.isEmpty }
 }
 
 struct DomainRecord: BitwiseCopyable {
@@ -30,53 +78,16 @@ struct DomainRecord: BitwiseCopyable {
 
 struct VirtualHostRecord: BitwiseCopyable {
     var name: ByteView
-    var tree: Table<PathNode>
-    /// Indices into the table's `routes`, ascending in each node's ranges.
-    var lists: Table<Int32>
-    /// Routes that the tree cannot hold (case-insensitive ones, CONNECT), ascending.
-    var others: Table<Int32>
-    var requiresTLS: Bool
+    var tree: PathTree
+    /// Of the routes that take paths in either case.
+    var foldedTree: PathTree
+    /// Routes for CONNECT, ascending.
+    var connects: Table<Int32>
+    /// The route that sends who comes without TLS to https; -1 if TLS is not required.
+    var toHTTPS: Int32
     var attemptCountInRequest: Bool
     var attemptCountInResponse: Bool
     var rateLimit: Int32
-}
-
-/// A node of the radix tree: `label` leads to it from its parent; children lie together, sorted by first byte.
-struct PathNode: BitwiseCopyable {
-    var label: ByteView
-    var firstChild: Int32 = 0
-    var childCount: Int32 = 0
-    /// Ranges in `lists`.
-    var exact = IndexRange()
-    var prefix = IndexRange()
-    var separated = IndexRange()
-}
-
-struct IndexRange: BitwiseCopyable {
-    var start: Int32 = 0
-    var count: Int32 = 0
-}
-
-struct HeaderMatchRecord: BitwiseCopyable {
-    enum Kind: UInt8, BitwiseCopyable { case present, absent, exact, prefix, suffix, contains, range }
-    enum Subject: UInt8, BitwiseCopyable { case field, method, path, authority, scheme }
-
-    var name: ByteView
-    var subject = Subject.field
-    var kind = Kind.present
-    var value = ByteView("")
-    var low: Int64 = 0
-    var high: Int64 = 0
-    var ignoresCase = false
-    var isInverted = false
-    var treatsMissingAsEmpty = false
-}
-
-struct QueryMatchRecord: BitwiseCopyable {
-    var name: ByteView
-    var kind = HeaderMatchRecord.Kind.present
-    var value = ByteView("")
-    var ignoresCase = false
 }
 
 struct WeightedClusterRecord: BitwiseCopyable {
@@ -89,17 +100,30 @@ struct WeightedClusterRecord: BitwiseCopyable {
     var answerEdits: Int32
 }
 
+/// `regex_rewrite`, or a host made from a path: every match is replaced.
+struct RewriteRecord: BitwiseCopyable {
+    var regex: Unowned<RegularExpression>
+    var substitution: ByteView
+}
+
+/// What becomes of a path, of a request or of a redirect.
+struct PathRewriteRecord: BitwiseCopyable {
+    /// In place of what the route's match names; empty for none.
+    var prefix = ByteView("")
+    var regex: RewriteRecord?
+    /// Bytes that the match names; -1 for the whole path.
+    var matched: Int32 = -1
+
+    var isNone: Bool { prefix.isEmpty && regex == nil }
+}
+
 struct RouteRecord: BitwiseCopyable {
     enum Action: UInt8, BitwiseCopyable { case forward, redirect, direct }
-    enum PathKind: UInt8, BitwiseCopyable {
-        case inTree, caseInsensitivePrefix, caseInsensitiveExact, connect
-    }
 
     var name = ByteView("")
     var action = Action.forward
-    var pathKind = PathKind.inTree
-    /// The matched text, for rewriting the prefix and for the kinds outside the tree.
-    var path = ByteView("")
+    /// The whole path has to match.
+    var pathRegex: Unowned<RegularExpression>?
     var headers = Table<HeaderMatchRecord>()
     var query = Table<QueryMatchRecord>()
     var fractionNumerator: UInt32 = 1
@@ -119,10 +143,11 @@ struct RouteRecord: BitwiseCopyable {
     var retry = RetrySettings.none
     /// A request with this header counts as idempotent; lower case, empty for none.
     var idempotencyHeader = ByteView("")
-    var hasPrefixRewrite = false
-    var prefixRewrite = ByteView("")
+    /// Of a redirect too.
+    var pathRewrite = PathRewriteRecord()
     var hostRewrite = ByteView("")
     var hostRewriteHeader = ByteView("")
+    var hostFromPath: RewriteRecord?
     var rewritesHostAutomatically = false
     var appendsForwardedHost = false
     var propagatesDeadline = false
@@ -131,6 +156,7 @@ struct RouteRecord: BitwiseCopyable {
     // Answers of our own.
     var status: UInt16 = 0
     var body = ByteView("")
+    /// Index into the snapshot's redirects; -1 for none.
     var redirect: Int32 = -1
 
     /// Indices into the snapshot's edit lists; -1 for none. Those of a weighted cluster go before.
@@ -145,37 +171,20 @@ extension RouteTable {
     /// Index of the virtual host for `authority`, which is copied in lower case to `scratch` to be compared.
     func host(for authority: ByteView, scratch: inout PooledBuffer) -> Int? {
         if hosts.isEmpty { return nil }
-        if domains.isEmpty && suffixes.isEmpty && prefixes.isEmpty {
-            return catchAll < 0 ? nil : Int(catchAll)
-        }
+        let rest = catchAll < 0 ? nil : Int(catchAll)
+        if domains.isEmpty && suffixes.isEmpty && prefixes.isEmpty { return rest }
         scratch.removeAll()
         var name = authority
         if ignoresPort, let colon = Self.portColon(name) { name = name.prefix(colon) }
-        guard name.count <= scratch.room else { return catchAll < 0 ? nil : Int(catchAll) }
+        guard name.count <= scratch.room else { return rest }
         for index in name.indices { _ = scratch.append(name[index].asciiLowercased) }
         let lower = scratch.view
-        if !exactSlots.isEmpty {
-            let mask = exactSlots.count - 1
-            var slot = Int(truncatingIfNeeded: lower.hash64) & mask
-            while exactSlots[slot] >= 0 {
-                let domain = domains[Int(exactSlots[slot])]
-                if domain.text.equals(lower) { return Int(domain.host) }
-                slot = (slot + 1) & mask
-            }
+        if !domains.isEmpty, let host = domains.host(lower) { return Int(host) }
+        if !suffixes.isEmpty, let host = suffixes.longest(lower, { $0.dropFirst($0.count - $1) }) {
+            return Int(host)
         }
-        for index in suffixes.indices {
-            let domain = suffixes[index]
-            if lower.count > domain.text.count,
-                lower.dropFirst(lower.count - domain.text.count).equals(domain.text)
-            {
-                return Int(domain.host)
-            }
-        }
-        for index in prefixes.indices {
-            let domain = prefixes[index]
-            if lower.count > domain.text.count, lower.hasPrefix(domain.text) { return Int(domain.host) }
-        }
-        return catchAll < 0 ? nil : Int(catchAll)
+        if !prefixes.isEmpty, let host = prefixes.longest(lower, { $0.prefix($1) }) { return Int(host) }
+        return rest
     }
 
     /// Index of the colon before the port of "host:port" or "[v6]:port".
@@ -188,174 +197,72 @@ extension RouteTable {
         return index
     }
 
-    /// Index of the route for a request to that virtual host.
+    /// Index of the route for a request to that virtual host. `scratch` is for the path in lower case.
     func route(
-        in hostIndex: Int, head: borrowing @_addressable MessageHead, bytes: ByteView, isTLS: Bool,
-        random: inout SeededRandom
+        in hostIndex: Int, head: borrowing @_addressable MessageHead, _ question: RouteQuestion,
+        scratch: inout PooledBuffer
     ) -> Int? {
-        let (tree, lists, others) = (hosts[hostIndex].tree, hosts[hostIndex].lists, hosts[hostIndex].others)
-        let target = bytes[head.path.range]
-        let path = target.prefix(target.firstIndex(of: UInt8(ascii: "?")) ?? target.count)
+        let host = hosts[hostIndex]
+        if host.toHTTPS >= 0, !question.isHTTPS { return Int(host.toHTTPS) }
         var best = Int32.max
-        if head.method != .connect, !tree.isEmpty {
-            var node = 0
-            var position = 0
-            while true {
-                position += tree[node].label.count
-                consider(tree[node].prefix, lists, &best, head, bytes, isTLS, &random)
-                if position == path.count {
-                    consider(tree[node].exact, lists, &best, head, bytes, isTLS, &random)
-                    consider(tree[node].separated, lists, &best, head, bytes, isTLS, &random)
-                    break
+        if head.method == .connect {
+            for index in host.connects.indices where host.connects[index] < best {
+                if routes[Int(host.connects[index])].matches(head, path: ByteView(""), question) {
+                    best = host.connects[index]
                 }
-                if path[position] == UInt8(ascii: "/") {
-                    consider(tree[node].separated, lists, &best, head, bytes, isTLS, &random)
-                }
-                guard let child = child(of: node, for: path[position], in: tree),
-                    path.dropFirst(position).hasPrefix(tree[child].label)
-                else { break }
-                node = child
             }
+            return best == .max ? nil : Int(best)
         }
-        for index in others.indices where others[index] < best {
-            let candidate = others[index]
-            let route = routes[Int(candidate)]
-            let matchesPath =
-                switch route.pathKind {
-                case .inTree: false
-                case .connect: head.method == .connect
-                case .caseInsensitiveExact: path.equalsIgnoringCase(route.path)
-                case .caseInsensitivePrefix: path.prefix(route.path.count).equalsIgnoringCase(route.path)
-                }
-            if matchesPath, matches(route, head, bytes, isTLS, &random) { best = candidate }
+        let target = question.bytes[head.path.range]
+        let path = target.prefix(target.firstIndex(of: UInt8(ascii: "?")) ?? target.count)
+        if !host.tree.nodes.isEmpty { walk(host.tree, path, path, head, question, &best) }
+        if !host.foldedTree.nodes.isEmpty {
+            scratch.removeAll()
+            for index in path.indices { _ = scratch.append(path[index].asciiLowercased) }
+            walk(host.foldedTree, scratch.view, path, head, question, &best)
         }
         return best == .max ? nil : Int(best)
     }
 
-    private func child(of node: Int, for byte: UInt8, in tree: Table<PathNode>) -> Int? {
-        var (low, high) = (
-            Int(tree[node].firstChild), Int(tree[node].firstChild + tree[node].childCount)
-        )
-        while low < high {
-            let middle = (low + high) / 2
-            let first = tree[middle].label[0]
-            if first == byte { return middle }
-            if first < byte { low = middle + 1 } else { high = middle }
+    /// Follows `key` down the tree; on the way `best` becomes the first route that matches, if it comes before `best`.
+    private func walk(
+        _ tree: PathTree, _ key: ByteView, _ path: ByteView, _ head: borrowing @_addressable MessageHead,
+        _ question: RouteQuestion, _ best: inout Int32
+    ) {
+        var node = 0
+        var position = 0
+        while true {
+            let record = tree.nodes[node]
+            position += record.label.count
+            if !record.prefix.isEmpty { consider(record.prefix, tree.lists, path, head, question, &best) }
+            if position == key.count {
+                if !record.exact.isEmpty { consider(record.exact, tree.lists, path, head, question, &best) }
+                if !record.separated.isEmpty {
+                    consider(record.separated, tree.lists, path, head, question, &best)
+                }
+                return
+            }
+            if !record.separated.isEmpty, key[position] == UInt8(ascii: "/") {
+                consider(record.separated, tree.lists, path, head, question, &best)
+            }
+            guard let child = record.childBytes.firstIndex(of: key[position]) else { return }
+            node = Int(record.firstChild) + child
+            let label = tree.nodes[node].label
+            if label.count > 1, !key.dropFirst(position).hasPrefix(label) { return }
         }
-        return nil
     }
 
     private func consider(
-        _ range: IndexRange, _ lists: Table<Int32>, _ best: inout Int32,
-        _ head: borrowing @_addressable MessageHead,
-        _ bytes: ByteView, _ isTLS: Bool, _ random: inout SeededRandom
+        _ range: IndexRange, _ lists: Table<Int32>, _ path: ByteView,
+        _ head: borrowing @_addressable MessageHead, _ question: RouteQuestion, _ best: inout Int32
     ) {
         for index in Int(range.start)..<Int(range.start + range.count) {
             let candidate = lists[index]
             if candidate >= best { return }
-            if matches(routes[Int(candidate)], head, bytes, isTLS, &random) {
+            if routes[Int(candidate)].matches(head, path: path, question) {
                 best = candidate
                 return
             }
-        }
-    }
-
-    /// Everything of a route's match but its path.
-    private func matches(
-        _ route: borrowing @_addressable RouteRecord, _ head: borrowing @_addressable MessageHead,
-        _ bytes: ByteView, _ isTLS: Bool,
-        _ random: inout SeededRandom
-    ) -> Bool {
-        for index in route.headers.indices
-        where !route.headers[index].matches(head, bytes, isTLS: isTLS) { return false }
-        for index in route.query.indices where !route.query[index].matches(bytes[head.path.range]) {
-            return false
-        }
-        if route.isGRPC {
-            guard let type = head.value(of: .contentType, in: bytes), type.hasPrefix("application/grpc")
-            else {
-                return false
-            }
-        }
-        if route.fractionNumerator < route.fractionDenominator {
-            return random.below(UInt64(route.fractionDenominator)) < UInt64(route.fractionNumerator)
-        }
-        return true
-    }
-}
-
-extension HeaderMatchRecord {
-    func matches(_ head: borrowing @_addressable MessageHead, _ bytes: ByteView, isTLS: Bool) -> Bool {
-        var value: ByteView? =
-            switch subject {
-            case .field: head.value(named: name, in: bytes)
-            case .method: bytes[head.methodToken.range]
-            case .path: bytes[head.path.range]
-            case .authority: bytes[head.authority.range]
-            case .scheme: isTLS ? ByteView("https") : ByteView("http")
-            }
-        if value == nil, treatsMissingAsEmpty { value = ByteView("") }
-        switch kind {
-        case .present: return (value != nil) != isInverted
-        case .absent: return (value == nil) != isInverted
-        case .exact, .prefix, .suffix, .contains, .range:
-            // A missing header matches no value, not even an inverted one.
-            guard let value else { return false }
-            return test(value) != isInverted
-        }
-    }
-
-    private func test(_ found: ByteView) -> Bool {
-        if kind == .range {
-            let isNegative = !found.isEmpty && found[0] == UInt8(ascii: "-")
-            guard let magnitude = (isNegative ? found.dropFirst(1) : found).decimal else { return false }
-            let number = Int64(isNegative ? -magnitude : magnitude)
-            return number >= low && number < high
-        }
-        return kind.test(found, value, ignoresCase: ignoresCase)
-    }
-}
-
-extension HeaderMatchRecord.Kind {
-    func test(_ found: ByteView, _ wanted: ByteView, ignoresCase: Bool) -> Bool {
-        func same(_ part: ByteView) -> Bool {
-            ignoresCase ? part.equalsIgnoringCase(wanted) : part.equals(wanted)
-        }
-        switch self {
-        case .present: return true
-        case .absent, .range: return false
-        case .exact: return same(found)
-        case .prefix: return same(found.prefix(wanted.count))
-        case .suffix: return same(found.dropFirst(max(found.count - wanted.count, 0)))
-        case .contains:
-            guard found.count >= wanted.count else { return false }
-            for start in 0...(found.count - wanted.count) where same(found[start..<(start + wanted.count)]) {
-                return true
-            }
-            return false
-        }
-    }
-}
-
-extension QueryMatchRecord {
-    /// `target` is path and query. The first parameter of that name counts.
-    func matches(_ target: ByteView) -> Bool {
-        var found: ByteView?
-        if let mark = target.firstIndex(of: UInt8(ascii: "?")) {
-            var rest = target.dropFirst(mark + 1)
-            while found == nil, !rest.isEmpty {
-                let pair = rest.prefix(rest.firstIndex(of: UInt8(ascii: "&")) ?? rest.count)
-                let split = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.count
-                if pair.prefix(split).equals(name) { found = pair.dropFirst(split + 1) }
-                rest = rest.dropFirst(pair.count + 1)
-            }
-        }
-        switch kind {
-        case .present: return found != nil
-        case .absent: return found == nil
-        case .exact, .prefix, .suffix, .contains, .range:
-            guard let found else { return false }
-            return kind.test(found, value, ignoresCase: ignoresCase)
         }
     }
 }

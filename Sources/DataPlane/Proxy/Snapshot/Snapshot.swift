@@ -2,6 +2,7 @@ import HTTP1Codec
 import HTTPModel
 import MeshModel
 import MeshPrimitives
+import RegularExpressions
 import TLSEngine
 import Telemetry
 import TrafficPolicy
@@ -16,12 +17,15 @@ public final class Snapshot: @unchecked Sendable {
     let arena: Arena
     let listeners: Table<ListenerRecord>
     let clusters: Table<ClusterRecord>
-    let edits: Table<Table<EditRecord>>
+    let edits: Table<EditTable>
     let rateLimits: Table<RateLimitRecord>
     let redirects: Table<RedirectRecord>
+    let clusterNames: DomainTable
     /// The objects that records name by index.
     let tlsContexts: [TLSContext]
-    let formats: [AccessLogFormat]
+    let formats: [HeaderValueFormat]
+    /// Keeps alive what routes match with.
+    let expressions: [RegularExpression]
     let accessLogs: [AccessLogSink]
     /// Keeps alive what records refer to.
     let clusterStates: [ProcessCluster]
@@ -32,8 +36,8 @@ public final class Snapshot: @unchecked Sendable {
 
     init(
         configuration: Configuration, generation: UInt64, arena: Arena, listeners: Table<ListenerRecord>,
-        clusters: Table<ClusterRecord>, edits: Table<Table<EditRecord>>, rateLimits: Table<RateLimitRecord>,
-        redirects: Table<RedirectRecord>, objects: SnapshotObjects
+        clusters: Table<ClusterRecord>, edits: Table<EditTable>, rateLimits: Table<RateLimitRecord>,
+        redirects: Table<RedirectRecord>, clusterNames: DomainTable, objects: SnapshotObjects
     ) {
         self.configuration = configuration
         self.generation = generation
@@ -43,8 +47,10 @@ public final class Snapshot: @unchecked Sendable {
         self.edits = edits
         self.rateLimits = rateLimits
         self.redirects = redirects
+        self.clusterNames = clusterNames
         tlsContexts = objects.tlsContexts
         formats = objects.formats
+        expressions = objects.expressions
         accessLogs = objects.accessLogs
         clusterStates = objects.clusters
         limiters = objects.limiters
@@ -67,14 +73,20 @@ extension Snapshot {
 struct SnapshotTables: BitwiseCopyable {
     let clusters: Table<ClusterRecord>
     let rateLimits: Table<RateLimitRecord>
+    let clusterNames: DomainTable
 
-    init(_ snapshot: Snapshot) { (clusters, rateLimits) = (snapshot.clusters, snapshot.rateLimits) }
+    init(_ snapshot: Snapshot) {
+        (clusters, rateLimits, clusterNames) = (
+            snapshot.clusters, snapshot.rateLimits, snapshot.clusterNames
+        )
+    }
 }
 
 /// Objects collected while a snapshot is compiled.
 struct SnapshotObjects {
     var tlsContexts: [TLSContext] = []
-    var formats: [AccessLogFormat] = []
+    var formats: [HeaderValueFormat] = []
+    var expressions: [RegularExpression] = []
     var endpointSets: [EndpointSet] = []
     var contextKeys: [String: Int32] = [:]
     var accessLogs: [AccessLogSink] = []
@@ -234,11 +246,20 @@ struct EndpointRecord: BitwiseCopyable {
     var text: ByteView
 }
 
-/// One change of a field. The value is a literal, or `format` names one to be rendered.
+/// Changes of fields, level after level: what one level looks at is what those before it have left.
+struct EditTable: BitwiseCopyable {
+    var records = Table<EditRecord>()
+    /// A value asks for a field of the request.
+    var readsRequest = false
+}
+
+/// One change of a field. The value is a literal, or `format` names one to be rendered. Within a level removals come
+/// first.
 struct EditRecord: BitwiseCopyable {
     enum Kind: UInt8, BitwiseCopyable { case append, addIfAbsent, overwrite, overwriteIfExists, remove }
 
     var kind: Kind
+    var level: UInt8
     var name: ByteView
     var known: FieldName
     var value = ByteView("")
@@ -246,14 +267,13 @@ struct EditRecord: BitwiseCopyable {
     var keepsEmpty = false
 }
 
+/// Where to; what becomes of the path stands in the route.
 struct RedirectRecord: BitwiseCopyable {
     var scheme = ByteView("")
     var host = ByteView("")
     var port: UInt16 = 0
-    var hasPath = false
+    /// In place of the path; empty for none.
     var path = ByteView("")
-    var hasPrefix = false
-    var prefix = ByteView("")
     var stripsQuery = false
 }
 

@@ -19,16 +19,18 @@ public struct CompileError: Error, CustomStringConvertible, Sendable {
 
 /// Turns a configuration into a `Snapshot`. Runs on the control loop; workers only see the result.
 struct SnapshotCompiler {
-    private let process: ProcessState
-    private let arena = Arena()
-    private let now: MonotonicInstant
-    private var objects = SnapshotObjects()
-    private var edits: [Table<EditRecord>] = []
+    let process: ProcessState
+    let arena = Arena()
+    let now: MonotonicInstant
+    var objects = SnapshotObjects()
+    var edits: [EditTable] = []
     private var rateLimits: [RateLimitRecord] = []
-    private var redirects: [RedirectRecord] = []
-    private var clusterIndices: [String: Int32] = [:]
+    var redirects: [RedirectRecord] = []
+    var clusterIndices: [String: Int32] = [:]
     private var contexts: [ContextKey: Int32] = [:]
     private var runtime: [String: RuntimeValue] = [:]
+    /// By pattern, among the snapshot's objects.
+    var expressions: [String: Int] = [:]
     private var previous: Snapshot?
 
     private struct ContextKey: Hashable {
@@ -60,7 +62,8 @@ struct SnapshotCompiler {
             listeners: compiler.arena.store(listeners), clusters: compiler.arena.store(clusters),
             edits: compiler.arena.store(compiler.edits),
             rateLimits: compiler.arena.store(compiler.rateLimits),
-            redirects: compiler.arena.store(compiler.redirects), objects: compiler.objects)
+            redirects: compiler.arena.store(compiler.redirects), clusterNames: compiler.clusterNames,
+            objects: compiler.objects)
     }
 
     // MARK: Clusters
@@ -223,6 +226,7 @@ struct SnapshotCompiler {
                 case .prefix(let text): .prefix(text)
                 case .suffix(let text): .suffix(text)
                 case .contains(let text): .contains(text)
+                // Refused by whoever made the configuration.
                 case .regex(let text): .exact(text)
                 }
             return SANMatcher(name.kind == .uri ? .uri : .dns, pattern)
@@ -393,7 +397,7 @@ struct SnapshotCompiler {
 
     // MARK: Rate limits
 
-    private mutating func compile(_ limit: LocalRateLimit, at place: String) throws(CompileError) -> Int32 {
+    mutating func compile(_ limit: LocalRateLimit, at place: String) throws(CompileError) -> Int32 {
         let settings = limit.bucket.map {
             TokenBucketSettings(
                 maxTokens: max($0.tokensMax, 1), tokensPerFill: max($0.tokensPerFill, 1),
@@ -405,15 +409,15 @@ struct SnapshotCompiler {
         rateLimits.append(
             RateLimitRecord(
                 limiter: Unowned(limiter), status: UInt16(limit.status), enabled: fraction(limit.enabled),
-                enforced: fraction(limit.enforced), answerEdits: try store(limit.responseHeaders, place),
-                requestEdits: try store(limit.requestHeadersWhenNotEnforced, place),
+                enforced: fraction(limit.enforced), answerEdits: try store([limit.responseHeaders], place),
+                requestEdits: try store([limit.requestHeadersWhenNotEnforced], place),
                 sendsHeaders: limit.sendsRateLimitHeaders, sendsRetryAfter: limit.sendsRetryAfter,
                 asResourceExhausted: limit.asResourceExhausted))
         return Int32(rateLimits.count - 1)
     }
 
     /// A runtime key that is set replaces the default.
-    private func fraction(_ fraction: Fraction) -> FractionRecord {
+    func fraction(_ fraction: Fraction) -> FractionRecord {
         if let key = fraction.runtimeKey, let value = runtime[key] {
             switch value {
             case .number(let percent):
@@ -425,322 +429,9 @@ struct SnapshotCompiler {
         return FractionRecord(numerator: fraction.numerator, denominator: fraction.denominator)
     }
 
-    // MARK: Header edits
+    // MARK: Retries
 
-    private mutating func store(_ list: [HeaderEdit], _ place: String) throws(CompileError) -> Int32 {
-        if list.isEmpty { return -1 }
-        var records: [EditRecord] = []
-        for edit in list {
-            switch edit {
-            case .remove(let name):
-                let text = arena.store(text: name.lowercased())
-                records.append(EditRecord(kind: .remove, name: text, known: FieldName(text)))
-            case .set(let name, let value, let action, let keepsEmpty):
-                let text = arena.store(text: name)
-                var record = EditRecord(
-                    kind: .append, name: text, known: FieldName(text), keepsEmpty: keepsEmpty)
-                record.kind =
-                    switch action {
-                    case .appendOrAdd: .append
-                    case .addIfAbsent: .addIfAbsent
-                    case .overwriteOrAdd: .overwrite
-                    case .overwriteIfExists: .overwriteIfExists
-                    }
-                if value.contains("%") {
-                    do throws(FormatError) {
-                        objects.formats.append(try AccessLogFormat(headerValue: value))
-                    } catch {
-                        throw CompileError(resource: place, reason: "header \(name): \(error.description)")
-                    }
-                    record.format = Int32(objects.formats.count - 1)
-                } else {
-                    record.value = arena.store(text: value)
-                }
-                records.append(record)
-            }
-        }
-        edits.append(arena.store(records))
-        return Int32(edits.count - 1)
-    }
-
-    // MARK: Routes
-
-    private mutating func compile(_ configuration: RouteConfiguration, _ place: String) throws(CompileError)
-        -> RouteTable
-    {
-        var table = RouteTable()
-        table.name = arena.store(text: configuration.name)
-        table.ignoresPort = configuration.ignoresPortInHost
-        var routes: [RouteRecord] = []
-        var hosts: [VirtualHostRecord] = []
-        var domains: [DomainRecord] = []
-        var suffixes: [DomainRecord] = []
-        var prefixes: [DomainRecord] = []
-        for (index, host) in configuration.virtualHosts.enumerated() {
-            let first = routes.count
-            for route in host.routes {
-                routes.append(try compile(route, host, Int32(index), configuration, place))
-            }
-            hosts.append(try compile(host, Array(routes[first...]), from: Int32(first), place))
-            for domain in host.domains {
-                let arena = arena
-                let record = { (text: Substring) in
-                    DomainRecord(text: arena.store(text: text.lowercased()), host: Int32(index))
-                }
-                if domain == "*" {
-                    table.catchAll = Int32(index)
-                } else if domain.hasPrefix("*") {
-                    suffixes.append(record(domain.dropFirst()))
-                } else if domain.hasSuffix("*") {
-                    prefixes.append(record(domain.dropLast()))
-                } else {
-                    domains.append(record(domain[...]))
-                }
-            }
-        }
-        table.routes = arena.store(routes)
-        table.hosts = arena.store(hosts)
-        table.domains = arena.store(domains)
-        table.suffixes = arena.store(suffixes.sorted { $0.text.count > $1.text.count })
-        table.prefixes = arena.store(prefixes.sorted { $0.text.count > $1.text.count })
-        table.exactSlots = hashSlots(domains)
-        return table
-    }
-
-    private func hashSlots(_ domains: [DomainRecord]) -> Table<Int32> {
-        if domains.isEmpty { return Table() }
-        var size = 4
-        while size < domains.count * 2 { size *= 2 }
-        var slots = [Int32](repeating: -1, count: size)
-        for (index, domain) in domains.enumerated() {
-            var slot = Int(truncatingIfNeeded: domain.text.hash64) & (size - 1)
-            while slots[slot] >= 0 { slot = (slot + 1) & (size - 1) }
-            slots[slot] = Int32(index)
-        }
-        return arena.store(slots)
-    }
-
-    private mutating func compile(
-        _ host: VirtualHost, _ routes: [RouteRecord], from first: Int32, _ place: String
-    ) throws(CompileError) -> VirtualHostRecord {
-        let builder = PathTreeBuilder()
-        var others: [Int32] = []
-        for (offset, route) in host.routes.enumerated() {
-            let index = first + Int32(offset)
-            switch route.match.path {
-            case .connect: others.append(index)
-            case .prefix, .exact, .separatedPrefix:
-                if route.match.isCaseSensitive {
-                    builder.insert(route.match.path, index)
-                } else {
-                    others.append(index)
-                }
-            case .regex:
-                throw CompileError(
-                    resource: place, reason: "route \(route.name): safe_regex is not supported yet")
-            }
-        }
-        var limit: Int32 = -1
-        if let local = host.localRateLimit { limit = try compile(local, at: "\(place)/\(host.name)") }
-        let (tree, lists) = builder.build(in: arena)
-        return VirtualHostRecord(
-            name: arena.store(text: host.name), tree: tree, lists: lists, others: arena.store(others),
-            requiresTLS: host.requiresTLS, attemptCountInRequest: host.includesAttemptCountInRequest,
-            attemptCountInResponse: host.includesAttemptCountInResponse, rateLimit: limit)
-    }
-
-    private mutating func compile(
-        _ route: Route, _ host: VirtualHost, _ hostIndex: Int32, _ configuration: RouteConfiguration,
-        _ place: String
-    ) throws(CompileError) -> RouteRecord {
-        var record = RouteRecord()
-        record.name = arena.store(text: route.name)
-        record.host = hostIndex
-        try compile(route.match, into: &record, place)
-        func ordered(
-            _ inner: [HeaderEdit], _ route: [HeaderEdit], _ host: [HeaderEdit], _ outer: [HeaderEdit]
-        ) -> [HeaderEdit] {
-            configuration.mostSpecificHeaderMutationsWin
-                ? outer + host + route + inner : inner + route + host + outer
-        }
-        record.requestEdits = try store(
-            ordered([], route.requestHeaders, host.requestHeaders, configuration.requestHeaders), place)
-        record.answerEdits = try store(
-            ordered([], route.responseHeaders, host.responseHeaders, configuration.responseHeaders), place)
-        if let local = route.localRateLimit {
-            record.rateLimit = try compile(
-                local, at: "\(place)/\(host.name)/\(route.name)/\(record.path.text)")
-        } else if let local = host.localRateLimit {
-            record.rateLimit = try compile(local, at: "\(place)/\(host.name)")
-        }
-        switch route.action {
-        case .direct(let status, let body):
-            record.action = .direct
-            record.status = UInt16(status)
-            record.body = arena.store(bytes: body)
-        case .redirect(let redirect):
-            record.action = .redirect
-            record.status = UInt16(redirect.status)
-            record.redirect = try store(redirect, place)
-        case .forward(let forward):
-            try compile(forward, host, into: &record, place)
-            guard case .clusters(let list) = forward.target else { break }
-            var table = weighted(list, route: record)
-            for (index, cluster) in list.enumerated() {
-                if !cluster.requestHeaders.isEmpty {
-                    table.records[index].requestEdits = try store(
-                        ordered(
-                            cluster.requestHeaders, route.requestHeaders, host.requestHeaders,
-                            configuration.requestHeaders), place)
-                }
-                if !cluster.responseHeaders.isEmpty {
-                    table.records[index].answerEdits = try store(
-                        ordered(
-                            cluster.responseHeaders, route.responseHeaders, host.responseHeaders,
-                            configuration.responseHeaders), place)
-                }
-            }
-            record.clusters = arena.store(table.records)
-        }
-        return record
-    }
-
-    private func weighted(
-        _ list: [WeightedCluster], route: RouteRecord?
-    ) -> (records: [WeightedClusterRecord], table: Table<WeightedClusterRecord>) {
-        var sum: UInt64 = 0
-        let records = list.map { cluster in
-            sum += UInt64(cluster.weight)
-            return WeightedClusterRecord(
-                cluster: clusterIndices[cluster.cluster] ?? -1, weightEnd: sum,
-                requestEdits: route?.requestEdits ?? -1, answerEdits: route?.answerEdits ?? -1)
-        }
-        return (records, arena.store(records))
-    }
-
-    private mutating func store(_ redirect: Redirect, _ place: String) throws(CompileError) -> Int32 {
-        var record = RedirectRecord()
-        record.scheme = arena.store(text: redirect.scheme ?? "")
-        record.host = arena.store(text: redirect.host ?? "")
-        record.port = redirect.port ?? 0
-        record.stripsQuery = redirect.stripsQuery
-        switch redirect.path {
-        case nil: break
-        case .replace(let path): (record.hasPath, record.path) = (true, arena.store(text: path))
-        case .prefix(let prefix): (record.hasPrefix, record.prefix) = (true, arena.store(text: prefix))
-        case .regex: throw CompileError(resource: place, reason: "regex_rewrite is not supported yet")
-        }
-        redirects.append(record)
-        return Int32(redirects.count - 1)
-    }
-
-    private func compile(_ match: RouteMatch, into record: inout RouteRecord, _ place: String)
-        throws(CompileError)
-    {
-        switch match.path {
-        case .prefix(let text):
-            record.path = arena.store(text: text)
-            if !match.isCaseSensitive { record.pathKind = .caseInsensitivePrefix }
-        case .separatedPrefix(let text):
-            record.path = arena.store(text: text)
-            if !match.isCaseSensitive { record.pathKind = .caseInsensitivePrefix }
-        case .exact(let text):
-            record.path = arena.store(text: text)
-            if !match.isCaseSensitive { record.pathKind = .caseInsensitiveExact }
-        case .connect: record.pathKind = .connect
-        case .regex: break
-        }
-        var headers: [HeaderMatchRecord] = []
-        for header in match.headers { headers.append(try compile(header, place)) }
-        record.headers = arena.store(headers)
-        var parameters: [QueryMatchRecord] = []
-        for parameter in match.query {
-            var query = QueryMatchRecord(name: arena.store(text: parameter.name))
-            switch parameter.test {
-            case .present(let isThere): query.kind = isThere ? .present : .absent
-            case .string(let string):
-                (query.kind, query.value) = try compile(string, place)
-                query.ignoresCase = string.ignoresCase
-            }
-            parameters.append(query)
-        }
-        record.query = arena.store(parameters)
-        record.isGRPC = match.isGRPC
-        if let share = match.fraction {
-            let fraction = fraction(share)
-            (record.fractionNumerator, record.fractionDenominator) = (
-                fraction.numerator, fraction.denominator
-            )
-        }
-    }
-
-    private func compile(_ match: HeaderMatch, _ place: String) throws(CompileError) -> HeaderMatchRecord {
-        var record = HeaderMatchRecord(name: arena.store(text: match.name))
-        record.subject =
-            switch match.name {
-            case ":method": .method
-            case ":path": .path
-            case ":authority", "host": .authority
-            case ":scheme": .scheme
-            default: .field
-            }
-        record.isInverted = match.isInverted
-        record.treatsMissingAsEmpty = match.treatsMissingAsEmpty
-        switch match.test {
-        case .present(let isThere): record.kind = isThere ? .present : .absent
-        case .range(let start, let end): (record.kind, record.low, record.high) = (.range, start, end)
-        case .string(let string):
-            (record.kind, record.value) = try compile(string, place)
-            record.ignoresCase = string.ignoresCase
-        }
-        return record
-    }
-
-    private func compile(_ match: StringMatch, _ place: String) throws(CompileError) -> (
-        HeaderMatchRecord.Kind, ByteView
-    ) {
-        switch match.pattern {
-        case .exact(let text): (.exact, arena.store(text: text))
-        case .prefix(let text): (.prefix, arena.store(text: text))
-        case .suffix(let text): (.suffix, arena.store(text: text))
-        case .contains(let text): (.contains, arena.store(text: text))
-        case .regex: throw CompileError(resource: place, reason: "safe_regex is not supported yet")
-        }
-    }
-
-    private func compile(
-        _ forward: Forward, _ host: VirtualHost, into record: inout RouteRecord, _ place: String
-    ) throws(CompileError) {
-        record.action = .forward
-        if case .header(let name) = forward.target { record.clusterHeader = arena.store(text: name) }
-        record.clusterNotFoundStatus = UInt16(forward.clusterNotFoundStatus)
-        record.priority = forward.priority.rawValue
-        record.timeout = forward.timeout?.nanoseconds ?? 0
-        record.idleTimeout = forward.idleTimeout?.nanoseconds ?? -1
-        record.maxStreamDuration = forward.maxStreamDuration?.nanoseconds ?? 0
-        record.appendsForwardedHost = forward.appendsForwardedHost
-        record.propagatesDeadline = forward.propagatesDeadline
-        if let policy = forward.retryPolicy ?? host.retryPolicy {
-            record.retry = settings(policy)
-            record.idempotencyHeader = arena.store(text: policy.idempotencyHeader ?? "")
-        }
-        switch forward.pathRewrite {
-        case nil: break
-        case .prefix(let text):
-            (record.hasPrefixRewrite, record.prefixRewrite) = (true, arena.store(text: text))
-        case .regex: throw CompileError(resource: place, reason: "regex_rewrite is not supported yet")
-        }
-        switch forward.hostRewrite {
-        case nil: break
-        case .literal(let text): record.hostRewrite = arena.store(text: text)
-        case .header(let name): record.hostRewriteHeader = arena.store(text: name)
-        case .automatic: record.rewritesHostAutomatically = true
-        case .pathRegex:
-            throw CompileError(resource: place, reason: "host_rewrite_path_regex is not supported yet")
-        }
-    }
-
-    private func settings(_ policy: RetryPolicy) -> RetrySettings {
+    func settings(_ policy: RetryPolicy) -> RetrySettings {
         var conditions = RetryConditions.parse(policy.retryOn.joined(separator: ",")).conditions
         if policy.provablySafe { conditions.insert(.safe) }
         let methods: RepeatableMethods =

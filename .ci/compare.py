@@ -1,0 +1,309 @@
+#!/usr/bin/env python3
+"""Runs the cases of .ci/compare under a real Envoy and under Martlet, and compares what caller and origin see.
+
+Usage: compare.py --martlet PATH --envoy PATH [--show] [CASE…]
+
+A case is a YAML file:
+  config:    fields of the HttpConnectionManager (route_config, http_filters, …), merged over what every case has
+  runtime:   a static layer of runtime keys
+  clusters:  more clusters than `a` and `b`, each of which has one origin
+  requests:  a list of {send: "GET /path", host:, headers: [[name, value]…], body:, times:}
+  ignore:    names of fields that need not be the same in this case; `differs` names what does on purpose, and why
+
+Each request goes over a connection of its own. An origin answers 200 with what it has seen; a request may say otherwise
+by the path's end: `/@503`, `/@302=LOCATION`; `x-origin-NAME: VALUE` in a request becomes `NAME: VALUE` of the answer.
+Compared are status, fields (names in order of the alphabet, values in their order) and body of the answer, and of
+what each origin has seen: method, path, fields and body. Dates, ids, ports and durations are made the same first.
+"""
+
+import argparse
+import collections
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import yaml
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CASES = os.path.join(HERE, "compare")
+VOLATILE = {"date", "x-request-id", "x-envoy-upstream-service-time"}
+
+
+class Origin(threading.Thread):
+    """An HTTP/1.1 server on a port of its own that remembers what it was sent."""
+
+    def __init__(self, name):
+        super().__init__(daemon=True)
+        self.name, self.seen = name, []
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.socket.getsockname()[1]
+        self.start()
+
+    def run(self):
+        while True:
+            client, _ = self.socket.accept()
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        with client, client.makefile("rb") as stream:
+            while True:
+                request = read_message(stream)
+                if request is None:
+                    return
+                self.seen.append(request)
+                client.sendall(self.answer(request))
+
+    def answer(self, request):
+        path = request["start"].split(" ")[1]
+        status, location = 200, None
+        order = re.search(r"/@(\d+)(?:=([^?]*))?", path)
+        if order:
+            status, location = int(order.group(1)), order.group(2)
+        lines = [f"HTTP/1.1 {status} Status", f"x-origin: {self.name}"]
+        if location:
+            lines.append("location: " + location)
+        for name, value in request["fields"]:
+            if name.lower().startswith("x-origin-"):
+                lines.append(f"{name[9:]}: {value}")
+        body = (self.name + "\n").encode()
+        lines.append(f"content-length: {len(body)}")
+        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        return head if request["start"].startswith("HEAD ") else head + body
+
+
+def read_message(stream, is_answer=False, method="GET"):
+    """Start line, fields and body; None at the end of the connection."""
+    start = stream.readline()
+    if not start:
+        return None
+    fields = []
+    while True:
+        line = stream.readline()
+        if line in (b"\r\n", b""):
+            break
+        name, _, value = line.decode("latin-1").partition(":")
+        fields.append((name, value.strip()))
+    known = {name.lower(): value for name, value in fields}
+    body = b""
+    status = int(start.split()[1]) if is_answer else 0
+    if is_answer and (method == "HEAD" or status in (204, 304) or status < 200):
+        pass
+    elif "content-length" in known:
+        body = stream.read(int(known["content-length"]))
+    elif known.get("transfer-encoding") == "chunked":
+        while True:
+            size = int(stream.readline().split(b";")[0], 16)
+            body += stream.read(size)
+            stream.readline()
+            if size == 0:
+                break
+    return {"start": start.decode("latin-1").strip(), "fields": fields, "body": body.decode("latin-1")}
+
+
+def cluster(name, port):
+    endpoint = {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
+    return {
+        "name": name, "type": "STATIC", "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }
+
+
+def bootstrap(case, port, admin, origins):
+    manager = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "front",
+        "http_filters": [],
+    }
+    manager.update(case.get("config", {}))
+    manager["http_filters"] = manager["http_filters"] + [
+        {"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}
+    ]
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    clusters = [cluster(name, origin.port) for name, origin in origins.items()]
+    text = yaml.safe_dump(case.get("clusters", []))
+    for name, origin in origins.items():
+        text = text.replace(f"'@PORT_{name}@'", str(origin.port))
+    result = {
+        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": admin}}},
+        "static_resources": {
+            "listeners": [{
+                "name": "front", "address": address,
+                "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+            }],
+            "clusters": clusters + yaml.safe_load(text),
+        },
+    }
+    if case.get("runtime"):
+        result["layered_runtime"] = {"layers": [{"name": "static", "static_layer": case["runtime"]}]}
+    return result
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+class Proxy:
+    def __init__(self, kind, binary, case, origins, folder):
+        self.kind = kind
+        self.port, admin = free_port(), free_port()
+        path = os.path.join(folder, kind + ".yaml")
+        with open(path, "w") as out:
+            json.dump(bootstrap(case, self.port, admin, origins), out)  # which is YAML with every string in quotes
+        self.log = os.path.join(folder, kind + ".log")
+        if kind == "envoy":
+            command = [binary, "-c", path, "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
+        else:
+            command = [binary, "--config-path", path, "--concurrency", "1"]
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        for _ in range(200):
+            if self.process.poll() is not None:
+                break
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        self.stop()
+        raise RuntimeError(f"{kind} does not start: {open(self.log).read()[:1500]}")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+def exchange(port, request):
+    method, path = request["send"].split(" ", 1)
+    body = request.get("body", "")
+    lines = [f"{method} {path} HTTP/1.1", f"host: {request.get('host', 'h.example')}"]
+    lines += [f"{name}: {value}" for name, value in request.get("headers", [])]
+    if body:
+        lines.append(f"content-length: {len(body)}")
+    with socket.create_connection(("127.0.0.1", port), 10) as client:
+        client.settimeout(10)
+        client.sendall(("\r\n".join(lines) + "\r\n\r\n" + body).encode("latin-1"))
+        with client.makefile("rb") as stream:
+            return read_message(stream, is_answer=True, method=method)
+
+
+def normal(message, ports, ignored):
+    """What is compared of a message."""
+    if message is None:
+        return None
+    fields = collections.defaultdict(list)
+    for name, value in message["fields"]:
+        fields[name.lower()].append(value)
+
+    def clean(text):
+        for port in ports:
+            text = text.replace(f"127.0.0.1:{port}", "127.0.0.1:PORT")
+        return re.sub(r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:PORT", text)
+
+    result = {
+        name: "(there)" if name in VOLATILE else [clean(value) for value in values]
+        for name, values in sorted(fields.items()) if name not in ignored
+    }
+    start = message["start"]
+    if start.startswith("HTTP/"):
+        start = start.split()[1]
+    return {"start": start, "fields": result, "body": clean(message["body"])}
+
+
+def run(kind, binary, case, folder):
+    """For each request what the caller and the origins saw; for one that is sent often, how often each."""
+    origins = {name: Origin(name) for name in ("a", "b")}
+    proxy = Proxy(kind, binary, case, origins, folder)
+    ports = [proxy.port] + [origin.port for origin in origins.values()]
+    ignored = set(case.get("ignore", []))
+    results = []
+    try:
+        for request in case["requests"]:
+            times = request.get("times", 1)
+            counts = collections.Counter()
+            for _ in range(times):
+                for origin in origins.values():
+                    origin.seen.clear()
+                answer = normal(exchange(proxy.port, request), ports, ignored)
+                if case.get("settle"):
+                    time.sleep(case["settle"])
+                seen = {name: [normal(m, ports, ignored) for m in origin.seen] for name, origin in origins.items() if origin.seen}
+                if times > 1:
+                    counts[f"{answer and answer['start']} {sorted(seen)}"] += 1
+            results.append(dict(counts) if times > 1 else {"answer": answer, "origins": seen})
+    finally:
+        proxy.stop()
+    return results
+
+
+def differences(left, right, path=""):
+    if isinstance(left, dict) and isinstance(right, dict):
+        return [line for key in sorted(set(left) | set(right), key=str)
+                for line in differences(left.get(key), right.get(key), f"{path}.{key}")]
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        return [line for index in range(len(left)) for line in differences(left[index], right[index], f"{path}.{index}")]
+    return [] if left == right else [f"{path[1:]}: envoy {json.dumps(left)}  martlet {json.dumps(right)}"]
+
+
+def shares_differ(left, right, times):
+    """Counts of a request that was sent often: equal within four standard deviations of their difference."""
+    lines = []
+    for key in sorted(set(left) | set(right)):
+        a, b = left.get(key, 0), right.get(key, 0)
+        share = (a + b) / (2 * times)
+        if abs(a - b) > 4 * (2 * times * share * (1 - share)) ** 0.5:
+            lines.append(f"{key}: envoy {a} of {times}, martlet {b}")
+    return lines
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--martlet", help="martlet-proxy; without it only Envoy runs")
+    parser.add_argument("--envoy", required=True)
+    parser.add_argument("--show", action="store_true", help="print what was seen")
+    parser.add_argument("cases", nargs="*", help="names of cases, or paths; all of .ci/compare unless given")
+    arguments = parser.parse_args()
+    paths = [name if os.path.exists(name) else os.path.join(CASES, name + ".yaml") for name in arguments.cases]
+    if not paths:
+        paths = [os.path.join(CASES, name) for name in sorted(os.listdir(CASES)) if name.endswith(".yaml")]
+    failed = requests = 0
+    for path in paths:
+        with open(path) as text:
+            case = yaml.safe_load(text)
+        name = os.path.splitext(os.path.basename(path))[0]
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                envoy = run("envoy", arguments.envoy, case, folder)
+                martlet = run("martlet", arguments.martlet, case, folder) if arguments.martlet else envoy
+            except RuntimeError as error:
+                failed += 1
+                print(f"{name}: {error}")
+                continue
+        for request, left, right in zip(case["requests"], envoy, martlet):
+            requests += 1
+            times = request.get("times", 1)
+            lines = shares_differ(left, right, times) if times > 1 else differences(left, right)
+            accepted = request.get("differs", {})
+            lines = [line for line in lines if not any(line.startswith(key) for key in accepted)]
+            if arguments.show:
+                print(f"{name}: {request['send']} {request.get('headers', '')}\n    {json.dumps(left)}")
+            if lines:
+                failed += 1
+                print(f"{name}: {request['send']} {request.get('headers', '')}")
+                for line in lines:
+                    print("    " + line)
+    print(f"compare: {len(paths)} cases, {requests} requests, {failed} differ" if failed
+          else f"compare: {len(paths)} cases, {requests} requests, all the same")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

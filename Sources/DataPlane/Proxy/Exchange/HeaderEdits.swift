@@ -1,0 +1,230 @@
+import HTTPModel
+import MeshPrimitives
+import Telemetry
+
+/// The operator's changes of header fields.
+extension Worker {
+    /// Which head is edited, and its bytes.
+    enum EditedHead {
+        case request(ByteView)
+        case answer(ByteView)
+    }
+
+    /// A change of the level at hand, decided and rendered.
+    struct DecidedEdit: BitwiseCopyable {
+        let name: ByteView
+        let known: FieldName
+        let value: ByteView
+        let overwrites: Bool
+    }
+
+    /// Carries out one list of changes. Within a level fields are removed first; then all values are rendered and all
+    /// conditions looked at, before anything is set; then what overwrites is set; then the rest is added.
+    mutating func applyEdits(
+        _ table: EditTable, of snapshot: Snapshot, _ exchange: ExchangePlace, _ head: EditedHead
+    ) {
+        if table.readsRequest, case .answer = head { recallRequest(exchange) }
+        let records = table.records
+        var next = 0
+        while next < records.count {
+            let level = records[next].level
+            var end = next
+            while end < records.count, records[end].level == level {
+                if records[end].kind == .remove {
+                    edits.drop(records[end].known, records[end].name)
+                    edits.removeAdditions(records[end].name)
+                }
+                end += 1
+            }
+            decide(records, next..<end, snapshot, exchange, head)
+            carryOut()
+            next = end
+        }
+    }
+
+    private mutating func decide(
+        _ records: Table<EditRecord>, _ range: Range<Int>, _ snapshot: Snapshot, _ exchange: ExchangePlace,
+        _ head: EditedHead
+    ) {
+        decidedEdits.removeAll()
+        for index in range where records[index].kind != .remove {
+            let edit = records[index]
+            var value = edit.value
+            if edit.format >= 0 {
+                value = render(snapshot.formats[Int(edit.format)], exchange, head)
+            }
+            if value.isEmpty, !edit.keepsEmpty { continue }
+            switch edit.kind {
+            case .addIfAbsent: if isPresent(edit, in: head, exchange) { continue }
+            case .overwriteIfExists: if !isPresent(edit, in: head, exchange) { continue }
+            case .append, .overwrite, .remove: break
+            }
+            decidedEdits.append(
+                DecidedEdit(
+                    name: edit.name, known: edit.known, value: value,
+                    overwrites: edit.kind == .overwrite || edit.kind == .overwriteIfExists))
+        }
+    }
+
+    private mutating func carryOut() {
+        for index in decidedEdits.indices where decidedEdits[index].overwrites {
+            let edit = decidedEdits[index]
+            edits.set(edit.known, edit.name, edit.value)
+        }
+        for index in decidedEdits.indices where !decidedEdits[index].overwrites {
+            edits.add(decidedEdits[index].name, decidedEdits[index].value)
+        }
+    }
+
+    private func isPresent(_ edit: EditRecord, in head: EditedHead, _ exchange: ExchangePlace) -> Bool {
+        switch head {
+        case .request(let bytes):
+            edits.value(named: edit.name, edit.known, in: exchange.head, bytes) != nil
+        case .answer(let bytes): edits.value(named: edit.name, edit.known, in: answer, bytes) != nil
+        }
+    }
+
+    /// Fills `requestEdits` with what was done to the request, for values of the answer's fields that ask for its fields.
+    private mutating func recallRequest(_ exchange: ExchangePlace) {
+        swap(&edits, &requestEdits)
+        edits.reset(dropping: requestDropMask)
+        fillRequestEdits(exchange, wasSent: exchange.value.attempts > 0)
+        swap(&edits, &requestEdits)
+    }
+
+    // MARK: Values
+
+    /// In `scratch`.
+    private mutating func render(
+        _ format: HeaderValueFormat, _ exchange: ExchangePlace, _ head: EditedHead
+    ) -> ByteView {
+        let start = scratch.count
+        var texts = ExchangeTexts()
+        var hasTexts = false
+        for part in format.parts {
+            switch part {
+            case .literal(let bytes): bytes.withByteView { _ = scratch.append($0) }
+            case .field(let asked):
+                for name in asked.names {
+                    if name.subject == .status, !asked.ofRequest, case .answer = head {
+                        _ = scratch.append(decimal: Int(answer.status))
+                        break
+                    }
+                    guard let value = value(of: name, asked, exchange, head) else { continue }
+                    _ = scratch.append(value.prefix(asked.lengthMax))
+                    break
+                }
+            case .operation(let operation):
+                if !hasTexts { texts = headerTexts(exchange, withPeer: format.needsPeer) }
+                hasTexts = true
+                renderOperation(operation, exchange, head, texts)
+            }
+        }
+        return scratch.view.dropFirst(start)
+    }
+
+    private mutating func renderOperation(
+        _ operation: AccessLogFormat, _ exchange: ExchangePlace, _ head: EditedHead, _ texts: ExchangeTexts
+    ) {
+        let upstream = exchange.value.record.upstreamHost
+        defer { exchange.value.record.upstreamHost = upstream }
+        // Fields of a request do not depend on who gets it.
+        if case .request = head { exchange.value.record.upstreamHost = nil }
+        var output: [UInt8] = []
+        swap(&output, &line)
+        output.removeAll(keepingCapacity: true)
+        operation.append(
+            exchange.value.record, request: exchange.head, exchange.value.headBytes.view,
+            response: MessageHead(), ByteView(""), texts, to: &output)
+        output.withByteView { _ = scratch.append($0) }
+        swap(&output, &line)
+    }
+
+    /// What an operator needs beside the record.
+    private mutating func headerTexts(_ exchange: ExchangePlace, withPeer: Bool) -> ExchangeTexts {
+        var texts = ExchangeTexts()
+        if exchange.value.cluster >= 0, let record = clusters[Int(exchange.value.cluster)].record {
+            texts.cluster = record.value.name
+        }
+        texts.route = exchange.route.name
+        if exchange.value.host >= 0 {
+            texts.virtualHost = exchange.chain.http.routes.hosts[Int(exchange.value.host)].name
+        }
+        guard withPeer, let peer = identities[exchange.value.downstream.value.identity] else { return texts }
+        if !peerTexts.isAllocated { peerTexts = pool.take(BufferPool.sizes.large) }
+        peerTexts.removeAll()
+        if let uri = peer.uriSANs.first {
+            texts.downstreamPeerURI = uri.withByteView { peerTexts.store($0) }
+        }
+        texts.downstreamPeerSubject = peer.subject.withByteView { peerTexts.store($0) }
+        return texts
+    }
+
+    private func value(
+        of name: HeaderValueFormat.Asked.Name, _ asked: HeaderValueFormat.Asked, _ exchange: ExchangePlace,
+        _ head: EditedHead
+    ) -> ByteView? {
+        let requestBytes = exchange.value.headBytes.view
+        switch (head, asked.ofRequest) {
+        case (.request, false): return nil
+        case (.answer(let bytes), false):
+            switch name.subject {
+            case .status: return nil
+            case .field: break
+            case .method, .path, .authority, .scheme: return nil
+            }
+            return name.text.withByteView { edits.value(named: $0, name.known, in: answer, bytes) }
+        case (_, true): break
+        }
+        switch name.subject {
+        case .status: return nil
+        case .method: return requestBytes[exchange.head.methodToken.range]
+        case .scheme: return ByteView(isHTTPS(exchange) ? "https" : "http")
+        case .path:
+            if case .answer = head, exchange.value.attempts > 0, !sentPath.isEmpty { return sentPath.view }
+            return requestBytes[exchange.head.path.range]
+        case .authority, .field: break
+        }
+        let known = name.subject == .authority ? FieldName.host : name.known
+        let found: ByteView? =
+            if case .answer = head {
+                name.text.withByteView {
+                    requestEdits.value(named: $0, known, in: exchange.head, requestBytes)
+                }
+            } else {
+                name.text.withByteView { edits.value(named: $0, known, in: exchange.head, requestBytes) }
+            }
+        if name.subject == .authority, found == nil { return requestBytes[exchange.head.authority.range] }
+        return found
+    }
+}
+
+extension EditList {
+    /// In place of all fields of that name.
+    mutating func set(_ known: FieldName, _ name: ByteView, _ value: ByteView) {
+        drop(known, name)
+        removeAdditions(name)
+        add(name, value)
+    }
+
+    mutating func set(_ name: FieldName, _ value: ByteView) { set(name, name.text, value) }
+
+    /// The value of the first field of that name, as the head is with these changes.
+    func value(
+        named name: ByteView, _ known: FieldName, in head: borrowing @_addressable MessageHead,
+        _ bytes: ByteView
+    ) -> ByteView? {
+        if known == .other || head.contains(known) {
+            for index in 0..<head.count where head.field(index).name == known {
+                if known == .other, !head.name(index, in: bytes).equalsIgnoringCase(name) { continue }
+                if drops(head.field(index), in: bytes) { continue }
+                return head.value(index, in: bytes)
+            }
+        }
+        let wanted = known == .other ? name : known.text
+        for index in additions.indices where additions[index].name.equalsIgnoringCase(wanted) {
+            return additions[index].value
+        }
+        return nil
+    }
+}

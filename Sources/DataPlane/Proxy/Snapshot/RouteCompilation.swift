@@ -1,0 +1,373 @@
+import HTTPModel
+import MeshModel
+import MeshPrimitives
+import RegularExpressions
+import Telemetry
+import TrafficPolicy
+
+/// Route configurations and header changes, compiled.
+extension SnapshotCompiler {
+    /// For routes whose cluster a header names.
+    var clusterNames: DomainTable {
+        DomainTable(
+            clusterIndices.sorted { $0.value < $1.value }.map {
+                DomainRecord(text: arena.store(text: $0.key), host: $0.value)
+            }, in: arena)
+    }
+
+    mutating func expression(_ pattern: String, _ place: String) throws(CompileError) -> Unowned<
+        RegularExpression
+    > {
+        if let known = expressions[pattern] { return Unowned(objects.expressions[known]) }
+        do throws(RegularExpression.Refusal) {
+            // Its size was looked at when the configuration was checked.
+            let made = try RegularExpression(pattern, programSizeMax: .max)
+            expressions[pattern] = objects.expressions.count
+            objects.expressions.append(made)
+            return Unowned(made)
+        } catch {
+            throw CompileError(resource: place, reason: error.description)
+        }
+    }
+
+    private mutating func rewrite(_ pattern: String, _ substitution: String, _ place: String)
+        throws(CompileError) -> RewriteRecord
+    {
+        RewriteRecord(
+            regex: try expression(pattern, place), substitution: arena.store(text: substitution))
+    }
+
+    // MARK: Header edits
+
+    /// Index of a list of edits, -1 for an empty one. Each of `levels` sees what those before it have left.
+    mutating func store(_ levels: [[HeaderEdit]], _ place: String) throws(CompileError) -> Int32 {
+        var records: [EditRecord] = []
+        var table = EditTable()
+        for (level, list) in levels.enumerated() {
+            for case .remove(let name) in list {
+                let text = arena.store(text: name.lowercased())
+                records.append(
+                    EditRecord(kind: .remove, level: UInt8(level), name: text, known: FieldName(text)))
+            }
+            for case .set(let name, let value, let action, let keepsEmpty) in list {
+                let text = arena.store(text: name.lowercased())
+                var record = EditRecord(
+                    kind: .append, level: UInt8(level), name: text, known: FieldName(text),
+                    keepsEmpty: keepsEmpty)
+                record.kind =
+                    switch action {
+                    case .appendOrAdd: .append
+                    case .addIfAbsent: .addIfAbsent
+                    case .overwriteOrAdd: .overwrite
+                    case .overwriteIfExists: .overwriteIfExists
+                    }
+                if value.contains("%") {
+                    do throws(FormatError) {
+                        let format = try HeaderValueFormat(value)
+                        if format.readsRequest { table.readsRequest = true }
+                        objects.formats.append(format)
+                    } catch {
+                        throw CompileError(resource: place, reason: "header \(name): \(error.description)")
+                    }
+                    record.format = Int32(objects.formats.count - 1)
+                } else {
+                    record.value = arena.store(text: value)
+                }
+                records.append(record)
+            }
+        }
+        if records.isEmpty { return -1 }
+        table.records = arena.store(records)
+        edits.append(table)
+        return Int32(edits.count - 1)
+    }
+
+    // MARK: Routes
+
+    mutating func compile(_ configuration: RouteConfiguration, _ place: String) throws(CompileError)
+        -> RouteTable
+    {
+        var table = RouteTable()
+        table.name = arena.store(text: configuration.name)
+        table.ignoresPort = configuration.ignoresPortInHost
+        var routes: [RouteRecord] = []
+        var hosts: [VirtualHostRecord] = []
+        var domains: [DomainRecord] = []
+        var suffixes: [DomainRecord] = []
+        var prefixes: [DomainRecord] = []
+        for (index, host) in configuration.virtualHosts.enumerated() {
+            let first = routes.count
+            for route in host.routes {
+                routes.append(try compile(route, host, Int32(index), configuration, place))
+            }
+            hosts.append(try compile(host, &routes, from: first, place))
+            if host.requiresTLS {
+                hosts[index].toHTTPS = Int32(routes.count)
+                routes.append(redirectToHTTPS(Int32(index)))
+            }
+            for domain in host.domains {
+                let arena = arena
+                let record = { (text: Substring) in
+                    DomainRecord(text: arena.store(text: text.lowercased()), host: Int32(index))
+                }
+                if domain == "*" {
+                    table.catchAll = Int32(index)
+                } else if domain.hasPrefix("*") {
+                    suffixes.append(record(domain.dropFirst()))
+                } else if domain.hasSuffix("*") {
+                    prefixes.append(record(domain.dropLast()))
+                } else {
+                    domains.append(record(domain[...]))
+                }
+            }
+        }
+        table.needsChance = routes.contains {
+            $0.fractionNumerator < $0.fractionDenominator || $0.clusters.count > 1
+        }
+        table.routes = arena.store(routes)
+        table.hosts = arena.store(hosts)
+        table.domains = DomainTable(domains, in: arena)
+        table.suffixes = DomainTable(suffixes, in: arena)
+        table.prefixes = DomainTable(prefixes, in: arena)
+        return table
+    }
+
+    /// The trees of the host's routes, which are those from `first` on.
+    private mutating func compile(
+        _ host: VirtualHost, _ routes: inout [RouteRecord], from first: Int, _ place: String
+    ) throws(CompileError) -> VirtualHostRecord {
+        var tree = PathTreeBuilder()
+        var folded = PathTreeBuilder(foldsCase: true)
+        var connects: [Int32] = []
+        for (offset, route) in host.routes.enumerated() {
+            let index = Int32(first + offset)
+            switch route.match.path {
+            case .connect: connects.append(index)
+            case .regex(let pattern):
+                let regex = try expression(pattern, place)
+                routes[first + offset].pathRegex = regex
+                tree.insert(prefix: regex.with { $0.prefix }, index)
+            case .prefix, .exact, .separatedPrefix:
+                if route.match.isCaseSensitive {
+                    tree.insert(route.match.path, index)
+                } else {
+                    folded.insert(route.match.path, index)
+                }
+            }
+        }
+        var limit: Int32 = -1
+        if let local = host.localRateLimit { limit = try compile(local, at: "\(place)/\(host.name)") }
+        return VirtualHostRecord(
+            name: arena.store(text: host.name), tree: tree.build(in: arena),
+            foldedTree: folded.build(in: arena), connects: arena.store(connects), toHTTPS: -1,
+            attemptCountInRequest: host.includesAttemptCountInRequest,
+            attemptCountInResponse: host.includesAttemptCountInResponse, rateLimit: limit)
+    }
+
+    /// What `require_tls` does with a request that came without.
+    private mutating func redirectToHTTPS(_ host: Int32) -> RouteRecord {
+        var redirect = RedirectRecord()
+        redirect.scheme = ByteView("https")
+        redirects.append(redirect)
+        var route = RouteRecord()
+        (route.action, route.status, route.host) = (.redirect, 301, host)
+        route.redirect = Int32(redirects.count - 1)
+        return route
+    }
+
+    private mutating func compile(
+        _ route: Route, _ host: VirtualHost, _ hostIndex: Int32, _ configuration: RouteConfiguration,
+        _ place: String
+    ) throws(CompileError) -> RouteRecord {
+        var record = RouteRecord()
+        record.name = arena.store(text: route.name)
+        record.host = hostIndex
+        try compile(route.match, into: &record, place)
+        func ordered(
+            _ inner: [HeaderEdit], _ route: [HeaderEdit], _ host: [HeaderEdit], _ outer: [HeaderEdit]
+        ) -> [[HeaderEdit]] {
+            // As Envoy does it: those of a weighted cluster come first either way.
+            [inner]
+                + (configuration.mostSpecificHeaderMutationsWin
+                    ? [outer, host, route] : [route, host, outer])
+        }
+        record.requestEdits = try store(
+            ordered([], route.requestHeaders, host.requestHeaders, configuration.requestHeaders), place)
+        record.answerEdits = try store(
+            ordered([], route.responseHeaders, host.responseHeaders, configuration.responseHeaders), place)
+        if let local = route.localRateLimit {
+            record.rateLimit = try compile(
+                local, at: "\(place)/\(host.name)/\(route.name)/\(route.match.path)")
+        } else if let local = host.localRateLimit {
+            record.rateLimit = try compile(local, at: "\(place)/\(host.name)")
+        }
+        switch route.action {
+        case .direct(let status, let body):
+            record.action = .direct
+            record.status = UInt16(status)
+            record.body = arena.store(bytes: body)
+        case .redirect(let redirect):
+            record.action = .redirect
+            record.status = UInt16(redirect.status)
+            try compile(redirect, route.match, into: &record, place)
+        case .forward(let forward):
+            try compile(forward, host, route.match, into: &record, place)
+            guard case .clusters(let list) = forward.target else { break }
+            var table = weighted(list, route: record)
+            for (index, cluster) in list.enumerated() {
+                if !cluster.requestHeaders.isEmpty {
+                    table.records[index].requestEdits = try store(
+                        ordered(
+                            cluster.requestHeaders, route.requestHeaders, host.requestHeaders,
+                            configuration.requestHeaders), place)
+                }
+                if !cluster.responseHeaders.isEmpty {
+                    table.records[index].answerEdits = try store(
+                        ordered(
+                            cluster.responseHeaders, route.responseHeaders, host.responseHeaders,
+                            configuration.responseHeaders), place)
+                }
+            }
+            record.clusters = arena.store(table.records)
+        }
+        return record
+    }
+
+    func weighted(
+        _ list: [WeightedCluster], route: RouteRecord?
+    ) -> (records: [WeightedClusterRecord], table: Table<WeightedClusterRecord>) {
+        var sum: UInt64 = 0
+        let records = list.map { cluster in
+            sum += UInt64(cluster.weight)
+            return WeightedClusterRecord(
+                cluster: clusterIndices[cluster.cluster] ?? -1, weightEnd: sum,
+                requestEdits: route?.requestEdits ?? -1, answerEdits: route?.answerEdits ?? -1)
+        }
+        return (records, arena.store(records))
+    }
+
+    // MARK: Matches
+
+    private mutating func compile(_ match: RouteMatch, into record: inout RouteRecord, _ place: String)
+        throws(CompileError)
+    {
+        var headers: [HeaderMatchRecord] = []
+        for header in match.headers { headers.append(try compile(header, place)) }
+        record.headers = arena.store(headers)
+        var parameters: [QueryMatchRecord] = []
+        for parameter in match.query {
+            var query = QueryMatchRecord(name: arena.store(text: parameter.name))
+            switch parameter.test {
+            case .present(let isThere): query.kind = isThere ? .present : .absent
+            case .string(let string): (query.kind, query.text) = (.text, try compile(string, place))
+            }
+            parameters.append(query)
+        }
+        record.query = arena.store(parameters)
+        record.isGRPC = match.isGRPC
+        if let share = match.fraction {
+            let fraction = fraction(share)
+            (record.fractionNumerator, record.fractionDenominator) = (
+                fraction.numerator, fraction.denominator
+            )
+        }
+    }
+
+    mutating func compile(_ match: HeaderMatch, _ place: String) throws(CompileError) -> HeaderMatchRecord {
+        let name = arena.store(text: match.name.lowercased())
+        var record = HeaderMatchRecord(name: name, known: FieldName(name))
+        record.subject =
+            switch match.name.lowercased() {
+            case ":method": .method
+            case ":path": .path
+            case ":authority", "host": .authority
+            case ":scheme": .scheme
+            default: .field
+            }
+        record.isInverted = match.isInverted
+        record.treatsMissingAsEmpty = match.treatsMissingAsEmpty
+        switch match.test {
+        case .present(let isThere): record.kind = isThere ? .present : .absent
+        case .range(let start, let end): (record.kind, record.low, record.high) = (.range, start, end)
+        case .string(let string): (record.kind, record.text) = (.text, try compile(string, place))
+        }
+        return record
+    }
+
+    mutating func compile(_ match: StringMatch, _ place: String) throws(CompileError) -> TextMatchRecord {
+        var record = TextMatchRecord()
+        record.ignoresCase = match.ignoresCase
+        switch match.pattern {
+        case .exact(let text): (record.kind, record.text) = (.exact, arena.store(text: text))
+        case .prefix(let text): (record.kind, record.text) = (.prefix, arena.store(text: text))
+        case .suffix(let text): (record.kind, record.text) = (.suffix, arena.store(text: text))
+        case .contains(let text): (record.kind, record.text) = (.contains, arena.store(text: text))
+        case .regex(let pattern): (record.kind, record.regex) = (.regex, try expression(pattern, place))
+        }
+        return record
+    }
+
+    // MARK: Actions
+
+    /// What a rewrite of the prefix replaces: the prefix of such a match, else the whole path.
+    private func matchedLength(_ match: RouteMatch) -> Int32 {
+        switch match.path {
+        case .prefix(let text), .separatedPrefix(let text): Int32(text.utf8.count)
+        case .exact, .regex, .connect: -1
+        }
+    }
+
+    private mutating func compile(
+        _ redirect: Redirect, _ match: RouteMatch, into route: inout RouteRecord, _ place: String
+    ) throws(CompileError) {
+        var record = RedirectRecord()
+        record.scheme = arena.store(text: redirect.scheme ?? "")
+        record.host = arena.store(text: redirect.host ?? "")
+        record.port = redirect.port ?? 0
+        record.stripsQuery = redirect.stripsQuery
+        route.pathRewrite.matched = matchedLength(match)
+        switch redirect.path {
+        case nil: break
+        case .replace(let path): record.path = arena.store(text: path)
+        case .prefix(let prefix): route.pathRewrite.prefix = arena.store(text: prefix)
+        case .regex(let pattern, let substitution):
+            route.pathRewrite.regex = try rewrite(pattern, substitution, place)
+        }
+        redirects.append(record)
+        route.redirect = Int32(redirects.count - 1)
+    }
+
+    private mutating func compile(
+        _ forward: Forward, _ host: VirtualHost, _ match: RouteMatch, into record: inout RouteRecord,
+        _ place: String
+    ) throws(CompileError) {
+        record.action = .forward
+        if case .header(let name) = forward.target { record.clusterHeader = arena.store(text: name) }
+        record.clusterNotFoundStatus = UInt16(forward.clusterNotFoundStatus)
+        record.priority = forward.priority.rawValue
+        record.timeout = forward.timeout?.nanoseconds ?? 0
+        record.idleTimeout = forward.idleTimeout?.nanoseconds ?? -1
+        record.maxStreamDuration = forward.maxStreamDuration?.nanoseconds ?? 0
+        record.appendsForwardedHost = forward.appendsForwardedHost
+        record.propagatesDeadline = forward.propagatesDeadline
+        if let policy = forward.retryPolicy ?? host.retryPolicy {
+            record.retry = settings(policy)
+            record.idempotencyHeader = arena.store(text: policy.idempotencyHeader ?? "")
+        }
+        record.pathRewrite.matched = matchedLength(match)
+        switch forward.pathRewrite {
+        case nil: break
+        case .prefix(let text): record.pathRewrite.prefix = arena.store(text: text)
+        case .regex(let pattern, let substitution):
+            record.pathRewrite.regex = try rewrite(pattern, substitution, place)
+        }
+        switch forward.hostRewrite {
+        case nil: break
+        case .literal(let text): record.hostRewrite = arena.store(text: text)
+        case .header(let name): record.hostRewriteHeader = arena.store(text: name.lowercased())
+        case .automatic: record.rewritesHostAutomatically = true
+        case .pathRegex(let pattern, let substitution):
+            record.hostFromPath = try rewrite(pattern, substitution, place)
+        }
+    }
+}
