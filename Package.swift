@@ -201,7 +201,7 @@ let testTargets: [Target] = [
         "DiscoveryServer",
         [
             "ConfigCompiler", "DiscoveryServer", "MeshConfig", "MeshModel", "MeshPrimitives", "XDSDiscovery",
-            "XDSMessages", "XDSSchema",
+            "XDSMessages", "XDSSchema", crypto,
         ]),
     tests(
         "ControlAPI",

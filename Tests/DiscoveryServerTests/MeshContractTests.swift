@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 import MeshModel
 import MeshPrimitives
@@ -21,6 +22,7 @@ private struct Wire {
     init(_ snapshot: ProxySnapshot) {
         var bootstrap = Bootstrap(node: ConfigMessage(XDS.Node.messageType))
         bootstrap.ads = ADSSettings(clusterName: "control")
+        bootstrap.ads?.asksForManifest = true
         bootstrap.clusterFetchTimeout = .seconds(15)
         bootstrap.listenerFetchTimeout = .seconds(15)
         let identity = KeyMaterial(
@@ -188,7 +190,8 @@ private struct Wire {
             specification: specification, policies: PolicyIndex(specification), workloads: [workload],
             trustBundlePEM: Wire.certificate)
         let node = try node(service)
-        return compiler.snapshot(for: node, compiler.common(for: node.proxyClass))
+        let plain = compiler.snapshot(for: node, compiler.common(for: node.proxyClass))
+        return plain.signed(for: node.service, previous: nil) { _ in Array("signed".utf8) }
     }
 
     private static func referenceMesh() throws -> String {
@@ -233,13 +236,46 @@ private struct Wire {
         }
     }
 
-    @Test("A changed route is the only thing that is sent")
+    @Test("Everything that the proxy holds in the end is in the manifest, with its digest")
+    func manifest() throws {
+        var wire = Wire(try Self.snapshot(Self.referenceMesh()))
+        try wire.run()
+        try wire.change(to: try Self.snapshot(Self.everything))
+        let held = try #require(wire.client.manifest)
+        #expect(held.signature == Array("signed".utf8))
+        let manifest = try Martlet_V1_Manifest(serializedBytes: held.manifest)
+        #expect(manifest.service == "default/orders")
+        let digests = Dictionary(
+            uniqueKeysWithValues: manifest.resources.map { ("\($0.typeURL) \($0.name)", $0.digest) })
+        for resource in wire.client.held {
+            let digest = digests["\(resource.kind.typeURL) \(resource.name)"]
+            #expect(digest == Data(SHA256.hash(data: Data(resource.bytes))), "\(resource.name)")
+        }
+        let whole = manifest.resources.count { $0.typeURL == ResourceType.clusters.typeURL }
+        #expect(wire.client.held.count { $0.kind == .cluster } == whole)
+    }
+
+    @Test("What has not changed is not signed again")
+    func signedOnce() throws {
+        let plain = try Self.snapshot(Self.referenceMesh())
+        let first = try #require(plain[.manifests].list.first)
+        let service = ServiceID(namespace: "default", name: "orders")
+        let again = plain.signed(for: service, previous: first) { _ in
+            Issue.record("signed again")
+            return []
+        }
+        #expect(again[.manifests].list == [first])
+        let other = plain.signed(for: service, previous: nil) { _ in Array("another signature".utf8) }
+        #expect(other[.manifests].version == again[.manifests].version)
+    }
+
+    @Test("A changed route is the only thing that is sent, with a new manifest")
     func oneChange() throws {
         var wire = Wire(try Self.snapshot(Self.referenceMesh()))
         try wire.run()
         wire.lastSent = []
         try wire.change(
             to: try Self.snapshot(Self.referenceMesh().replacing("weight: 90", with: "weight: 50")))
-        #expect(wire.lastSent == [.routes])
+        #expect(wire.lastSent == [.routes, .manifests])
     }
 }

@@ -112,7 +112,7 @@ final class SidecarUnderTest {
 
     init(
         _ service: String, app: UInt16, control: ControlUnderTest, token: String? = nil, name: String? = nil,
-        in existing: TemporaryDirectory? = nil
+        in existing: TemporaryDirectory? = nil, inbound: UInt16 = 0, outbound: UInt16 = 0
     ) throws {
         (self.service, self.app) = (service, app)
         directory = try existing ?? TemporaryDirectory()
@@ -129,8 +129,8 @@ final class SidecarUnderTest {
             trust-bundle: \(control.trustBundle)
             address: 127.0.0.1
             admin: 127.0.0.1:0
-            inbound: 127.0.0.1:0
-            outbound: 127.0.0.1:0
+            inbound: 127.0.0.1:\(inbound)
+            outbound: 127.0.0.1:\(outbound)
             health: 127.0.0.1:0
             metrics: 127.0.0.1:0
             ports-file: \(directory.path("ports"))
@@ -140,6 +140,20 @@ final class SidecarUnderTest {
         process = try ProcessUnderTest(
             "martlet-proxy", ["--mesh", file, "--concurrency", "1", "--log-level", "debug"], in: directory,
             name: name ?? "\(service)-sidecar")
+    }
+
+    /// Ends it, lets `change` at its files, and starts it again with what it had.
+    func restarted(
+        control: ControlUnderTest, change: (TemporaryDirectory) throws -> Void = { _ in }
+    ) throws -> SidecarUnderTest {
+        let (inbound, outbound) = (try inboundPort(), try port("outbound"))
+        process.signal(SIGTERM)
+        _ = try process.exitStatus(within: 10)
+        try? FileManager.default.removeItem(atPath: directory.path("ports"))
+        try change(directory)
+        return try SidecarUnderTest(
+            service, app: app, control: control, token: "spent", name: "\(service)-restarted", in: directory,
+            inbound: inbound, outbound: outbound)
     }
 
     func becomeReady() throws {

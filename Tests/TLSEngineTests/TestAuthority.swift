@@ -56,6 +56,7 @@ final class TestAuthority {
     }
 
     var bundle: [UInt8] { Self.pem(certificate) }
+    var keyPEM: [UInt8] { get throws { try Self.pem(key: key) } }
 
     func issue(
         _ names: String = "URI:spiffe://mesh.test/ns/shop/sa/orders", subject: String = "orders",
@@ -71,11 +72,7 @@ final class TestAuthority {
             subject: subject, issuer: certificate, key: leafKey, signer: key, serial: serial,
             validity: (notBefore, notAfter), extensions: extensions)
         defer { X509_free(leaf) }
-        guard let output = MemoryBIO() else { throw TestFailure("no memory") }
-        guard PEM_write_bio_PKCS8PrivateKey(output.bio, leafKey, nil, nil, 0, nil, nil) == 1 else {
-            throw TestFailure("no key text")
-        }
-        return TestIdentity(chain: Self.pem(leaf) + above, key: output.bytes)
+        return TestIdentity(chain: Self.pem(leaf) + above, key: try Self.pem(key: leafKey))
     }
 
     /// Of a request in DER: a certificate with the names that it asks for.
@@ -137,6 +134,14 @@ final class TestAuthority {
         }
         guard X509_sign(certificate, signer, EVP_sha256()) > 0 else { throw TestFailure("cannot sign") }
         return certificate
+    }
+
+    private static func pem(key: OpaquePointer) throws -> [UInt8] {
+        guard let output = MemoryBIO() else { throw TestFailure("no memory") }
+        guard PEM_write_bio_PKCS8PrivateKey(output.bio, key, nil, nil, 0, nil, nil) == 1 else {
+            throw TestFailure("no key text")
+        }
+        return output.bytes
     }
 
     private static func pem(_ certificate: OpaquePointer) -> [UInt8] {

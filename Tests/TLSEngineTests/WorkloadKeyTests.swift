@@ -55,32 +55,45 @@ struct WorkloadKeyTests {
         #expect(infos.last?.serial == "4d")
     }
 
-    @Test("A signature holds for its bytes, its signer and its time")
+    @Test("A signature holds for its bytes, an authority of the bundle and its time")
     func signatures() throws {
-        let root = try TestAuthority()
-        let identity = try TestAuthority("middle", under: root).issue()
+        let (root, stranger) = (try TestAuthority(), try TestAuthority("stranger"))
         let bytes = Array("configuration".utf8)
-        let signature = try WorkloadKey(pem: identity.key).sign(bytes)
+        let signature = try WorkloadKey(pem: root.keyPEM).sign(bytes)
         func check(
             _ bytes: [UInt8], _ signature: [UInt8], trust: [UInt8], now: Int64 = testNow
-        ) throws(SignatureFailure) -> CertificateInfo {
-            try verifySignature(
-                of: bytes, signature: signature, chainPEM: identity.chain, trustBundlePEM: trust, now: now)
+        ) throws(SignatureFailure) {
+            try verifySignature(of: bytes, signature: signature, trustBundlePEM: trust, now: now)
         }
-        #expect(
-            try check(bytes, signature, trust: root.bundle).spiffeID == "spiffe://mesh.test/ns/shop/sa/orders"
-        )
+        try check(bytes, signature, trust: root.bundle)
+        try check(bytes, signature, trust: stranger.bundle + root.bundle)
         #expect(throws: SignatureFailure.wrongSignature) {
             try check(bytes + [0], signature, trust: root.bundle)
         }
         #expect(throws: SignatureFailure.wrongSignature) { try check(bytes, [], trust: root.bundle) }
-        let foreign = try WorkloadKey().sign(bytes)
-        #expect(throws: SignatureFailure.wrongSignature) { try check(bytes, foreign, trust: root.bundle) }
-        let stranger = try TestAuthority("stranger").bundle
-        #expect(throws: SignatureFailure.self) { try check(bytes, signature, trust: stranger) }
-        #expect(throws: SignatureFailure.self) { try check(bytes, signature, trust: []) }
-        #expect(throws: SignatureFailure.untrustedSigner("the peer's certificate chain has expired")) {
-            try check(bytes, signature, trust: root.bundle, now: testNow + 3601)
+        #expect(throws: SignatureFailure.wrongSignature) {
+            try check(bytes, signature, trust: stranger.bundle)
         }
+        #expect(throws: SignatureFailure.self) { try check(bytes, signature, trust: []) }
+        #expect(throws: SignatureFailure.outdatedSigner("CN=test root,O=Martlet")) {
+            try check(bytes, signature, trust: root.bundle, now: testNow + 1_000_001)
+        }
+    }
+
+    @Test("The signature of a workload does not count, although the authority vouches for its name")
+    func workloadSignature() throws {
+        let root = try TestAuthority()
+        let bytes = Array("configuration".utf8)
+        let forged = try WorkloadKey(pem: root.issue().key).sign(bytes)
+        #expect(throws: SignatureFailure.wrongSignature) {
+            try verifySignature(of: bytes, signature: forged, trustBundlePEM: root.bundle, now: testNow)
+        }
+    }
+
+    @Test("SHA-256 of a known text")
+    func digest() {
+        // FIPS 180-2, B.1.
+        #expect(sha256(Array("abc".utf8)).prefix(4) == [0xba, 0x78, 0x16, 0xbf])
+        #expect(sha256([]).count == 32)
     }
 }

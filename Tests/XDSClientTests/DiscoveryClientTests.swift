@@ -40,6 +40,7 @@ final class FakeControlPlane {
     let server: FakeServer
     /// By kind: YAML of the resources, with their names.
     var resources: [ResourceKind: [(name: String, yaml: String)]] = [:]
+    var manifest: SignedManifest?
     var version = 1
     var isSilent = false
     private(set) var requests: [SeenRequest] = []
@@ -73,7 +74,15 @@ final class FakeControlPlane {
         response.set(F.versionInfo, .text("\(version)"))
         response.set(F.typeUrl, .text(kind.typeURL))
         response.set(F.nonce, .text("\(nonce)"))
-        response.set(F.resources, .list(wanted.map { .message(message($0.yaml, kind.messageType)) }))
+        var list = wanted.map { ConfigValue.message(message($0.yaml, kind.messageType)) }
+        if kind == .manifest, let manifest {
+            var signed = ConfigMessage(XDS.MartletSignedManifest.messageType)
+            signed.set(XDS.MartletSignedManifest.name, .text(SignedManifest.name))
+            signed.set(XDS.MartletSignedManifest.manifest, .bytes(manifest.manifest))
+            signed.set(XDS.MartletSignedManifest.signature, .bytes(manifest.signature))
+            list.append(.message(signed))
+        }
+        response.set(F.resources, .list(list))
         call.send(WireWriter.write(response))
     }
 
@@ -321,7 +330,9 @@ struct DiscoveryClientTests {
     func replay() throws {
         let first = try Fixture(seed: 7)
         first.becomeReady()
-        let saved = try #require(SavedConfiguration(encoded: SavedConfiguration(first.client.held).encoded()))
+        let unsigned = SignedManifest(manifest: [], signature: [])
+        let saved = try SavedConfiguration(
+            encoded: SavedConfiguration(first.client.held, manifest: unsigned).encoded())
         #expect(saved.resources.map(\.name) == ["a", "b", "a", "b", "l"])
         let second = try Fixture(seed: 8)
         second.pair.server.stop()
@@ -335,7 +346,7 @@ struct DiscoveryClientTests {
         second.control.resources[.cluster] = [Sample.cluster("a")]
         try second.pair.server.listen()
         #expect(second.pair.run { second.names != ["control", "a", "l"] })
-        #expect(second.control.requests.first?.description == "cluster v1 n ")
+        #expect(second.control.requests.first?.description == "cluster v n ")
     }
 
     @Test("Without an ADS cluster the bootstrap is the configuration")

@@ -1,6 +1,7 @@
 import Glibc
 import MeshModel
 import MeshPrimitives
+import Reactor
 import Testing
 import XDSDiscovery
 import XDSSchema
@@ -9,7 +10,7 @@ import XDSSchema
 
 @Suite("MeshClient")
 struct MeshClientTests {
-    private func serve(_ fixture: MeshFixture) {
+    private func serve(_ fixture: MeshFixture) throws {
         let tls = """
               transport_socket:
                 name: tls
@@ -34,12 +35,26 @@ struct MeshClientTests {
                 )
             ],
         ]
+        try fixture.signManifest()
+    }
+
+    /// A first run that leaves its configuration behind; then the control plane is gone.
+    private func leaveConfiguration(_ fixture: MeshFixture) throws -> Configuration {
+        let client = try fixture.client()
+        var last = Configuration()
+        client.configurationChanged = { last = $0 }
+        client.start()
+        #expect(fixture.run { !client.isReady || client.discovery?.manifest == nil })
+        client.stop()
+        fixture.mutual.stop()
+        fixture.first.stop()
+        return last
     }
 
     @Test("A sidecar gets its certificate, joins, and never asks for its own key")
     func join() throws {
         let fixture = try MeshFixture()
-        serve(fixture)
+        try serve(fixture)
         let client = try fixture.client()
         var configurations: [Configuration] = []
         client.configurationChanged = { configurations.append($0) }
@@ -104,17 +119,10 @@ struct MeshClientTests {
     @Test("While the control plane is away a sidecar starts with what it had, and catches up later")
     func savedStart() throws {
         let fixture = try MeshFixture()
-        serve(fixture)
-        let first = try fixture.client()
-        var configuration: Configuration?
-        first.configurationChanged = { configuration = $0 }
-        first.start()
-        #expect(fixture.run { !first.isReady })
-        first.stop()
+        try serve(fixture)
+        let configuration = try leaveConfiguration(fixture)
         #expect(fixture.mode("cache/configuration") == 0o600)
         let nodeID = fixture.control.requests.first?.nodeID
-        fixture.mutual.stop()
-        fixture.first.stop()
         let second = try fixture.client()
         var restarted: Configuration?
         second.configurationChanged = { restarted = $0 }
@@ -123,12 +131,51 @@ struct MeshClientTests {
         #expect(fixture.run { restarted != configuration })
         #expect(second.state.hasPrefix("no control plane: 127.0.0.1:"))
         fixture.control.version = 2
+        // Nobody is told that the proxy is up to date already.
+        let seen = fixture.control.requests.count
         fixture.control.resources[.cluster]?.append(Sample.cluster("b"))
         fixture.control.resources[.endpoints]?.append(Sample.endpoints("b", port: 2))
         try fixture.mutual.listen()
         #expect(fixture.run { restarted?.clusters.count != 2 })
+        #expect(fixture.control.requests[seen].version == "")
         #expect(fixture.control.requests.last { !$0.nodeID.isEmpty }?.nodeID == nodeID)
         second.stop()
+    }
+
+    @Test("A saved configuration that the control plane did not sign is told of, and not used")
+    func tampered() throws {
+        let fixture = try MeshFixture()
+        try serve(fixture)
+        _ = try leaveConfiguration(fixture)
+        let path = "\(fixture.folder)/cache/configuration"
+        var forged = try SavedConfiguration(encoded: try FileSystem.read(path, bytesMax: 1 << 20))
+        let index = try #require(forged.resources.firstIndex { $0.kind == .endpoints })
+        forged.resources[index].bytes = WireWriter.write(
+            message(Sample.endpoints("a", port: 666).yaml, ResourceKind.endpoints.messageType))
+        try FileSystem.writeAtomically(path, forged.encoded(), mode: 0o600)
+        fixture.log = []
+        let client = try fixture.client()
+        #expect(
+            fixture.log == [
+                "error the saved configuration in \(path) is not used: "
+                    + "endpoints 'a' is not what the control plane signed"
+            ])
+        client.start()
+        _ = fixture.run { client.discovery?.lastFailure == nil }
+        #expect(!client.isReady)
+        client.stop()
+    }
+
+    @Test("Between two signed states nothing is saved")
+    func unsigned() throws {
+        let fixture = try MeshFixture()
+        try serve(fixture)
+        fixture.control.resources[.endpoints] = [Sample.endpoints("a", port: 2)]
+        let client = try fixture.client()
+        client.start()
+        #expect(fixture.run { !client.isReady || client.discovery?.manifest == nil })
+        client.stop()
+        #expect(fixture.mode("cache/configuration") == 0)
     }
 
     @Test("A damaged saved configuration is told of, and not used")
@@ -137,7 +184,7 @@ struct MeshClientTests {
         let cache = try CacheDirectory("\(fixture.folder)/cache")
         try cache.write(CacheDirectory.configurationName, [1, 2, 3])
         let client = try fixture.client()
-        #expect(fixture.log == ["warning the saved configuration is damaged, and not used"])
+        #expect(fixture.log.count == 1 && fixture.log[0].hasPrefix("error the saved configuration in "))
         #expect(!client.isReady && client.state == "waiting for a certificate")
     }
 }

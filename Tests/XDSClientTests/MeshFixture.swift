@@ -4,6 +4,7 @@ import MeshPrimitives
 import Reactor
 import TLSEngine
 import Testing
+import XDSDiscovery
 import XDSSchema
 
 @testable import XDSClient
@@ -75,6 +76,19 @@ final class MeshFixture {
         (bootstrap.tokenFile, bootstrap.cacheDirectory) = ("\(folder)/token", "\(folder)/cache")
         bootstrap.zone = "zone \"1\""
         return bootstrap
+    }
+
+    /// Puts a signed manifest beside the control plane's resources; to be done again when those change.
+    func signManifest() throws {
+        var resources: [SavedConfiguration.Resource] = []
+        for kind in ResourceKind.allCases where kind != .manifest {
+            for (name, yaml) in control.resources[kind] ?? [] {
+                let bytes = WireWriter.write(message(yaml, kind.messageType))
+                resources.append(.init(kind: kind, name: name, bytes: bytes))
+            }
+        }
+        let signed = try authority.manifest(resources, service: "default/orders")
+        control.manifest = signed
     }
 
     func identity() throws -> WorkloadIdentity {

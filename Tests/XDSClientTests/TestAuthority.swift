@@ -18,7 +18,7 @@ final class TestAuthority {
     private let key: OpaquePointer
     private let certificate: OpaquePointer
     private var serial = 1
-    private let now = LinuxKernel.make().wallClock().seconds
+    let now = LinuxKernel.make().wallClock().seconds
 
     init() throws {
         guard let key = martlet_generate_p256() else { throw TestFailure("no key") }
@@ -34,6 +34,15 @@ final class TestAuthority {
     }
 
     var bundle: [UInt8] { Self.pem(certificate) }
+
+    /// A signature by the root's own key.
+    func signature(over bytes: [UInt8]) throws -> [UInt8] {
+        guard let output = MemoryBIO() else { throw TestFailure("no memory") }
+        guard PEM_write_bio_PKCS8PrivateKey(output.bio, key, nil, nil, 0, nil, nil) == 1 else {
+            throw TestFailure("no key text")
+        }
+        return try WorkloadKey(pem: output.bytes).sign(bytes)
+    }
 
     /// A server of the control plane; with `name`, somebody else.
     func serverContext(requiresClients: Bool, name: String = controlName) throws -> TLSContext {

@@ -60,9 +60,7 @@ struct ControlPlane: Sendable {
             try? JSONDecoder().decode([Workload].self, from: $0)
         }
         distributor = Distributor(
-            Self.state(snapshot), fleet: fleet, trustBundlePEM: authority.trustBundlePEM,
-            workloads: known ?? [],
-            logger: logger
+            Self.state(snapshot), fleet: fleet, authority: authority, workloads: known ?? [], logger: logger
         ) { workloads in
             do {
                 try directory.write("workloads.json", try JSONEncoder().encode(workloads))

@@ -34,6 +34,8 @@ public actor Distributor {
         let queue: AsyncStream<Envoy_Service_Discovery_V3_DiscoveryResponse>.Continuation
         var node: ProxyNode?
         var session: DiscoverySession?
+        /// What was signed last for it.
+        var manifest: CompiledResource?
     }
 
     /// Sidecars that come or go in a crowd cause one compilation, not one each.
@@ -41,7 +43,7 @@ public actor Distributor {
     static let streamsMax = 20_000
 
     private let fleet: Fleet
-    private let trustBundlePEM: String
+    private let authority: CertificateAuthority
     private let logger: Logger
     private let workloadsChanged: @Sendable ([Workload]) -> Void
     private var state: State
@@ -56,15 +58,15 @@ public actor Distributor {
 
     /// `workloads`: those of an earlier run. `workloadsChanged` hears the new list, to be kept for the next one.
     public init(
-        _ state: State, fleet: Fleet, trustBundlePEM: String, workloads: [Workload], logger: Logger,
+        _ state: State, fleet: Fleet, authority: CertificateAuthority, workloads: [Workload], logger: Logger,
         workloadsChanged: @escaping @Sendable ([Workload]) -> Void
     ) {
-        (self.state, self.fleet, self.trustBundlePEM) = (state, fleet, trustBundlePEM)
+        (self.state, self.fleet, self.authority) = (state, fleet, authority)
         (self.logger, self.workloadsChanged) = (logger, workloadsChanged)
         registry = WorkloadRegistry(restoring: workloads, now: .now)
         compiler = ConfigCompiler(
             specification: state.specification, policies: state.policies, workloads: registry.workloads,
-            trustBundlePEM: trustBundlePEM)
+            trustBundlePEM: authority.trustBundlePEM)
     }
 
     public var mesh: MeshSettings { state.specification.mesh }
@@ -92,20 +94,33 @@ public actor Distributor {
         isPushPlanned = false
         compiler = ConfigCompiler(
             specification: state.specification, policies: state.policies, workloads: registry.workloads,
-            trustBundlePEM: trustBundlePEM)
+            trustBundlePEM: authority.trustBundlePEM)
         commons = [:]
         for id in streams.keys.sorted() {
             guard let node = streams[id]?.node else { continue }
-            let responses = streams[id]?.session?.snapshotChanged(to: snapshot(for: node)) ?? []
+            let next = snapshot(for: node, on: id)
+            let responses = streams[id]?.session?.snapshotChanged(to: next) ?? []
             send(responses, on: id)
         }
     }
 
-    private func snapshot(for node: ProxyNode) -> ProxySnapshot {
+    private func snapshot(for node: ProxyNode, on id: StreamID) -> ProxySnapshot {
         let proxyClass = node.proxyClass
         let common = commons[proxyClass] ?? compiler.common(for: proxyClass)
         commons[proxyClass] = common
-        return compiler.snapshot(for: node, common)
+        let plain = compiler.snapshot(for: node, common)
+        guard proxyClass.isMartlet else { return plain }
+        do {
+            let signed = try plain.signed(for: node.service, previous: streams[id]?.manifest) {
+                try authority.signature(over: $0)
+            }
+            streams[id]?.manifest = signed[.manifests].list.first
+            return signed
+        } catch {
+            // The proxy loses no more than the start without a control plane.
+            logger.error("a manifest cannot be signed", metadata: ["error": "\(error)"])
+            return plain
+        }
     }
 
     // MARK: Streams
@@ -132,7 +147,7 @@ public actor Distributor {
         case .acknowledged(let type, let version):
             fleet.acknowledged(id, type, version: version, at: now)
         case .resumed(let type, let version):
-            let count = streams[id]?.node.map { snapshot(for: $0)[type].list.count } ?? 0
+            let count = streams[id]?.node.map { snapshot(for: $0, on: id)[type].list.count } ?? 0
             fleet.sent(id, type, version: version, resources: count, at: now)
             fleet.acknowledged(id, type, version: version, at: now)
         case .refused(let type, let version, let message):
@@ -170,7 +185,8 @@ public actor Distributor {
             }
         }
         streams[id]?.node = node
-        streams[id]?.session = DiscoverySession(snapshot(for: node))
+        let first = snapshot(for: node, on: id)
+        streams[id]?.session = DiscoverySession(first)
         fleet.joined(
             id,
             Fleet.Member(

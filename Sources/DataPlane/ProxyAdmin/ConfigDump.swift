@@ -162,6 +162,7 @@ struct ConfigDump {
         case .listener:
             json.value("name", resource.name)
             json.object(resource.isWarming ? "warming_state" : "active_state") { state("listener", &$0) }
+        case .manifest: break
         }
     }
 

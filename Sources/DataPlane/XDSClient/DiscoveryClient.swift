@@ -41,6 +41,8 @@ public final class DiscoveryClient {
 
     /// A configuration that differs from the one before; in the turn in which it became so.
     public var configurationChanged: ((Configuration) -> Void)?
+    /// What has come so far has been taken up; after `configurationChanged`, and also where that had nothing to hear.
+    public var settled: (() -> Void)?
     /// A stream could not be had, or has ended, for this reason; another attempt follows by itself.
     public var streamFailed: ((String) -> Void)?
 
@@ -85,7 +87,8 @@ public final class DiscoveryClient {
     public func stop() {
         if let retryTimer { loop.cancel(retryTimer) }
         if let deadlineTimer { loop.cancel(deadlineTimer) }
-        (retryTimer, deadlineTimer, configurationChanged, streamFailed) = (nil, nil, nil, nil)
+        (retryTimer, deadlineTimer) = (nil, nil)
+        (configurationChanged, settled, streamFailed) = (nil, nil, nil)
         closeStream()
     }
 
@@ -101,6 +104,7 @@ public final class DiscoveryClient {
     public var isReady: Bool { ads.isReady }
     /// For `/config_dump`.
     public var held: [HeldResource] { ads.held }
+    public var manifest: SignedManifest? { ads.manifest }
     public func version(_ kind: ResourceKind) -> String { ads.version(kind) }
     public func lastRefusal(_ kind: ResourceKind) -> String? { ads.lastRefusal(kind) }
 
@@ -246,6 +250,7 @@ public final class DiscoveryClient {
                 self.configurationChanged?(configuration)
             }
             self.sendRequests()
+            self.settled?()
         }
     }
 

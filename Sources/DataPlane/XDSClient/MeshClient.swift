@@ -20,6 +20,8 @@ public final class MeshClient {
     private let surroundings: ConfigSurroundings
     private let cache: CacheDirectory?
     private let log: LogSink
+    private let service: String
+    private let trustBundle: String
     private var saved: SavedConfiguration?
     private var saveTimer: ControlLoop.Timer?
     private var graceTimer: ControlLoop.Timer?
@@ -48,11 +50,41 @@ public final class MeshClient {
         node = MeshNode(bootstrap: bootstrap, addresses: addresses, instance: instance)
         identity = WorkloadIdentity(
             loop: loop, resolver: resolver, bootstrap: bootstrap, cache: cache, log: log)
-        let bytes = try cache?.read(CacheDirectory.configurationName, bytesMax: SavedConfiguration.bytesMax)
-        if let bytes {
-            saved = SavedConfiguration(encoded: bytes)
-            if saved == nil { log(.warning, "the saved configuration is damaged, and not used") }
+        service = "\(bootstrap.service)"
+        trustBundle = bootstrap.trustBundle
+        if let cache { loadSaved(cache) }
+    }
+
+    private func loadSaved(_ cache: CacheDirectory) {
+        do throws(SavedConfiguration.Refused) {
+            let bytes: [UInt8]?
+            do throws(FileError) {
+                bytes = try cache.read(
+                    CacheDirectory.configurationName, bytesMax: SavedConfiguration.bytesMax)
+            } catch {
+                throw SavedConfiguration.Refused(description: "\(error)")
+            }
+            guard let bytes else { return }
+            let found = try SavedConfiguration(encoded: bytes)
+            try check(found)
+            saved = found
+        } catch {
+            log(
+                .error,
+                "the saved configuration in \(cache.path)/\(CacheDirectory.configurationName) is not used: \(error)"
+            )
         }
+    }
+
+    /// By the operator's own bundle: what lies in the cache vouches for nothing.
+    private func check(_ configuration: SavedConfiguration) throws(SavedConfiguration.Refused) {
+        let bundle: [UInt8]
+        do throws(FileError) {
+            bundle = try FileSystem.read(trustBundle, bytesMax: WorkloadIdentity.smallFileMax)
+        } catch {
+            throw SavedConfiguration.Refused(description: "trust-bundle: \(error)")
+        }
+        try configuration.check(service: service, trustBundlePEM: bundle, now: loop.wallClock.seconds)
     }
 
     /// Once.
@@ -113,6 +145,7 @@ public final class MeshClient {
                     self?.identity.mutualTarget() ?? .failure(TargetProblem(description: "stopped"))
                 }, log: log)
             discovery.configurationChanged = { [weak self] in self?.received($0) }
+            discovery.settled = { [weak self] in self?.saveSoon() }
             discovery.streamFailed = { [weak self] _ in self?.useSaved() }
             self.discovery = discovery
             graceTimer = loop.after(Self.savedAfter) { [weak self] in
@@ -125,10 +158,8 @@ public final class MeshClient {
     // MARK: Configuration
 
     private func received(_ configuration: Configuration) {
-        guard let discovery else { return }
         var configuration = configuration
         configuration.clusters.removeAll { $0.name == MeshNode.controlCluster }
-        if isReady, discovery.statistics.isConnected { saveSoon() }
         configurationChanged?(configuration)
     }
 
@@ -144,17 +175,25 @@ public final class MeshClient {
     }
 
     private func saveSoon() {
-        guard cache != nil, saveTimer == nil else { return }
+        guard cache != nil, saveTimer == nil, isReady, discovery?.statistics.isConnected == true else {
+            return
+        }
         saveTimer = loop.after(Self.saveDelay) { [weak self] in
             self?.saveTimer = nil
             self?.save()
         }
     }
 
+    /// Only what the control plane has signed as a whole; between two states there is nothing to save.
     private func save() {
-        guard let cache, let discovery, isReady else { return }
-        let current = SavedConfiguration(discovery.held)
+        guard let cache, let discovery, isReady, let manifest = discovery.manifest else { return }
+        let current = SavedConfiguration(discovery.held, manifest: manifest)
         guard current != wroteLast else { return }
+        do throws(SavedConfiguration.Refused) {
+            try check(current)
+        } catch {
+            return log(.debug, "the configuration is not kept for a restart yet: \(error)")
+        }
         let bytes = current.encoded()
         guard bytes.count <= SavedConfiguration.bytesMax else {
             return log(.warning, "the configuration is too large to be kept for a restart")

@@ -42,7 +42,10 @@ struct MeshNode {
         var problems = ConfigProblems()
         let made = Bootstrap.read(
             [(name: "node", bytes: Array(json.utf8))], surroundings: surroundings, problems: &problems)
-        if let made { return .success(made) }
+        if var made {
+            made.ads?.asksForManifest = true
+            return .success(made)
+        }
         return .failure(problems.list.first ?? ConfigProblem(path: "", text: "unreadable"))
     }
 

@@ -33,7 +33,7 @@ public final class WorkloadIdentity {
 
     /// For one request, the connection included.
     static let requestTimeout = Duration.seconds(15)
-    private static let smallFileMax = 1 << 20
+    static let smallFileMax = 1 << 20
     /// By whose name the control plane is known, in any trust domain.
     static let controlIdentity = SANMatcher(.uri, .suffix("/ns/martlet/sa/control"))
 

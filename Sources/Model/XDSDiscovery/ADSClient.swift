@@ -73,6 +73,7 @@ public struct ADSClient {
     private var assignments: [String: Held<Assignment>] = [:]
     private var routes: [String: Held<RouteConfiguration>] = [:]
     private var secrets: [String: Held<SecretValue>] = [:]
+    private var heldManifest: Held<SignedManifest>?
 
     private var subscriptions = [Subscription](repeating: Subscription(), count: ResourceKind.allCases.count)
     private var isStreamOpen = false
@@ -241,6 +242,8 @@ extension ADSClient {
             compiler.addUnknownReferences(Set(clusters.keys))
         case .secret:
             value = compiler.secret(node).map(ResponseBatch.Value.secret)
+        case .manifest:
+            value = .manifest(SignedManifest(message))
         }
         guard compiler.problems.isEmpty, let value else {
             return batch.refuse(name, compiler.problems.list.map(\.description))
@@ -252,7 +255,7 @@ extension ADSClient {
         switch kind {
         case .cluster: clusters[name]?.isStatic == true
         case .listener: listeners[name]?.isStatic == true
-        case .endpoints, .routes, .secret: false
+        case .endpoints, .routes, .secret, .manifest: false
         }
     }
 
@@ -263,6 +266,7 @@ extension ADSClient {
         case .listener: listeners[name]?.newest.bytes
         case .routes: routes[name]?.bytes
         case .secret: secrets[name]?.bytes
+        case .manifest: heldManifest?.bytes
         }
     }
 
@@ -284,6 +288,8 @@ extension ADSClient {
                 routes[name] = Held(value: configuration, bytes: bytes, version: version)
             case .secret(let secret):
                 secrets[name] = Held(value: secret, bytes: bytes, version: version)
+            case .manifest(let manifest):
+                heldManifest = Held(value: manifest, bytes: bytes, version: version)
             }
             isChanged = true
         }
@@ -356,6 +362,9 @@ extension ADSClient {
                 for held in listener.both { names.merge(held.value.secrets) { $1 } }
             }
             names = names.filter { surroundings.secrets[$0.key] == nil }
+        case .manifest:
+            // Nothing waits for it.
+            if settings?.asksForManifest == true { names[SignedManifest.name] = .zero }
         }
         return names
     }
@@ -367,7 +376,7 @@ extension ADSClient {
         secrets = secrets.filter { secretNames[$0.key] != nil }
         func isNeeded(_ wait: Wait) -> Bool {
             switch wait.kind {
-            case .cluster, .listener: true
+            case .cluster, .listener, .manifest: true
             case .endpoints: endpointNames[wait.name] != nil && assignments[wait.name] == nil
             case .routes: routeNames[wait.name] != nil && routes[wait.name] == nil
             case .secret: secretNames[wait.name] != nil && secrets[wait.name] == nil
@@ -380,7 +389,7 @@ extension ADSClient {
     private mutating func awaitMissing(at now: MonotonicInstant) {
         func isMissing(_ kind: ResourceKind, _ name: String) -> Bool {
             switch kind {
-            case .cluster, .listener: false
+            case .cluster, .listener, .manifest: false
             case .endpoints: assignments[name] == nil
             case .routes: routes[name] == nil
             case .secret: secrets[name] == nil
@@ -480,7 +489,7 @@ extension ADSClient {
             return listenerFetchTimeout == nil || !areClustersReady ? nil : []
         case .routes where !areClustersReady:
             return nil
-        case .endpoints, .routes, .secret:
+        case .endpoints, .routes, .secret, .manifest:
             let names = needs(kind).keys.sorted()
             // The last name going is said once; before the first there is nothing to say.
             return names.isEmpty && subscriptions[kind.rawValue].sentNames == nil ? nil : names
@@ -547,7 +556,10 @@ extension ADSClient {
         return listener
     }
 
-    /// All resources, by kind and name.
+    /// The last one that came.
+    public var manifest: SignedManifest? { heldManifest?.value }
+
+    /// All resources, by kind and name; not the manifest.
     public var held: [HeldResource] {
         var list: [HeldResource] = []
         func add<Value>(

@@ -36,6 +36,8 @@ public struct ADSSettings: Sendable, Equatable {
     public var authority: String
     public var initialMetadata: [Metadatum]
     public var sendsNodeOnce: Bool
+    /// The control plane is one of ours, and signs what it sends.
+    public var asksForManifest = false
 
     public struct Metadatum: Sendable, Equatable {
         public var name: String

@@ -64,6 +64,7 @@ struct ResponseBatch {
         case listener(CompiledListener)
         case routes(RouteConfiguration)
         case secret(SecretValue)
+        case manifest(SignedManifest)
     }
 
     struct Resource {

@@ -2,7 +2,7 @@ import XDSSchema
 
 /// The kinds of resources that a discovery stream carries, in the order in which they are asked for.
 public enum ResourceKind: Int, CaseIterable, Sendable {
-    case cluster, endpoints, listener, routes, secret
+    case cluster, endpoints, listener, routes, secret, manifest
 
     public var messageType: MessageType {
         switch self {
@@ -11,6 +11,7 @@ public enum ResourceKind: Int, CaseIterable, Sendable {
         case .listener: XDS.Listener.messageType
         case .routes: XDS.RouteConfiguration.messageType
         case .secret: XDS.Secret.messageType
+        case .manifest: XDS.MartletSignedManifest.messageType
         }
     }
 
@@ -33,6 +34,7 @@ public enum ResourceKind: Int, CaseIterable, Sendable {
         case .listener: "listener"
         case .routes: "route configuration"
         case .secret: "secret"
+        case .manifest: "manifest"
         }
     }
 }

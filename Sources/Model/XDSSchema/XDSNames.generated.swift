@@ -624,6 +624,19 @@ public enum XDS {
         public static var window: FieldNumber { 2 }
         public static var retriesMin: FieldNumber { 3 }
     }
+    /// martlet.v1.Manifest
+    public enum MartletManifest {
+        public static var messageType: MessageType { MessageType(152) }
+        public static var service: FieldNumber { 1 }
+        public static var resources: FieldNumber { 2 }
+    }
+    /// martlet.v1.Manifest.Resource
+    public enum MartletManifestResource {
+        public static var messageType: MessageType { MessageType(153) }
+        public static var typeUrl: FieldNumber { 1 }
+        public static var name: FieldNumber { 2 }
+        public static var digest: FieldNumber { 3 }
+    }
     /// martlet.v1.Policy
     public enum MartletPolicy {
         public static var messageType: MessageType { MessageType(154) }
@@ -665,6 +678,13 @@ public enum XDS {
         public static var messageType: MessageType { MessageType(151) }
         public static var certificateChainPem: FieldNumber { 1 }
         public static var trustBundlePem: FieldNumber { 2 }
+    }
+    /// martlet.v1.SignedManifest
+    public enum MartletSignedManifest {
+        public static var messageType: MessageType { MessageType(158) }
+        public static var name: FieldNumber { 1 }
+        public static var manifest: FieldNumber { 2 }
+        public static var signature: FieldNumber { 3 }
     }
     /// envoy.config.core.v3.Metadata
     public enum Metadata {
