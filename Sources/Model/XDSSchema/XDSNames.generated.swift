@@ -626,20 +626,20 @@ public enum XDS {
     }
     /// martlet.v1.Manifest
     public enum MartletManifest {
-        public static var messageType: MessageType { MessageType(152) }
+        public static var messageType: MessageType { MessageType(154) }
         public static var service: FieldNumber { 1 }
         public static var resources: FieldNumber { 2 }
     }
     /// martlet.v1.Manifest.Resource
     public enum MartletManifestResource {
-        public static var messageType: MessageType { MessageType(153) }
+        public static var messageType: MessageType { MessageType(155) }
         public static var typeUrl: FieldNumber { 1 }
         public static var name: FieldNumber { 2 }
         public static var digest: FieldNumber { 3 }
     }
     /// martlet.v1.Policy
     public enum MartletPolicy {
-        public static var messageType: MessageType { MessageType(154) }
+        public static var messageType: MessageType { MessageType(156) }
         public static var traceContext: FieldNumber { 1 }
         public static var ignoreUnknownUpgrades: FieldNumber { 2 }
         public static var sendProxyStatus: FieldNumber { 3 }
@@ -648,20 +648,20 @@ public enum XDS {
     }
     /// martlet.v1.Policy.TraceContext
     public enum MartletPolicyTraceContext {
-        public static var messageType: MessageType { MessageType(155) }
+        public static var messageType: MessageType { MessageType(157) }
         public static var sampled: FieldNumber { 1 }
         public static var startW3c: FieldNumber { 2 }
         public static var startB3: FieldNumber { 3 }
     }
     /// martlet.v1.Route
     public enum MartletRoute {
-        public static var messageType: MessageType { MessageType(156) }
+        public static var messageType: MessageType { MessageType(158) }
         public static var retry: FieldNumber { 1 }
         public static var propagateDeadline: FieldNumber { 2 }
     }
     /// martlet.v1.Route.Retry
     public enum MartletRouteRetry {
-        public static var messageType: MessageType { MessageType(157) }
+        public static var messageType: MessageType { MessageType(159) }
         public static var provablySafe: FieldNumber { 1 }
         public static var methods: FieldNumber { 2 }
         public static var idempotencyHeader: FieldNumber { 3 }
@@ -681,7 +681,7 @@ public enum XDS {
     }
     /// martlet.v1.SignedManifest
     public enum MartletSignedManifest {
-        public static var messageType: MessageType { MessageType(158) }
+        public static var messageType: MessageType { MessageType(160) }
         public static var name: FieldNumber { 1 }
         public static var manifest: FieldNumber { 2 }
         public static var signature: FieldNumber { 3 }
