@@ -99,6 +99,7 @@ extension TraceSettings {
 
 extension Worker {
     /// Writes the lines that the configuration asks for, and the flight recorder's.
+    @inline(__always)
     mutating func logAccess(_ exchange: ExchangePlace) {
         recorder.append(inPlace: &exchange.value.record)
         let logs = exchange.chain.http.logs
@@ -136,6 +137,7 @@ extension Worker {
     }
 
     /// Keeps the head of an answer for the log.
+    @inline(__always)
     mutating func keepForLog(_ exchange: ExchangePlace, _ bytes: ByteView) {
         guard !exchange.chain.http.logs.isEmpty else { return }
         var copy = pool.take(bytes.count)

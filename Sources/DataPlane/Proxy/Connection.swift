@@ -140,6 +140,7 @@ extension Worker {
 
     // MARK: Events
 
+    @inline(__always)
     mutating func connectionReady(_ connection: ConnectionPlace, _ readiness: Readiness) {
         guard connection.isInUse, connection.value.phase != .closed else { return }
         if connection.value.phase == .connecting { return finishConnecting(connection, readiness) }
@@ -196,6 +197,7 @@ extension Worker {
             && connection.value.phase != .closing && connection.value.phase != .lingering
     }
 
+    @inline(__always)
     private mutating func readPlain(_ connection: ConnectionPlace) {
         if connection.value.remainder.isEmpty {
             readBuffer.removeAll()
@@ -214,6 +216,7 @@ extension Worker {
     }
 
     /// Whether bytes came; sees to everything else that a read can say.
+    @inline(__always)
     private mutating func noteRead(_ connection: ConnectionPlace, _ result: IOResult, room: Int) -> Bool {
         switch result {
         case .bytes(let count):
@@ -265,6 +268,7 @@ extension Worker {
         if connection.value.remainder.isEmpty { pool.give(&connection.value.remainder) }
     }
 
+    @inline(__always)
     mutating func keep(_ connection: ConnectionPlace, _ bytes: ByteView) {
         guard !bytes.isEmpty, connection.value.phase != .closed else { return }
         if connection.value.phase == .handshaking, connection.value.cipherRemainder.isEmpty {
@@ -419,6 +423,7 @@ extension Worker {
     }
 
     /// What is appended to `stageBuffer` from now on is written to that connection.
+    @inline(__always)
     mutating func stage(for connection: ConnectionPlace) {
         if staged == connection { return }
         flushStaged()
@@ -445,6 +450,7 @@ extension Worker {
         }
     }
 
+    @inline(__always)
     private mutating func sendOrQueue(_ connection: ConnectionPlace, _ first: ByteView, _ second: ByteView) {
         var sent = 0
         if connection.value.canWrite, connection.value.pending.isEmpty {

@@ -145,6 +145,7 @@ struct Worker: ~Copyable {
         if !graveyard.isEmpty { buryConnections() }
     }
 
+    @inline(__always)
     private mutating func handle(_ event: ReadyEvent) {
         switch event.token.kind {
         case .listener: acceptConnections(Int(event.token.id.index))
@@ -168,6 +169,7 @@ struct Worker: ~Copyable {
     }
 
     /// A pooled connection whose FIN has come is gone before any request of this turn could pick it.
+    @inline(__always)
     private mutating func dropIdleIfEnded(_ event: ReadyEvent) {
         guard event.token.kind == .connection, !event.readiness.isDisjoint(with: .endOfStream),
             let connection = connections.place(event.token.id), connection.value.side == .upstream

@@ -37,6 +37,7 @@ extension Worker {
     }
 
     /// Bytes of the head, or nil if it is not all there yet or is refused.
+    @inline(__always)
     private mutating func takeHead(_ connection: ConnectionPlace, _ bytes: ByteView) -> Int? {
         guard let exchange = connection.value.exchange ?? startReading(connection) else {
             closeGracefully(connection)
@@ -66,6 +67,7 @@ extension Worker {
     }
 
     /// The exchange of the connection's next request; nil if there is no place for one.
+    @inline(__always)
     private mutating func startReading(_ connection: ConnectionPlace) -> ExchangePlace? {
         refreshChain(connection)
         guard let exchange = insertExchange(connection) else { return nil }
@@ -77,6 +79,7 @@ extension Worker {
     }
 
     /// A head that took its time is routed by the configuration that is in force now that it is complete.
+    @inline(__always)
     private mutating func adoptNewest(_ exchange: ExchangePlace, _ connection: ConnectionPlace) {
         guard exchange.value.snapshot != shelf.current else { return }
         refreshChain(connection)
@@ -157,6 +160,7 @@ extension Worker {
     // MARK: Answers
 
     /// Bytes of the answer's body, marked off as its head said.
+    @inline(__always)
     mutating func writeAnswerBody(_ exchange: ExchangePlace, _ bytes: ByteView) {
         let connection = exchange.value.downstream
         switch exchange.value.framing {
@@ -181,6 +185,7 @@ extension Worker {
     }
 
     /// The end of an answer over HTTP/1.1; the connection goes on with the next request or closes.
+    @inline(__always)
     mutating func finishHTTP1Answer(_ exchange: ExchangePlace, trailers: ByteView) {
         let connection = exchange.value.downstream
         if exchange.value.framing == .chunked {
@@ -198,6 +203,7 @@ extension Worker {
     }
 
     /// The connection is free for its next request.
+    @inline(__always)
     mutating func releaseHTTP1Downstream(_ connection: ConnectionPlace, closes: Bool) {
         guard connection.value.phase == .open else { return }
         connection.value.exchange = .none

@@ -19,6 +19,7 @@ extension Worker {
     // MARK: From an endpoint
 
     /// The head in `answer`, edited and sent on.
+    @inline(__always)
     mutating func sendAnswerHead(_ exchange: ExchangePlace, _ bytes: ByteView) {
         edits.reset(dropping: answerDropMask)
         scratch.removeAll()
@@ -96,6 +97,7 @@ extension Worker {
     }
 
     /// `x-ratelimit-*` in the form of draft 03 of RateLimit Fields, as Envoy writes them, and `retry-after`.
+    @inline(__always)
     private mutating func editRateLimit(_ exchange: ExchangePlace) {
         guard exchange.value.rateLimitRecord >= 0 else { return }
         let record = shelf.tables(exchange.value.snapshot).rateLimits.reference(

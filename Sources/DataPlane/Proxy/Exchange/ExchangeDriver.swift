@@ -43,6 +43,7 @@ extension Worker {
     // MARK: The request's head
 
     /// A place for an exchange and its head; nil if all are taken.
+    @inline(__always)
     mutating func insertExchange(_ connection: ConnectionPlace, stream: Int32 = 0) -> ExchangePlace? {
         guard let chain = connection.value.chainRecord, let head = heads.takePlace() else { return nil }
         head.value.reset()
@@ -62,6 +63,7 @@ extension Worker {
     }
 
     /// Counts the request and begins its record.
+    @inline(__always)
     mutating func startRecord(_ exchange: ExchangePlace) {
         counters.add(exchange.chain.http.scope, .downstreamRqTotal)
         counters.add(exchange.chain.http.scope, .downstreamRqActive)
@@ -110,6 +112,7 @@ extension Worker {
         forward(exchange)
     }
 
+    @inline(__always)
     private mutating func findRoute(_ exchange: ExchangePlace) {
         let bytes = exchange.value.headBytes.view
         var authority = bytes[exchange.head.authority.range]
@@ -129,6 +132,7 @@ extension Worker {
     }
 
     /// The local rate limit, the route's if it has one. false: the request was answered.
+    @inline(__always)
     private mutating func passRateLimit(_ exchange: ExchangePlace) -> Bool {
         guard exchange.chain.http.hasRateLimitFilter else { return true }
         var index = exchange.chain.http.rateLimit
@@ -162,6 +166,7 @@ extension Worker {
     }
 
     /// What the route says, after the filters.
+    @inline(__always)
     private mutating func forward(_ exchange: ExchangePlace) {
         guard exchange.value.hasRoute else {
             counters.add(exchange.chain.http.scope, .noRoute)
@@ -215,6 +220,7 @@ extension Worker {
             ?? false
     }
 
+    @inline(__always)
     private mutating func chooseCluster(_ exchange: ExchangePlace) -> Int? {
         let snapshot = shelf.tables(exchange.value.snapshot)
         if !exchange.route.clusterHeader.isEmpty {
@@ -240,6 +246,7 @@ extension Worker {
     }
 
     /// `x-envoy-*` fields count only from callers that the configuration trusts.
+    @inline(__always)
     private mutating func readControls(_ exchange: ExchangePlace) {
         guard exchange.chain.http.trustsLocalControls || isInternal(exchange) else { return }
         let bytes = exchange.value.headBytes.view
@@ -260,6 +267,7 @@ extension Worker {
         }
     }
 
+    @inline(__always)
     func isInternal(_ exchange: ExchangePlace) -> Bool {
         guard exchange.chain.http.usesRemoteAddress,
             exchange.chain.http.hasInternalRanges
@@ -270,6 +278,7 @@ extension Worker {
         }
     }
 
+    @inline(__always)
     private mutating func applyTimes(
         _ exchange: ExchangePlace
     ) {
@@ -345,6 +354,7 @@ extension Worker {
         acquireConnection(exchange, Int(slot), host)
     }
 
+    @inline(__always)
     private mutating func acquireConnection(_ exchange: ExchangePlace, _ slot: Int, _ host: Int) {
         if let shared = clusters[slot].hosts[host].shared.first(where: { canOpenStream($0) }) {
             return attach(exchange, shared)
@@ -483,6 +493,7 @@ extension Worker {
     }
 
     /// All of the request was read and handed on.
+    @inline(__always)
     private mutating func finishRequest(_ exchange: ExchangePlace) {
         exchange.value.requestSent = true
         exchange.value.record.requestSent = now.nanoseconds(since: exchange.value.started)
@@ -566,6 +577,7 @@ extension Worker {
     enum AnswerFate { case passed, skipped }
 
     /// The head of an answer is in `answer`. `isComplete`: so is its body.
+    @inline(__always)
     mutating func answerHead(_ exchange: ExchangePlace, _ bytes: ByteView, isComplete: Bool) -> AnswerFate {
         let scope = clusterScope(slot: exchange.value.cluster)
         exchange.value.lastMoved = now
@@ -619,6 +631,7 @@ extension Worker {
         return AnswerSummary(status: answer.status, grpcStatus: Int8(clamping: grpcStatus), marks: marks)
     }
 
+    @inline(__always)
     mutating func answerBody(_ exchange: ExchangePlace, _ bytes: ByteView) {
         guard exchange.value.phase == .answering else { return }
         exchange.value.lastMoved = now
@@ -627,6 +640,7 @@ extension Worker {
     }
 
     /// The endpoint is read no further while the caller takes nothing.
+    @inline(__always)
     private mutating func holdBackAnswer(_ exchange: ExchangePlace) {
         let connection = exchange.value.downstream
         guard let upstream = exchange.value.upstream, !exchange.value.hasPausedUpstream else { return }
@@ -877,6 +891,7 @@ extension Worker {
     }
 
     /// Gives back the memory of exchanges that ended during the event at hand.
+    @inline(__always)
     mutating func buryExchanges() {
         while let exchange = endedExchanges.popLast() {
             pool.give(&exchange.value.headBytes)
@@ -894,6 +909,7 @@ extension Worker {
 
     // MARK: Time
 
+    @inline(__always)
     mutating func armTimer(_ exchange: ExchangePlace) {
         let next = min(exchange.value.nextDeadline(), exchange.value.requestLimit)
         // Over HTTP/1 a connection has one exchange at a time, and one timer for both: that one stays where it is from

@@ -22,6 +22,7 @@ extension Worker {
     }
 
     /// Fills `edits` for the attempt that begins.
+    @inline(__always)
     private mutating func editRequest(_ exchange: ExchangePlace) {
         edits.reset(dropping: requestDropMask)
         scratch.removeAll()
@@ -58,6 +59,7 @@ extension Worker {
         }
     }
 
+    @inline(__always)
     private mutating func editForwarding(
         _ exchange: ExchangePlace, _ bytes: ByteView, _ connection: ConnectionPlace
     ) {
@@ -85,6 +87,7 @@ extension Worker {
     }
 
     /// `x-forwarded-client-cert` (envoy HttpConnectionManager.forward_client_cert_details).
+    @inline(__always)
     private mutating func editIdentity(
         _ exchange: ExchangePlace, _ bytes: ByteView, _ connection: ConnectionPlace
     ) {
@@ -145,6 +148,7 @@ extension Worker {
     }
 
     /// Gives the request an id and a trace context, once and the same for all attempts, whoever answers it.
+    @inline(__always)
     mutating func identify(_ exchange: ExchangePlace) {
         let bytes = exchange.value.headBytes.view
         if exchange.chain.http.generatesRequestID {
@@ -166,6 +170,7 @@ extension Worker {
         exchange.value.record.isSampled = context.isSampled
     }
 
+    @inline(__always)
     private mutating func editTracing(_ exchange: ExchangePlace) {
         if !exchange.value.record.requestID.isNone {
             let start = scratch.count
@@ -177,6 +182,7 @@ extension Worker {
     }
 
     /// What is left of the request's time travels on.
+    @inline(__always)
     private mutating func editDeadline(_ exchange: ExchangePlace) {
         var left = exchange.value.timeout
         guard left > 0 else { return }
@@ -199,6 +205,7 @@ extension Worker {
     // MARK: HTTP/1.1
 
     /// Writes the head to the connection; it leaves with the body's first bytes if they are there.
+    @inline(__always)
     mutating func sendRequestHead(_ exchange: ExchangePlace, _ connection: ConnectionPlace) {
         editRequest(exchange)
         let length = exchange.head.body

@@ -18,6 +18,7 @@ extension Worker {
     // MARK: Host
 
     /// After the operator's changes, which the new host may come from.
+    @inline(__always)
     mutating func editHost(_ exchange: ExchangePlace, _ bytes: ByteView) {
         var given = bytes[exchange.head.authority.range]
         if given.isEmpty { given = exchange.chain.http.defaultHostForHTTP10 }
@@ -85,6 +86,7 @@ extension Worker {
     }
 
     /// Path and query as they go upstream; in `sentPath` if they are others than came.
+    @inline(__always)
     mutating func upstreamPath(_ exchange: ExchangePlace) -> ByteView {
         let target = exchange.value.headBytes.view[exchange.head.path.range]
         guard exchange.value.hasRoute, !exchange.route.pathRewrite.isNone else { return target }

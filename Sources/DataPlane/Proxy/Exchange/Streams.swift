@@ -110,6 +110,7 @@ extension Worker {
         flushes.append(connection)
     }
 
+    @inline(__always)
     mutating func flushSessions() {
         while let connection = flushes.popLast() {
             guard connection.isInUse else { continue }

@@ -145,6 +145,7 @@ extension Worker {
     // MARK: Choosing
 
     /// Index of the host for the next attempt of the exchange.
+    @inline(__always)
     mutating func chooseHost(_ exchange: ExchangePlace, avoiding: Bool) -> Int? {
         let slot = Int(exchange.value.cluster)
         guard let set = clusters[slot].unownedSet else { return nil }
@@ -361,6 +362,7 @@ extension Worker {
 
     // MARK: Idle connections
 
+    @inline(__always)
     mutating func pushIdle(_ connection: ConnectionPlace) {
         let (slot, host) = (Int(connection.value.cluster), Int(connection.value.endpoint))
         let first = clusters[slot].hosts[host].idleFirst

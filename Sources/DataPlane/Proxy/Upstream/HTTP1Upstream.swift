@@ -74,6 +74,7 @@ extension Worker {
     }
 
     /// After an answer: whether the connection can carry another request decides where it goes.
+    @inline(__always)
     mutating func releaseHTTP1Upstream(_ connection: ConnectionPlace, isReusable: Bool) {
         guard connection.isInUse, connection.value.phase != .closed else { return }
         connection.value.exchange = .none
@@ -115,6 +116,7 @@ extension Worker {
 
     // MARK: Reading answers
 
+    @inline(__always)
     mutating func takeAnswers(_ connection: ConnectionPlace, _ bytes: ByteView) -> Int {
         beingRead = connection
         let taken = takeAnswer(connection, bytes)
@@ -131,6 +133,7 @@ extension Worker {
         return taken
     }
 
+    @inline(__always)
     private mutating func takeAnswer(_ connection: ConnectionPlace, _ bytes: ByteView) -> Int {
         var taken = 0
         while connection.value.phase == .open, !connection.value.isPaused, connection.value.codec == .http1 {
@@ -160,6 +163,7 @@ extension Worker {
 
     private static var answerLimits: HTTP1Limits { HTTP1Limits() }
 
+    @inline(__always)
     private mutating func takeAnswerHead(
         _ connection: ConnectionPlace, _ exchange: ExchangePlace, _ bytes: ByteView
     ) -> Int? {
@@ -220,6 +224,7 @@ extension Worker {
         return false
     }
 
+    @inline(__always)
     private mutating func takeAnswerBody(
         _ connection: ConnectionPlace, _ exchange: ExchangePlace, _ bytes: ByteView
     ) -> (taken: Int, goesOn: Bool) {
