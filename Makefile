@@ -57,6 +57,11 @@ compare: setup ## the same configuration and requests under a real Envoy (from P
 	@test -n "$(MARTLET)" || swift build --product martlet-proxy
 	@.build/venv/bin/python .ci/compare.py --envoy .build/venv/bin/envoy --martlet $(or $(MARTLET),.build/debug/martlet-proxy) $(CASE)
 
+.PHONY: micro
+micro: setup ## micro benchmarks: times, then instructions and allocations (MICRO='--filter "parse.*"')
+	@.ci/setup.sh instructions
+	@python3 Benchmarks/Harness/micro.py $(MICRO)
+
 .PHONY: format
 format: ## formats the sources in place
 	swift format format --in-place --recursive $(SOURCES)

@@ -272,7 +272,9 @@ if let chosen = Context.environment["MARTLET_TARGETS"] {
         }
     }
     targets.removeAll { !wanted.contains($0.name) }
-    products = []
+    // Under this name Benchmarks/Micro, a package of its own, gets at what it measures.
+    let parts = targets.filter { $0.type == .regular }.map(\.name)
+    products = parts.isEmpty ? [] : [.library(name: "MartletParts", targets: parts)]
     if !usesPackages { dependencies = [] }
 }
 

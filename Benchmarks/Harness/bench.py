@@ -4,6 +4,7 @@ what each proxy is told in peers.py. Writes Benchmarks/RESULTS.md, results.json,
 in README.md."""
 
 import argparse
+import dataclasses
 import os
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from processes import Failure, eventually  # noqa: E402
 from stage import Stage, answers, connects, pause_until_quiet  # noqa: E402
 
 TOOLS = os.path.join(ROOT, ".build", "peers", "tools")
+ROUTES = (10, 100, 1000, 10000)
 COUNTED = ("Martlet", "floor", "haproxy", "nginx", "Envoy")
 
 
@@ -99,6 +101,8 @@ class Bench:
                 for cell in group:
                     if cell.counts and not self.options.no_counts:
                         self.count(cell)
+                    if cell.counts_routes and not (self.options.no_counts or self.options.quick):
+                        self.count_routes(cell)
             except BaseException:
                 self.stage.processes.print_tails()
                 raise
@@ -291,6 +295,20 @@ class Bench:
                     say(f"{cell.key}, {proxy.name}: {what}: {reason}")
                     self.stage.processes.running = {
                         kept: process for kept, process in self.stage.processes.running.items() if process.poll() is None}
+
+    def count_routes(self, cell):
+        """What it costs to find a route among many: the last one by path, and one of many by host."""
+        found = self.entry(cell).setdefault("routes", {})
+        for amount in ROUTES:
+            for kind, load in (
+                    ("paths", dataclasses.replace(cell.load, path=hops.path_of(amount - 1) + "orders")),
+                    ("hosts", dataclasses.replace(cell.load, host=f"more{amount // 2}.default"))):
+                say(f"{cell.key}: instructions with {amount:,} routes by {kind}")
+                hop = dataclasses.replace(self.hops_of(cell)[0], **{kind: amount})
+                counter = counting.Counter(
+                    self.stage, lambda _, hop=hop: [dataclasses.replace(hop, listen=hops.free_port())])
+                shares = counter.profile(self.martlet, cell, counting.counting_load(load)).categories()
+                found.setdefault(kind, {})[str(amount)] = {"route": round(shares["route"]), "all": round(sum(shares.values()))}
 
     def outcome(self):
         return report.finish({

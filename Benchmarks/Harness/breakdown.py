@@ -2,7 +2,8 @@
 
 import counting
 
-ORDER = [name for name, _ in counting.CATEGORIES] + ["other"]
+ORDER = ("parse", "route", "policy", "build", "telemetry", "exchange", "event loop", "buffers", "copy", "allocation",
+         "reference counts", "system calls", "HTTP/2", "TLS", "other")
 TOP = 15
 
 
@@ -38,7 +39,23 @@ def document(outcome):
     for kind in ("malloc", "swift_allocObject"):
         lines.append(f"| calls of `{kind}` | " + " | ".join(
             f"{cell['breakdown']['allocations'].get(kind, 0):.2f}" for cell in cells.values()) + " |")
+    lines += routes_table(outcome)
     for key, cell in cells.items():
         lines += ["", f"## {key}: {cell['title']}", "", "| instructions | function |", "|---:|---|"]
         lines += [f"| {cost:,} | `{function}` ({library}) |" for function, library, cost in cell["breakdown"]["functions"]]
     return "\n".join(lines) + "\n"
+
+
+def routes_table(outcome):
+    found = next((cell["routes"] for cell in outcome["cells"].values() if cell.get("routes")), None)
+    if not found:
+        return []
+    amounts = list(found["paths"])
+    lines = ["", "## Finding a route among many", "",
+             "Instructions of finding the route, and of the whole request: the last of many routes by path, and one of many",
+             "virtual hosts.", "", "| routes | " + " | ".join(f"{int(amount):,}" for amount in amounts) + " |",
+             "|---|" + "---:|" * len(amounts)]
+    for kind in ("paths", "hosts"):
+        for what, words in (("route", "finding it"), ("all", "all")):
+            lines.append(f"| by {kind[:-1]}, {words} | " + " | ".join(f"{found[kind][one][what]:,}" for one in amounts) + " |")
+    return lines

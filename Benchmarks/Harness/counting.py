@@ -14,24 +14,33 @@ FEW, MANY = 1000, 3000
 STRACE = ("strace", "-f", "-c", "-o", "{name}.counts")
 CALLGRIND = ("valgrind", "--tool=callgrind", "--callgrind-out-file={name}.profile", "--log-file={name}.counts")
 
-# What a function's instructions are spent for: the first pattern that its name or its library matches.
-CATEGORIES = (
-    ("TLS", r"lib(ssl|crypto)|9TLSEngine"),
-    ("HTTP/2", r"libnghttp2|10HTTP2Codec|HTTP2|H2[A-Z]"),
+# What a function's instructions are spent for: by its library, by its name in C, or, for Swift, by what it is called
+# within its module. The first that fits counts.
+LIBRARIES = (("TLS", r"lib(ssl|crypto)"), ("HTTP/2", r"libnghttp2"))
+C_NAMES = (
     ("system calls", r"^(__)?(libc_)?(recv|send|sendmsg|writev?|read|epoll_\w+|accept4?|connect|close|socket|timerfd\w*|splice)\b"
-     r"|LinuxKernel|KernelTable|^__vdso|clock_gettime"),
-    ("copy", r"mem(cpy|move|set|cmp|chr)|bcmp|strlen"),
-    ("allocation", r"^_?_?(malloc|free|calloc|realloc|_int_\w+|unlink_chunk|sysmalloc|posix_memalign)\b|swift_(alloc|dealloc|slow)"
+     r"|^martlet_(send|recv|write|epoll|splice)|vdso|clock_gettime"),
+    ("TLS", r"^martlet_ssl|^martlet_bio"),
+    ("copy", r"mem(cpy|move|set|cmp|chr)|bcmp|strlen|str(n?case)?cmp"),
+    ("allocation", r"^_*(malloc|free|calloc|realloc|int_\w+|unlink_chunk|sysmalloc|posix_memalign)\b|swift_(alloc|dealloc|slow)"
      r"|tcache"),
-    ("reference counts", r"swift_(retain|release|bridge|unknownObject|isUnique|weak|unowned)|RefCount"),
-    ("parse", r"HTTP1Codec|HTTPModel|HeadParser|MessageParser|ChunkedDecoder|FieldName|HeadIndex"),
-    ("route", r"RouteTable|Router|VirtualHost|RouteMatch|9MeshModel"),
-    ("policy", r"13TrafficPolicy|RateLimit|Retry|Balanc|Breaker|Permit|Limits|Outlier|TraceContext|RequestID|9AccessPolicy"),
-    ("telemetry", r"9Telemetry|Recorder|Counters?V|AccessLog|Histogram"),
-    ("build", r"HeadWriter|HeadBuilder|WriteHead|writeHead|build|Rewrit"),
-    ("event loop", r"7Reactor|TimerWheel|EventLoop"),
-    ("buffers", r"14MeshPrimitives|BufferPool|PooledBuffer|ByteQueue|Slab"),
-    ("exchange", r"5Proxy"),
+    ("reference counts", r"^_?swift_|RefCount"),
+)
+MODULES = {
+    "HTTP1Codec": "parse", "HTTPModel": "parse", "HTTP2Codec": "HTTP/2", "TLSEngine": "TLS", "MeshModel": "route",
+    "TrafficPolicy": "policy", "AccessPolicy": "policy", "Telemetry": "telemetry", "Reactor": "event loop",
+    "MeshPrimitives": "buffers"}
+SWIFT_NAMES = (
+    ("build", r"HTTP1Writer|editedBy|\.(edit(Request|Answer|Host|Forwarding|Identity|Deadline)|write\w*Head|send\w*Head"
+     r"|upstreamPath)\b|Via|HTTPDate"),
+    ("policy", r"RateLimit|RequestID|Trace|Retry|Attempt\b|\.(identify|chooseHost|acquireConnection|readControls|applyTimes"
+     r"|isInternal|offer)\b|Permit|SeededRandom|edit(Tracing|RateLimit)"),
+    ("route", r"RouteTable|PathTree|RouteMatch|\.(findRoute|chooseCluster)\b"),
+    ("telemetry", r"Record\b|logAccess|Histogram|Counter"),
+    ("system calls", r"^(static )?(Linux)?Kernel"),
+    ("TLS", r"TLS|Ciphertext|flushSessions"),
+    ("HTTP/2", r"HTTP2|HeadAssembler|Stream"),
+    ("event loop", r"ProxyServer\.run|connectionReady|TimerWheel|armTimer|noteRead"),
 )
 ALLOCATORS = re.compile(r"^(malloc|calloc|realloc|posix_memalign|swift_allocObject)$")
 
@@ -96,9 +105,11 @@ class Profile:
         return sum(self.cost.values())
 
     def categories(self):
+        """Instructions by category."""
+        words = demangle([function for function, _ in self.cost])
         shares = collections.Counter()
         for (function, library), cost in self.cost.items():
-            shares[category(function, library)] += cost
+            shares[category(function, library, words[function])] += cost
         return shares
 
     @property
@@ -106,11 +117,18 @@ class Profile:
         return {name: round(count, 2) for name, count in self.calls.items() if ALLOCATORS.match(name) and abs(count) >= 0.005}
 
 
-def category(function, library):
-    for name, pattern in CATEGORIES:
-        if re.search(pattern, function) or re.search(pattern, library):
-            return name
-    return "other"
+def category(function, library, words):
+    def first(table, text):
+        return next((name for name, pattern in table if re.search(pattern, text)), None)
+    found = first(LIBRARIES, library)
+    if found:
+        return found
+    module = re.match(r"\$s(\d+)", function)
+    if not module:
+        return first(C_NAMES, function) or "other"
+    module = function[module.end():module.end() + int(module[1])]
+    plain = re.sub(r"^(specialized |static |closure #\d+ in |partial apply for )+", "", words)
+    return first(SWIFT_NAMES, plain) or MODULES.get(module) or "exchange"
 
 
 def demangle(names):

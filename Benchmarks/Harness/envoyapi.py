@@ -3,7 +3,7 @@ with a tracer and Martlet with a filter of its own."""
 
 import json
 
-from hops import SERVER_NAME, TRUST, host_of
+from hops import SERVER_NAME, TRUST, host_of, path_of
 
 EXTENSIONS = "type.googleapis.com/envoy.extensions"
 ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
@@ -152,4 +152,8 @@ def virtual_hosts(hop):
         return {"name": name, "domains": domains, "routes": [route]}
 
     hosts = [host(f"host-{index}", [host_of(index)], f"cluster-{index}") for index in range(1, hop.clusters)]
-    return [*hosts, host("bench", ["*"], "origin")]
+    hosts += [host(f"more-{index}", [f"more{index}.default"], "origin") for index in range(hop.hosts)]
+    last = host("bench", ["*"], "origin")
+    last["routes"] = [
+        {"match": {"prefix": path_of(index)}, "route": last["routes"][0]["route"]} for index in range(hop.paths)] + last["routes"]
+    return [*hosts, last]

@@ -23,7 +23,9 @@ class Hop:
     speaks_tls: bool = False    # mutual TLS, as "caller"
     workers: int = 1
     clusters: int = 1           # the first one's name is "origin"; each has a host name of its own
-    extras: tuple = ()          # Martlet only: see martlet.EXTRAS
+    extras: tuple = ()          # Martlet only: see scenarios.ALL_EXTRAS
+    paths: int = 0              # Martlet only: so many more routes by path,
+    hosts: int = 0              # and so many more by host
 
 
 def free_port():
@@ -34,6 +36,10 @@ def free_port():
 
 def host_of(cluster):
     return f"svc{cluster}.default"
+
+
+def path_of(route):
+    return f"/service-{route}/"
 
 
 def make_certificates(folder):

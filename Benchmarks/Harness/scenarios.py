@@ -10,6 +10,7 @@ class Load:
     kind: str = "h1"            # h1: martlet-load; h2: h2load; handshakes: a connection for each request
     connections: int = 64
     path: str = "/64"
+    host: str = ""              # the Host field, or the address
     body: int = 0               # bytes of each request
     rate: int = 0               # requests per second; 0 is a closed loop
     streams: int = 1            # of HTTP/2, in flight on each connection
@@ -37,6 +38,7 @@ class Cell:
     metric: str = "cpu"         # what the table shows; see report.UNITS
     special: str = ""           # a method of Bench instead of a load
     counts: bool = False        # system calls and instructions are counted as well
+    counts_routes: bool = False # and instructions with many routes
     amount: int = 0             # for S7: connections or clusters
     peers: bool = True          # or Martlet alone
     quick: str = ""             # the peers that stand in a quick run
@@ -47,7 +49,7 @@ MIB = 1 << 20
 ALL_EXTRAS = ("policy", "outlier", "health", "rbac", "tracing")
 
 CELLS = (
-    Cell("S1 64", "HTTP/1.1, 64 B, 64 connections", "one", Load(), counts=True, quick="nginx,floor",
+    Cell("S1 64", "HTTP/1.1, 64 B, 64 connections", "one", Load(), counts=True, counts_routes=True, quick="nginx,floor",
          targets=(Target(0.65), Target(0.22, "Envoy"), Target(1.4, "floor"))),
     Cell("S1 1", "HTTP/1.1, 64 B, 1 connection", "one", Load(connections=1), (Target(0.80),)),
     Cell("S2 16K", "16 KiB answers", "one", Load(path="/16384"), (Target(0.75),)),

@@ -165,6 +165,7 @@ class Stage:
         words = [os.path.join(self.binaries, "martlet-load"), "--target", f"127.0.0.1:{port}", "--path", load.path, "--json",
                  "--connections", str(load.connections), "--warmup", "0"]
         words += ["--body", str(load.body)] if load.body else []
+        words += ["--host", load.host] if load.host else []
         words += ["--rate", str(load.rate)] if load.rate else []
         words += ["--requests", str(requests)] if requests else ["--duration", str(seconds)]
         report = json.loads(self.run_load(words, seconds or 120))

@@ -14,7 +14,8 @@ struct MartletCommand: AsyncParsableCommand {
         abstract: "Operates a Martlet service mesh.",
         version: "martlet \(MartletVersion.text)",
         subcommands: [
-            ValidateCommand.self, StatusCommand.self, GetCommand.self, TokenCommand.self, VersionCommand.self,
+            ValidateCommand.self, StatusCommand.self, GetCommand.self, TokenCommand.self, BenchCommand.self,
+            VersionCommand.self,
         ])
 
     static func main() async {
