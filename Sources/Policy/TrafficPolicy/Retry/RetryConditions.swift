@@ -27,6 +27,8 @@ public struct RetryConditions: OptionSet, Hashable, Sendable, BitwiseCopyable {
     public static let grpcInternal = RetryConditions(rawValue: 1 << 12)
     public static let grpcResourceExhausted = RetryConditions(rawValue: 1 << 13)
     public static let grpcUnavailable = RetryConditions(rawValue: 1 << 14)
+    /// HTTP/3 only: accepted, and never true here.
+    public static let http3PostConnectFailure = RetryConditions(rawValue: 1 << 15)
     /// The mesh's default: provably not processed, or a safe method whose reused connection closed without a byte of
     /// an answer. It has no word in `retry_on`.
     public static let safe = RetryConditions(rawValue: 1 << 31)
@@ -63,6 +65,8 @@ public struct RetryConditions: OptionSet, Hashable, Sendable, BitwiseCopyable {
             self = .retriableHeaders
         } else if word.equals("reset-before-request") {
             self = .resetBeforeRequest
+        } else if word.equals("http3-post-connect-failure") {
+            self = .http3PostConnectFailure
         } else if let condition = Self(grpcWord: word) {
             self = condition
         } else {

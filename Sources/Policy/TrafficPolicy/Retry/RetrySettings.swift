@@ -17,6 +17,14 @@ public struct RetrySettings: Equatable, Sendable, BitwiseCopyable {
     public var methods: RepeatableMethods
     /// Endpoints that were tried before are not picked again, as far as there are others.
     public var avoidsPreviousHosts = false
+    /// Endpoints that an attempt should not go to (`retry_host_predicate`).
+    public var hostPredicates: HostPredicates = []
+    /// Priorities of earlier attempts are passed over after so many of them (`previous_priorities`); 0: never.
+    public var prioritiesUpdateFrequency: UInt32 = 0
+    /// Some request headers must match for anything to be retried (`retriable_request_headers`); the shell matches them.
+    public var asksForRequestHeaders = false
+    /// Hedging: a try that takes longer than `perTryTimeout` is joined by another one, and not given up.
+    public var hedgesOnPerTryTimeout = false
     /// How often another endpoint is drawn when one was tried before (`host_selection_retry_max_attempts`).
     public var hostSelectionsMax: UInt32 = 1
 

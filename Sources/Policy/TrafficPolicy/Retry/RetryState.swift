@@ -9,6 +9,8 @@ public enum RetryReason: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case connectFailure, refusedStream, nothingSent
     case reset, protocolError, perTryTimeout
     case status5xx, gatewayError, retriable4xx, retriableStatus, retriableHeader, rateLimited, grpcStatus
+    /// Beside a try that has passed its time-out and goes on.
+    case hedged
 
     /// Takes a place among the retries, which the caller asks `ClusterLimits` for.
     public var isCounted: Bool { self != .staleConnection }
@@ -31,6 +33,15 @@ public enum RetryRefusal: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case deadline
     /// A proxy nearer to the failure has spent its retries.
     case exhaustedNearer
+
+    /// The answer at hand carries `x-martlet-retry: exhausted`: retries were spent or refused here, and no hop nearer to
+    /// the caller is to retry it.
+    public var marksExhausted: Bool {
+        switch self {
+        case .limitExceeded, .methodNotRepeatable, .bodyNotReplayable, .deadline, .exhaustedNearer: true
+        case .final, .notConfigured, .noCondition: false
+        }
+    }
 }
 
 public enum RetryVerdict: Equatable, Sendable, BitwiseCopyable {
@@ -46,6 +57,8 @@ public struct RetryRequest: Sendable, BitwiseCopyable {
     public var bodyCanBeReplayed: Bool
     /// Nanoseconds up to the request's deadline; `.max` if it has none.
     public var remainingTime: Int64
+    /// One of the policy's `retriable_request_headers` matches, or the policy has none.
+    public var hasRetriableHeader = true
 
     public init(repeatability: Repeatability, bodyCanBeReplayed: Bool, remainingTime: Int64 = .max) {
         (self.repeatability, self.bodyCanBeReplayed) = (repeatability, bodyCanBeReplayed)
@@ -72,6 +85,7 @@ public struct RetryState: Sendable, BitwiseCopyable {
             return .yes(after: 0, .staleConnection)
         }
         if settings.conditions.isEmpty { return .no(.notConfigured) }
+        if settings.asksForRequestHeaders, !request.hasRetriableHeader { return .no(.notConfigured) }
 
         let reason: RetryReason
         switch match(outcome, request, settings) {
@@ -87,6 +101,25 @@ public struct RetryState: Sendable, BitwiseCopyable {
         retries += 1
         if reason == .reusedConnectionClosed { hasRepeatedSafely = true }
         return .yes(after: wait, reason)
+    }
+
+    /// A try has passed its time-out; whether another one joins it. As in Envoy no condition is asked, only what is left of
+    /// `retriesMax`; and as everywhere here the policy's methods are: two tries at once are a repetition. A request under
+    /// an idempotency key is never hedged: of one key never two attempts are in flight.
+    public mutating func hedge(
+        _ request: RetryRequest, _ settings: RetrySettings, random: inout SeededRandom
+    ) -> RetryVerdict {
+        guard settings.hedgesOnPerTryTimeout, !settings.conditions.isEmpty else { return .no(.notConfigured) }
+        if settings.asksForRequestHeaders, !request.hasRetriableHeader { return .no(.notConfigured) }
+        guard request.repeatability != .keyed, settings.methods.allow(request.repeatability) else {
+            return .no(.methodNotRepeatable)
+        }
+        guard request.bodyCanBeReplayed else { return .no(.bodyNotReplayable) }
+        guard retries < settings.retriesMax else { return .no(.limitExceeded) }
+        guard request.remainingTime > 0 else { return .no(.deadline) }
+        let wait = backoff(after: .perTryTimedOut, settings, random: &random)
+        retries += 1
+        return .yes(after: wait, .hedged)
     }
 
     private func isStaleConnection(_ outcome: AttemptOutcome) -> Bool {
