@@ -67,7 +67,9 @@ def judge(outcome, described, target):
         known = {name: median(cell, name, metric) for name in names if median(cell, name, metric)}
         if known:
             verdict["reference"] = min(known, key=known.get)
-            pairs = zip(rounds(cell, "Martlet", metric), rounds(cell, verdict["reference"], metric))
+            # What is added is a difference, near nothing in a lucky round: then only the medians make a ratio.
+            pairs = [(own, max(0.1, known[verdict["reference"]]))] if metric.endswith("_added") else zip(
+                rounds(cell, "Martlet", metric), rounds(cell, verdict["reference"], metric))
             verdict["value"] = statistics.median(mine / theirs for mine, theirs in pairs)
     if verdict["value"] is not None:
         verdict["met"] = verdict["value"] <= target.limit
