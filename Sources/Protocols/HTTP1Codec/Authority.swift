@@ -14,12 +14,9 @@ enum Authority {
         guard bytes[hostEnd] == .colon, !requiresPort || hostEnd > range.lowerBound else { return false }
         let digits = range.upperBound &- hostEnd &- 1
         guard digits <= 5 else { return false }
-        var port = 0
-        for index in (hostEnd &+ 1)..<range.upperBound {
-            guard bytes[index].isDigit else { return false }
-            port = port &* 10 &+ Int(bytes[index] &- 0x30)
-        }
-        return port <= 65535 && (digits > 0 || !requiresPort)
+        guard digits > 0 else { return !requiresPort }
+        guard let port = bytes[(hostEnd &+ 1)..<range.upperBound].decimal else { return false }
+        return port <= 65535
     }
 
     /// Of a host with other characters than letters, digits, hyphens and dots, the first of them at `start`.

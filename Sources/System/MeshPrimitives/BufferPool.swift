@@ -190,6 +190,10 @@ import Glibc
         let start = unsafe next
         unsafe put(bytes)
         if count < 8 {
+            if bytes.count >= 8 {
+                let isName = (1 as UInt64) << UInt64(count * 8) &- 1
+                return unsafe Self.lowercaseWord(start, only: isName)
+            }
             for index in 0..<count {
                 let byte = unsafe start.load(fromByteOffset: index, as: UInt8.self)
                 unsafe start.storeBytes(of: byte.asciiLowercased, toByteOffset: index, as: UInt8.self)
@@ -206,12 +210,14 @@ import Glibc
     }
 
     /// Eight bytes at once: adding carries into a byte's highest bit where it is at or above a bound, and bytes that have
-    /// that bit already are left alone.
-    @inlinable @inline(__always) static func lowercaseWord(_ bytes: UnsafeMutableRawPointer) {
+    /// that bit already are left alone. `mask` says of which bytes.
+    @inlinable @inline(__always) static func lowercaseWord(
+        _ bytes: UnsafeMutableRawPointer, only mask: UInt64 = .max
+    ) {
         let word = unsafe bytes.loadUnaligned(as: UInt64.self)
         let low = word & 0x7f7f_7f7f_7f7f_7f7f
         let isCapital = (low &+ 0x3f3f_3f3f_3f3f_3f3f) & ~(low &+ 0x2525_2525_2525_2525) & ~word
-        unsafe bytes.storeBytes(of: word | (isCapital & 0x8080_8080_8080_8080) >> 2, as: UInt64.self)
+        unsafe bytes.storeBytes(of: word | (isCapital & mask & 0x8080_8080_8080_8080) >> 2, as: UInt64.self)
     }
 
     @inlinable @inline(__always) public mutating func put(_ first: UInt8, _ second: UInt8) {

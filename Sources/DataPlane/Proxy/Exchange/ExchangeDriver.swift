@@ -122,7 +122,8 @@ extension Worker {
         exchange.value.host = Int32(host)
         if exchange.chain.http.routes.needsChance { exchange.value.chance = random.next() }
         let question = RouteQuestion(
-            bytes: bytes, isHTTPS: isHTTPS(exchange), chance: exchange.value.chance)
+            bytes: bytes, isHTTPS: exchange.chain.http.routes.needsScheme && isHTTPS(exchange),
+            chance: exchange.value.chance)
         let route = exchange.chain.http.routes.route(
             in: host, head: exchange.head, question, scratch: &scratch)
         if let route {

@@ -161,8 +161,7 @@ extension Worker {
         }
         guard exchange.chain.http.hasTraceContext else { return }
         let trace = TraceDecision(
-            TraceInput(exchange.head, bytes), exchange.chain.http.traceContext,
-            random: &random)
+            exchange.head, bytes, exchange.chain.http.traceContext, random: &random)
         exchange.value.trace = trace
         guard let context = trace.context else { return }
         exchange.value.record.traceID = context.traceID

@@ -124,6 +124,11 @@ extension SnapshotCompiler {
         table.needsChance = routes.contains {
             $0.fractionNumerator < $0.fractionDenominator || $0.clusters.count > 1
         }
+        table.needsScheme =
+            hosts.contains { $0.toHTTPS >= 0 }
+            || routes.contains { route in
+                route.headers.indices.contains { route.headers[$0].subject == .scheme }
+            }
         table.routes = arena.store(routes)
         table.hosts = arena.store(hosts)
         table.domains = DomainTable(domains, in: arena)
@@ -159,9 +164,15 @@ extension SnapshotCompiler {
         if let local = host.localRateLimit { limit = try compile(local, at: "\(place)/\(host.name)") }
         return VirtualHostRecord(
             name: arena.store(text: host.name), tree: tree.build(in: arena),
-            foldedTree: folded.build(in: arena), connects: arena.store(connects), toHTTPS: -1,
+            foldedTree: folded.build(in: arena), connects: arena.store(connects),
+            takesAll: host.routes.first.map { takesAll($0.match) } == true ? Int32(first) : -1, toHTTPS: -1,
             attemptCountInRequest: host.includesAttemptCountInRequest,
             attemptCountInResponse: host.includesAttemptCountInResponse, rateLimit: limit)
+    }
+
+    private func takesAll(_ match: RouteMatch) -> Bool {
+        (match.path == .prefix("/") || match.path == .prefix("")) && match.headers.isEmpty
+            && match.query.isEmpty && !match.isGRPC && match.fraction == nil
     }
 
     /// What `require_tls` does with a request that came without.

@@ -5,7 +5,7 @@ import RegularExpressions
 /// What a request is matched by, beside its head.
 struct RouteQuestion: BitwiseCopyable {
     var bytes: ByteView
-    /// The caller's scheme is https.
+    /// The caller's scheme is https; asked for only where the table `needsScheme`.
     var isHTTPS: Bool
     /// One random number decides every share of one request, as in Envoy: fractions of routes and weights of clusters.
     var chance: UInt64

@@ -20,6 +20,8 @@ struct RouteTable: BitwiseCopyable {
     var ignoresPort = false
     /// A share of requests decides somewhere, so each needs a random number.
     var needsChance = false
+    /// The caller's scheme decides somewhere.
+    var needsScheme = false
     var routes = Table<RouteRecord>()
 }
 
@@ -83,6 +85,9 @@ struct VirtualHostRecord: BitwiseCopyable {
     var foldedTree: PathTree
     /// Routes for CONNECT, ascending.
     var connects: Table<Int32>
+    /// The first route, if it takes every path that begins with "/", whatever else the request is (CONNECT apart);
+    /// else -1.
+    var takesAll: Int32
     /// The route that sends who comes without TLS to https; -1 if TLS is not required.
     var toHTTPS: Int32
     var attemptCountInRequest: Bool
@@ -204,6 +209,11 @@ extension RouteTable {
     ) -> Int? {
         let host = hosts[hostIndex]
         if host.toHTTPS >= 0, !question.isHTTPS { return Int(host.toHTTPS) }
+        if host.takesAll >= 0, head.method != .connect, head.path.count > 0,
+            question.bytes[Int(head.path.start)] == UInt8(ascii: "/")
+        {
+            return Int(host.takesAll)
+        }
         var best = Int32.max
         if head.method == .connect {
             for index in host.connects.indices where host.connects[index] < best {

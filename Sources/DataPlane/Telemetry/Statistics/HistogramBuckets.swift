@@ -26,13 +26,21 @@ enum HistogramBuckets {
     static func index(microseconds: UInt64) -> Int {
         if microseconds <= 100 { return 0 }
         if microseconds > 3_600_000_000 { return 122 }
+        if microseconds <= 1000 { return index((microseconds &+ 9) / 10, from: 0) }
+        if microseconds <= 10_000 { return index((microseconds &+ 99) / 100, from: 16) }
+        if microseconds <= 100_000 { return index((microseconds &+ 999) / 1000, from: 32) }
         // Bounds of a decade are 10 to 90 of its unit.
-        var (unit, index): (UInt64, Int) = (10, 0)
+        var (unit, first): (UInt64, Int) = (10_000, 48)
         while microseconds > 100 * unit {
             unit *= 10
-            index += 16
+            first += 16
         }
-        let steps = Int(truncatingIfNeeded: (microseconds &+ unit &- 1) / unit)
+        return index((microseconds &+ unit &- 1) / unit, from: first)
+    }
+
+    /// Of a value in units of its decade, whose buckets are those from `index` on.
+    @inline(__always) private static func index(_ units: UInt64, from index: Int) -> Int {
+        let steps = Int(truncatingIfNeeded: units)
         if steps <= 20 { return min(index + (steps - 10 + 1) / 2, 121) }
         if steps <= 50 { return min(index + 5 + (steps - 20 + 4) / 5, 121) }
         return min(index + 11 + (steps - 50 + 9) / 10, 121)

@@ -21,6 +21,23 @@ enum Hexadecimal {
         return nibbles &+ 0x3030_3030_3030_3030 &+ letters &* 0x27
     }
 
+    /// The sixteen digits of a number, in lower case, eight in each lane.
+    @inline(__always)
+    static func text(_ number: UInt64) -> SIMD2<UInt64> {
+        @inline(__always) func both(_ word: UInt64) -> SIMD2<UInt64> { SIMD2(repeating: word) }
+        let swapped = number.byteSwapped
+        var words = SIMD2(swapped & 0xffff_ffff, swapped >> 32)
+        words = (words | words &<< both(16)) & both(0x0000_ffff_0000_ffff)
+        words = (words | words &<< both(8)) & both(0x00ff_00ff_00ff_00ff)
+        let low = both(0x000f_000f_000f_000f)
+        let nibbles = words &>> both(4) & low | (words & low) &<< both(8)
+        let letters =
+            (nibbles &+ both(0x0606_0606_0606_0606)) &>> both(4) & both(0x0101_0101_0101_0101)
+        // Letters stand 0x27 = 32 + 8 - 1 behind the digits.
+        return nibbles &+ both(0x3030_3030_3030_3030) &+ (letters &<< both(5)) &+ (letters &<< both(3))
+            &- letters
+    }
+
     /// The number that eight digits make; nil if a character is none. Capital letters only where `allowsCapitals`.
     @inline(__always)
     static func number(_ text: UInt64, allowsCapitals: Bool) -> UInt32? {
@@ -88,7 +105,8 @@ enum Hexadecimal {
 extension UncheckedWriter {
     /// Sixteen digits, in lower case.
     @inline(__always) mutating func put(hexadecimal number: UInt64) {
-        unsafe put(word: Hexadecimal.text(UInt32(truncatingIfNeeded: number >> 32)))
-        unsafe put(word: Hexadecimal.text(UInt32(truncatingIfNeeded: number)))
+        let digits = Hexadecimal.text(number)
+        unsafe put(word: digits[0])
+        unsafe put(word: digits[1])
     }
 }

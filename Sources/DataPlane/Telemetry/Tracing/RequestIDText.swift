@@ -51,18 +51,17 @@ extension RequestID {
     /// false if there is no room.
     public func append(to buffer: inout PooledBuffer) -> Bool {
         guard buffer.room >= Self.textLength, var writer = unsafe buffer.writer else { return false }
-        let second = Hexadecimal.text(UInt32(truncatingIfNeeded: high))
-        let third = Hexadecimal.text(UInt32(truncatingIfNeeded: low >> 32))
-        unsafe writer.put(word: Hexadecimal.text(UInt32(truncatingIfNeeded: high >> 32)))
+        let (first, second) = (Hexadecimal.text(high), Hexadecimal.text(low))
+        unsafe writer.put(word: first[0])
         unsafe writer.put(Self.dash)
-        unsafe writer.put(halfWord: UInt32(truncatingIfNeeded: second))
+        unsafe writer.put(halfWord: UInt32(truncatingIfNeeded: first[1]))
         unsafe writer.put(Self.dash)
-        unsafe writer.put(halfWord: UInt32(truncatingIfNeeded: second >> 32))
+        unsafe writer.put(halfWord: UInt32(truncatingIfNeeded: first[1] >> 32))
         unsafe writer.put(Self.dash)
-        unsafe writer.put(halfWord: UInt32(truncatingIfNeeded: third))
+        unsafe writer.put(halfWord: UInt32(truncatingIfNeeded: second[0]))
         unsafe writer.put(Self.dash)
-        unsafe writer.put(halfWord: UInt32(truncatingIfNeeded: third >> 32))
-        unsafe writer.put(word: Hexadecimal.text(UInt32(truncatingIfNeeded: low)))
+        unsafe writer.put(halfWord: UInt32(truncatingIfNeeded: second[0] >> 32))
+        unsafe writer.put(word: second[1])
         unsafe buffer.commit(writer)
         return true
     }

@@ -46,7 +46,8 @@ public struct TraceInput: Sendable, BitwiseCopyable {
 
     public init() {}
 
-    private static var names: UInt64 {
+    /// Of the fields that carry a trace context or its decision.
+    @inlinable static var names: UInt64 {
         FieldName.traceparent.bit | FieldName.tracestate.bit | FieldName.b3.bit | FieldName.xB3Traceid.bit
             | FieldName.xB3Spanid.bit | FieldName.xB3Sampled.bit | FieldName.xB3Flags.bit
     }
@@ -129,6 +130,28 @@ public struct TraceDecision: Equatable, Sendable, BitwiseCopyable {
         }
         context = decided
         edits = Self.edits(input, decided, isNew: incoming == nil, settings)
+    }
+
+    /// The same of a head whose fields have not been looked at: most heads have none of those that matter.
+    public init(
+        _ head: borrowing @_addressable MessageHead, _ bytes: ByteView, _ settings: TraceSettings,
+        random: inout SeededRandom
+    ) {
+        guard settings.isOn, !head.containsAny(of: TraceInput.names) else {
+            self.init(TraceInput(head, bytes), settings, random: &random)
+            return
+        }
+        self.init(newWith: settings, random: &random)
+    }
+
+    /// Of a request without any context.
+    private init(newWith settings: TraceSettings, random: inout SeededRandom) {
+        context = TraceContext(
+            traceID: TraceID(random: &random), spanID: Self.spanID(&random),
+            isSampled: settings.sampling.draw(&random))
+        edits = .setTraceparent
+        if settings.added.contains(.b3Single) { edits.insert(.setB3Single) }
+        if settings.added.contains(.b3Multi) { edits.insert(.setB3Multi) }
     }
 
     private static func edits(
