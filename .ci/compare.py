@@ -7,8 +7,10 @@ A case is a YAML file:
   config:    fields of the HttpConnectionManager (route_config, http_filters, …), merged over what every case has
   runtime:   a static layer of runtime keys
   clusters:  more clusters than `a` and `b`, each of which has one origin
-  requests:  a list of {send: "GET /path", host:, headers: [[name, value]…], body:, times:}
-  ignore:    names of fields that need not be the same in this case; `differs` names what does on purpose, and why
+  requests:  a list of {send: "GET /path", host:, headers: [[name, value]…], body:, times:, at_least: SECONDS}
+  settle:    seconds to wait after each answer, for what origins see later
+  ignore:    names of fields that need not be the same in this case
+  differs:   what does on purpose: how its place begins, and why; a request may have some too
 
 Each request goes over a connection of its own. An origin answers 200 with what it has seen; a request may say otherwise
 by the path's end: `/@503`, `/@302=LOCATION`; `x-origin-NAME: VALUE` in a request becomes `NAME: VALUE` of the answer.
@@ -232,7 +234,10 @@ def run(kind, binary, case, folder):
             for _ in range(times):
                 for origin in origins.values():
                     origin.seen.clear()
+                started = time.monotonic()
                 answer = normal(exchange(proxy.port, request), ports, ignored)
+                if time.monotonic() - started < request.get("at_least", 0):
+                    answer = {"start": "too early"}
                 if case.get("settle"):
                     time.sleep(case["settle"])
                 seen = {name: [normal(m, ports, ignored) for m in origin.seen] for name, origin in origins.items() if origin.seen}
@@ -291,7 +296,7 @@ def main():
             requests += 1
             times = request.get("times", 1)
             lines = shares_differ(left, right, times) if times > 1 else differences(left, right)
-            accepted = request.get("differs", {})
+            accepted = {**case.get("differs", {}), **request.get("differs", {})}
             lines = [line for line in lines if not any(line.startswith(key) for key in accepted)]
             if arguments.show:
                 print(f"{name}: {request['send']} {request.get('headers', '')}\n    {json.dumps(left)}")

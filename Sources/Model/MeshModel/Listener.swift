@@ -182,6 +182,9 @@ public struct HTTP2Options: Sendable, Equatable {
 /// HTTP filters before the router, in order.
 public enum HTTPFilter: Sendable, Equatable {
     case localRateLimit(LocalRateLimit)
+    case cors(name: String)
+    case fault(Fault, name: String)
+    case headerMutation(HeaderMutation, name: String)
 }
 
 /// envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit

@@ -25,6 +25,9 @@ public struct VirtualHost: Sendable, Equatable {
     public var includesAttemptCountInRequest = false
     public var includesAttemptCountInResponse = false
     public var localRateLimit: LocalRateLimit?
+    public var filters: [RouteFilter] = []
+    /// For routes that name no mirrors of their own.
+    public var mirrors: [Mirror] = []
     /// Requests that did not come over TLS are redirected (`require_tls: ALL`).
     public var requiresTLS = false
 
@@ -46,6 +49,7 @@ public struct Route: Sendable, Equatable {
     public var requestHeaders: [HeaderEdit] = []
     public var responseHeaders: [HeaderEdit] = []
     public var localRateLimit: LocalRateLimit?
+    public var filters: [RouteFilter] = []
 
     public init(name: String = "", match: RouteMatch, action: Action) {
         (self.name, self.match, self.action) = (name, match, action)
@@ -160,11 +164,41 @@ public struct Forward: Sendable, Equatable {
     public var maxStreamDuration: Duration?
     public var retryPolicy: RetryPolicy?
     public var priority = Priority.normal
-    public var upgrades: [String] = []
+    /// Protocols by name, lower case: whether this route takes an upgrade to them, whatever the connection manager says.
+    public var upgrades: [String: Bool] = [:]
+    public var mirrors: [Mirror] = []
+    public var internalRedirects: InternalRedirects?
     /// martlet.v1.Route: the remaining time is passed on, and work whose deadline has passed is refused.
     public var propagatesDeadline = false
 
     public init(target: Target) { self.target = target }
+}
+
+/// envoy.config.route.v3.RouteAction.RequestMirrorPolicy: requests are copied there, and the answers thrown away.
+public struct Mirror: Sendable, Equatable {
+    public enum Target: Sendable, Equatable {
+        case cluster(String)
+        /// The request's header of this name says which; lower case.
+        case header(String)
+    }
+
+    public var target: Target
+    public var share = Fraction.all
+    /// The copy's host ends in `-shadow`.
+    public var marksHost = true
+
+    public init(target: Target) { self.target = target }
+}
+
+/// envoy.config.route.v3.InternalRedirectPolicy: an answer of these statuses whose `Location` names a route of ours is
+/// followed here.
+public struct InternalRedirects: Sendable, Equatable {
+    /// Of one request.
+    public var most = 1
+    /// Of 301, 302, 303, 307 and 308.
+    public var statuses: [Int] = [302]
+
+    public init() {}
 }
 
 public struct Redirect: Sendable, Equatable {
@@ -216,4 +250,6 @@ public enum HeaderEdit: Sendable, Equatable {
     /// The value is a format string (`%REQ(x)%`, …).
     case set(name: String, value: String, action: AppendAction, keepsEmpty: Bool)
     case remove(name: String)
+    /// Every field whose name, in lower case, matches.
+    case removeMatching(StringMatch)
 }

@@ -600,6 +600,7 @@ extension FilterChain {
         let sendsRetryAfter = manager.filters.contains { filter in
             switch filter {
             case .localRateLimit(let limit): limit.sendsRetryAfter
+            case .cors, .fault, .headerMutation: false
             }
         }
         if sendsRetryAfter { manager.setSendsRetryAfter() }

@@ -146,6 +146,14 @@ extension ResourceCompiler {
                 if !isLast { add("the router must be the last filter", at: filter) }
             case XDS.LocalRateLimit.messageType:
                 manager.filters.append(.localRateLimit(localRateLimit(config)))
+            case XDS.Cors.messageType:
+                manager.filters.append(.cors(name: filter.message.text(XDS.HttpFilter.name)))
+            case XDS.HTTPFault.messageType:
+                manager.filters.append(
+                    .fault(fault(config), name: filter.message.text(XDS.HttpFilter.name)))
+            case XDS.HeaderMutationHeaderMutation.messageType:
+                manager.filters.append(
+                    .headerMutation(headerMutation(config), name: filter.message.text(XDS.HttpFilter.name)))
             case XDS.MartletPolicy.messageType:
                 policy = config
             default:
@@ -180,6 +188,7 @@ extension ResourceCompiler {
             case .localRateLimit(var limit):
                 limit.sendsRetryAfter = true
                 return .localRateLimit(limit)
+            case .cors, .fault, .headerMutation: return filter
             }
         }
         manager.setSendsRetryAfter()

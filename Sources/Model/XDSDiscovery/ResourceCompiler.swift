@@ -181,7 +181,7 @@ struct ResourceCompiler {
         return edits
     }
 
-    private mutating func headerEdit(_ option: ConfigNode) -> HeaderEdit? {
+    mutating func headerEdit(_ option: ConfigNode) -> HeaderEdit? {
         guard let header = option.child(XDS.HeaderValueOption.header) else { return nil }
         let name = header.message.text(XDS.HeaderValue.key)
         let value = header.message.text(XDS.HeaderValue.value)
@@ -206,7 +206,7 @@ struct ResourceCompiler {
     }
 
     /// Pseudo-headers and what frames a message.
-    private func isProtected(_ name: String) -> Bool {
+    func isProtected(_ name: String) -> Bool {
         let lower = name.lowercased()
         return lower.hasPrefix(":")
             || ["host", "content-length", "transfer-encoding", "connection"].contains(lower)

@@ -55,12 +55,15 @@ extension ResourceCompiler {
         host.includesAttemptCountInRequest = node.message.bool(F.includeRequestAttemptCount)
         host.includesAttemptCountInResponse = node.message.bool(F.includeAttemptCountInResponse)
         host.requiresTLS = node.message.enumerated(F.requireTls) != 0
-        for (_, config) in node.entries(F.typedPerFilterConfig) {
-            guard config.type == XDS.LocalRateLimit.messageType else {
+        host.mirrors = node.children(F.requestMirrorPolicies).compactMap { mirror($0) }
+        for (name, config) in node.entries(F.typedPerFilterConfig) {
+            if config.type == XDS.LocalRateLimit.messageType {
+                host.localRateLimit = localRateLimit(config)
+            } else if let filter = routeFilter(name, config) {
+                host.filters.append(filter)
+            } else {
                 add("the type '\(config.type.name)' is not supported here", at: config)
-                continue
             }
-            host.localRateLimit = localRateLimit(config)
         }
         return host
     }
@@ -80,11 +83,16 @@ extension ResourceCompiler {
         route.requestHeaders = headerEdits(node, add: F.requestHeadersToAdd, remove: F.requestHeadersToRemove)
         route.responseHeaders = headerEdits(
             node, add: F.responseHeadersToAdd, remove: F.responseHeadersToRemove)
-        for (_, config) in node.entries(F.typedPerFilterConfig) {
+        for (name, config) in node.entries(F.typedPerFilterConfig) {
             switch config.type {
             case XDS.LocalRateLimit.messageType: route.localRateLimit = localRateLimit(config)
             case XDS.MartletRoute.messageType: apply(config, to: &route, hostPolicy: hostPolicy)
-            default: add("the type '\(config.type.name)' is not supported here", at: config)
+            default:
+                if let filter = routeFilter(name, config) {
+                    route.filters.append(filter)
+                } else {
+                    add("the type '\(config.type.name)' is not supported here", at: config)
+                }
             }
         }
         return route
@@ -224,8 +232,11 @@ extension ResourceCompiler {
         for upgrade in node.children(F.upgradeConfigs) {
             let name = upgrade.message.text(XDS.RouteActionUpgradeConfig.upgradeType).lowercased()
             if name == "connect" { add("CONNECT is not supported", at: upgrade) }
-            forward.upgrades.append(name)
+            forward.upgrades[name] =
+                upgrade.message.wrappedBool(XDS.RouteActionUpgradeConfig.enabled) ?? true
         }
+        forward.mirrors = node.children(F.requestMirrorPolicies).compactMap { mirror($0) }
+        forward.internalRedirects = node.child(F.internalRedirectPolicy).map { internalRedirects($0) }
         return forward
     }
 
@@ -256,7 +267,7 @@ extension ResourceCompiler {
         return .clusters(clusters)
     }
 
-    private mutating func refer(to cluster: String, _ node: ConfigNode, _ number: FieldNumber) {
+    mutating func refer(to cluster: String, _ node: ConfigNode, _ number: FieldNumber) {
         clusterReferences.append(
             ClusterReference(cluster: cluster, path: node.pathText(number), position: node.position(number)))
     }

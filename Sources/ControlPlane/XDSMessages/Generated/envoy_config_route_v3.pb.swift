@@ -137,6 +137,29 @@ public nonisolated struct Envoy_Config_Route_V3_HeaderMatcher: Sendable {
   public init() {}
 }
 
+public nonisolated struct Envoy_Config_Route_V3_InternalRedirectPolicy: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var maxInternalRedirects: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_maxInternalRedirects ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_maxInternalRedirects = newValue}
+  }
+  /// Returns true if `maxInternalRedirects` has been explicitly set.
+  public var hasMaxInternalRedirects: Bool {self._maxInternalRedirects != nil}
+  /// Clears the value of `maxInternalRedirects`. Subsequent reads from it will return its default value.
+  public mutating func clearMaxInternalRedirects() {self._maxInternalRedirects = nil}
+
+  public var redirectResponseCodes: [UInt32] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _maxInternalRedirects: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+}
+
 public nonisolated struct Envoy_Config_Route_V3_QueryParameterMatcher: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -640,6 +663,11 @@ public nonisolated struct Envoy_Config_Route_V3_RouteAction: @unchecked Sendable
     set {_uniqueStorage()._upgradeConfigs = newValue}
   }
 
+  public var requestMirrorPolicies: [Envoy_Config_Route_V3_RouteAction.RequestMirrorPolicy] {
+    get {_storage._requestMirrorPolicies}
+    set {_uniqueStorage()._requestMirrorPolicies = newValue}
+  }
+
   public var regexRewrite: Envoy_Type_Matcher_V3_RegexMatchAndSubstitute {
     get {_storage._regexRewrite ?? Envoy_Type_Matcher_V3_RegexMatchAndSubstitute()}
     set {_uniqueStorage()._regexRewrite = newValue}
@@ -648,6 +676,15 @@ public nonisolated struct Envoy_Config_Route_V3_RouteAction: @unchecked Sendable
   public var hasRegexRewrite: Bool {_storage._regexRewrite != nil}
   /// Clears the value of `regexRewrite`. Subsequent reads from it will return its default value.
   public mutating func clearRegexRewrite() {_uniqueStorage()._regexRewrite = nil}
+
+  public var internalRedirectPolicy: Envoy_Config_Route_V3_InternalRedirectPolicy {
+    get {_storage._internalRedirectPolicy ?? Envoy_Config_Route_V3_InternalRedirectPolicy()}
+    set {_uniqueStorage()._internalRedirectPolicy = newValue}
+  }
+  /// Returns true if `internalRedirectPolicy` has been explicitly set.
+  public var hasInternalRedirectPolicy: Bool {_storage._internalRedirectPolicy != nil}
+  /// Clears the value of `internalRedirectPolicy`. Subsequent reads from it will return its default value.
+  public mutating func clearInternalRedirectPolicy() {_uniqueStorage()._internalRedirectPolicy = nil}
 
   public var maxStreamDuration: Envoy_Config_Route_V3_RouteAction.MaxStreamDuration {
     get {_storage._maxStreamDuration ?? Envoy_Config_Route_V3_RouteAction.MaxStreamDuration()}
@@ -752,6 +789,33 @@ public nonisolated struct Envoy_Config_Route_V3_RouteAction: @unchecked Sendable
 
   }
 
+  public nonisolated struct RequestMirrorPolicy: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var cluster: String = String()
+
+    public var runtimeFraction: Envoy_Config_Core_V3_RuntimeFractionalPercent {
+      get {_runtimeFraction ?? Envoy_Config_Core_V3_RuntimeFractionalPercent()}
+      set {_runtimeFraction = newValue}
+    }
+    /// Returns true if `runtimeFraction` has been explicitly set.
+    public var hasRuntimeFraction: Bool {self._runtimeFraction != nil}
+    /// Clears the value of `runtimeFraction`. Subsequent reads from it will return its default value.
+    public mutating func clearRuntimeFraction() {self._runtimeFraction = nil}
+
+    public var clusterHeader: String = String()
+
+    public var disableShadowHostSuffixAppend: Bool = false
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+
+    fileprivate var _runtimeFraction: Envoy_Config_Core_V3_RuntimeFractionalPercent? = nil
+  }
+
   public nonisolated struct UpgradeConfig: Sendable {
     // SwiftProtobuf.Message conformance is added in an extension below. See the
     // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -759,9 +823,20 @@ public nonisolated struct Envoy_Config_Route_V3_RouteAction: @unchecked Sendable
 
     public var upgradeType: String = String()
 
+    public var enabled: SwiftProtobuf.Google_Protobuf_BoolValue {
+      get {_enabled ?? SwiftProtobuf.Google_Protobuf_BoolValue()}
+      set {_enabled = newValue}
+    }
+    /// Returns true if `enabled` has been explicitly set.
+    public var hasEnabled: Bool {self._enabled != nil}
+    /// Clears the value of `enabled`. Subsequent reads from it will return its default value.
+    public mutating func clearEnabled() {self._enabled = nil}
+
     public var unknownFields = SwiftProtobuf.UnknownStorage()
 
     public init() {}
+
+    fileprivate var _enabled: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
   }
 
   public nonisolated struct MaxStreamDuration: Sendable {
@@ -991,6 +1066,11 @@ public nonisolated struct Envoy_Config_Route_V3_VirtualHost: @unchecked Sendable
   public var includeAttemptCountInResponse: Bool {
     get {_storage._includeAttemptCountInResponse}
     set {_uniqueStorage()._includeAttemptCountInResponse = newValue}
+  }
+
+  public var requestMirrorPolicies: [Envoy_Config_Route_V3_RouteAction.RequestMirrorPolicy] {
+    get {_storage._requestMirrorPolicies}
+    set {_uniqueStorage()._requestMirrorPolicies = newValue}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -1281,6 +1361,45 @@ nonisolated extension Envoy_Config_Route_V3_HeaderMatcher: SwiftProtobuf.Message
     if lhs.headerMatchSpecifier != rhs.headerMatchSpecifier {return false}
     if lhs.invertMatch != rhs.invertMatch {return false}
     if lhs.treatMissingHeaderAsEmpty != rhs.treatMissingHeaderAsEmpty {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Route_V3_InternalRedirectPolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".InternalRedirectPolicy"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}max_internal_redirects\0\u{3}redirect_response_codes\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._maxInternalRedirects) }()
+      case 2: try { try decoder.decodeRepeatedUInt32Field(value: &self.redirectResponseCodes) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._maxInternalRedirects {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.redirectResponseCodes.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.redirectResponseCodes, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Route_V3_InternalRedirectPolicy, rhs: Envoy_Config_Route_V3_InternalRedirectPolicy) -> Bool {
+    if lhs._maxInternalRedirects != rhs._maxInternalRedirects {return false}
+    if lhs.redirectResponseCodes != rhs.redirectResponseCodes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1797,7 +1916,7 @@ nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RouteAction"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{4}\u{2}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{2}\u{2}priority\0\u{4}\u{9}cluster_not_found_response_code\0\u{4}\u{4}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{4}host_rewrite_header\0\u{4}\u{3}regex_rewrite\0\u{4}\u{3}host_rewrite_path_regex\0\u{3}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{4}\u{2}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{2}\u{2}priority\0\u{4}\u{9}cluster_not_found_response_code\0\u{4}\u{4}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{4}host_rewrite_header\0\u{3}request_mirror_policies\0\u{4}\u{2}regex_rewrite\0\u{4}\u{2}internal_redirect_policy\0\u{3}host_rewrite_path_regex\0\u{3}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
 
   fileprivate class _StorageClass {
     var _clusterSpecifier: Envoy_Config_Route_V3_RouteAction.OneOf_ClusterSpecifier?
@@ -1809,7 +1928,9 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
     var _clusterNotFoundResponseCode: Envoy_Config_Route_V3_RouteAction.ClusterNotFoundResponseCode = .serviceUnavailable
     var _idleTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _upgradeConfigs: [Envoy_Config_Route_V3_RouteAction.UpgradeConfig] = []
+    var _requestMirrorPolicies: [Envoy_Config_Route_V3_RouteAction.RequestMirrorPolicy] = []
     var _regexRewrite: Envoy_Type_Matcher_V3_RegexMatchAndSubstitute? = nil
+    var _internalRedirectPolicy: Envoy_Config_Route_V3_InternalRedirectPolicy? = nil
     var _maxStreamDuration: Envoy_Config_Route_V3_RouteAction.MaxStreamDuration? = nil
     var _appendXForwardedHost: Bool = false
 
@@ -1831,7 +1952,9 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
       _clusterNotFoundResponseCode = source._clusterNotFoundResponseCode
       _idleTimeout = source._idleTimeout
       _upgradeConfigs = source._upgradeConfigs
+      _requestMirrorPolicies = source._requestMirrorPolicies
       _regexRewrite = source._regexRewrite
+      _internalRedirectPolicy = source._internalRedirectPolicy
       _maxStreamDuration = source._maxStreamDuration
       _appendXForwardedHost = source._appendXForwardedHost
     }
@@ -1917,7 +2040,9 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
             _storage._hostRewriteSpecifier = .hostRewriteHeader(v)
           }
         }()
+        case 30: try { try decoder.decodeRepeatedMessageField(value: &_storage._requestMirrorPolicies) }()
         case 32: try { try decoder.decodeSingularMessageField(value: &_storage._regexRewrite) }()
+        case 34: try { try decoder.decodeSingularMessageField(value: &_storage._internalRedirectPolicy) }()
         case 35: try {
           var v: Envoy_Type_Matcher_V3_RegexMatchAndSubstitute?
           var hadOneofValue = false
@@ -1995,8 +2120,14 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
       try { if case .hostRewriteHeader(let v)? = _storage._hostRewriteSpecifier {
         try visitor.visitSingularStringField(value: v, fieldNumber: 29)
       } }()
+      if !_storage._requestMirrorPolicies.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._requestMirrorPolicies, fieldNumber: 30)
+      }
       try { if let v = _storage._regexRewrite {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 32)
+      } }()
+      try { if let v = _storage._internalRedirectPolicy {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 34)
       } }()
       try { if case .hostRewritePathRegex(let v)? = _storage._hostRewriteSpecifier {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 35)
@@ -2025,7 +2156,9 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
         if _storage._clusterNotFoundResponseCode != rhs_storage._clusterNotFoundResponseCode {return false}
         if _storage._idleTimeout != rhs_storage._idleTimeout {return false}
         if _storage._upgradeConfigs != rhs_storage._upgradeConfigs {return false}
+        if _storage._requestMirrorPolicies != rhs_storage._requestMirrorPolicies {return false}
         if _storage._regexRewrite != rhs_storage._regexRewrite {return false}
+        if _storage._internalRedirectPolicy != rhs_storage._internalRedirectPolicy {return false}
         if _storage._maxStreamDuration != rhs_storage._maxStreamDuration {return false}
         if _storage._appendXForwardedHost != rhs_storage._appendXForwardedHost {return false}
         return true
@@ -2045,9 +2178,58 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction.InternalRedirectAction: 
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0PASS_THROUGH_INTERNAL_REDIRECT\0\u{1}HANDLE_INTERNAL_REDIRECT\0")
 }
 
+nonisolated extension Envoy_Config_Route_V3_RouteAction.RequestMirrorPolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Route_V3_RouteAction.protoMessageName + ".RequestMirrorPolicy"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{4}\u{2}runtime_fraction\0\u{4}\u{2}cluster_header\0\u{3}disable_shadow_host_suffix_append\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.cluster) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._runtimeFraction) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.clusterHeader) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.disableShadowHostSuffixAppend) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.cluster.isEmpty {
+      try visitor.visitSingularStringField(value: self.cluster, fieldNumber: 1)
+    }
+    try { if let v = self._runtimeFraction {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    if !self.clusterHeader.isEmpty {
+      try visitor.visitSingularStringField(value: self.clusterHeader, fieldNumber: 5)
+    }
+    if self.disableShadowHostSuffixAppend != false {
+      try visitor.visitSingularBoolField(value: self.disableShadowHostSuffixAppend, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Route_V3_RouteAction.RequestMirrorPolicy, rhs: Envoy_Config_Route_V3_RouteAction.RequestMirrorPolicy) -> Bool {
+    if lhs.cluster != rhs.cluster {return false}
+    if lhs._runtimeFraction != rhs._runtimeFraction {return false}
+    if lhs.clusterHeader != rhs.clusterHeader {return false}
+    if lhs.disableShadowHostSuffixAppend != rhs.disableShadowHostSuffixAppend {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Envoy_Config_Route_V3_RouteAction.UpgradeConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Envoy_Config_Route_V3_RouteAction.protoMessageName + ".UpgradeConfig"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}upgrade_type\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}upgrade_type\0\u{1}enabled\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2056,20 +2238,29 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction.UpgradeConfig: SwiftProt
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.upgradeType) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._enabled) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.upgradeType.isEmpty {
       try visitor.visitSingularStringField(value: self.upgradeType, fieldNumber: 1)
     }
+    try { if let v = self._enabled {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Envoy_Config_Route_V3_RouteAction.UpgradeConfig, rhs: Envoy_Config_Route_V3_RouteAction.UpgradeConfig) -> Bool {
     if lhs.upgradeType != rhs.upgradeType {return false}
+    if lhs._enabled != rhs._enabled {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2318,7 +2509,7 @@ nonisolated extension Envoy_Config_Route_V3_RouteMatch.GrpcRouteMatchOptions: Sw
 
 nonisolated extension Envoy_Config_Route_V3_VirtualHost: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".VirtualHost"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}domains\0\u{1}routes\0\u{3}require_tls\0\u{4}\u{3}request_headers_to_add\0\u{4}\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{4}\u{2}request_headers_to_remove\0\u{3}include_request_attempt_count\0\u{3}typed_per_filter_config\0\u{3}retry_policy\0\u{4}\u{3}include_attempt_count_in_response\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}domains\0\u{1}routes\0\u{3}require_tls\0\u{4}\u{3}request_headers_to_add\0\u{4}\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{4}\u{2}request_headers_to_remove\0\u{3}include_request_attempt_count\0\u{3}typed_per_filter_config\0\u{3}retry_policy\0\u{4}\u{3}include_attempt_count_in_response\0\u{4}\u{3}request_mirror_policies\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -2333,6 +2524,7 @@ nonisolated extension Envoy_Config_Route_V3_VirtualHost: SwiftProtobuf.Message, 
     var _typedPerFilterConfig: Dictionary<String,SwiftProtobuf.Google_Protobuf_Any> = [:]
     var _retryPolicy: Envoy_Config_Route_V3_RetryPolicy? = nil
     var _includeAttemptCountInResponse: Bool = false
+    var _requestMirrorPolicies: [Envoy_Config_Route_V3_RouteAction.RequestMirrorPolicy] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2355,6 +2547,7 @@ nonisolated extension Envoy_Config_Route_V3_VirtualHost: SwiftProtobuf.Message, 
       _typedPerFilterConfig = source._typedPerFilterConfig
       _retryPolicy = source._retryPolicy
       _includeAttemptCountInResponse = source._includeAttemptCountInResponse
+      _requestMirrorPolicies = source._requestMirrorPolicies
     }
   }
 
@@ -2385,6 +2578,7 @@ nonisolated extension Envoy_Config_Route_V3_VirtualHost: SwiftProtobuf.Message, 
         case 15: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Any>.self, value: &_storage._typedPerFilterConfig) }()
         case 16: try { try decoder.decodeSingularMessageField(value: &_storage._retryPolicy) }()
         case 19: try { try decoder.decodeSingularBoolField(value: &_storage._includeAttemptCountInResponse) }()
+        case 22: try { try decoder.decodeRepeatedMessageField(value: &_storage._requestMirrorPolicies) }()
         default: break
         }
       }
@@ -2433,6 +2627,9 @@ nonisolated extension Envoy_Config_Route_V3_VirtualHost: SwiftProtobuf.Message, 
       if _storage._includeAttemptCountInResponse != false {
         try visitor.visitSingularBoolField(value: _storage._includeAttemptCountInResponse, fieldNumber: 19)
       }
+      if !_storage._requestMirrorPolicies.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._requestMirrorPolicies, fieldNumber: 22)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2454,6 +2651,7 @@ nonisolated extension Envoy_Config_Route_V3_VirtualHost: SwiftProtobuf.Message, 
         if _storage._typedPerFilterConfig != rhs_storage._typedPerFilterConfig {return false}
         if _storage._retryPolicy != rhs_storage._retryPolicy {return false}
         if _storage._includeAttemptCountInResponse != rhs_storage._includeAttemptCountInResponse {return false}
+        if _storage._requestMirrorPolicies != rhs_storage._requestMirrorPolicies {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -29,6 +29,8 @@ extension Worker {
         countAttempts(exchange)
         exchange.value.record.status = exchange.value.status
         applyRouteEdits(exchange, .answer(bytes))
+        editRateLimit(exchange)
+        applyFilterEdits(exchange, .answer(bytes))
         editAnswer(exchange)
         writeAnswerHead(exchange, bytes)
     }
@@ -80,7 +82,6 @@ extension Worker {
             edits.add(.xMartletRetry, ByteView("exhausted"))
         }
         if exchange.chain.http.setsRequestIDInResponse { addRequestID(exchange) }
-        editRateLimit(exchange)
     }
 
     private mutating func addRequestID(_ exchange: ExchangePlace) {
@@ -116,6 +117,7 @@ extension Worker {
             let snapshot = shelf[exchange.value.snapshot]
             applyEdits(
                 snapshot.edits[Int(record.value.answerEdits)], of: snapshot, exchange, .answer(ByteView("")))
+            answerIsEdited = true
         }
     }
 
@@ -124,6 +126,7 @@ extension Worker {
     /// Answers without an upstream, or in its place. Whatever the attempt held has been given back before.
     mutating func answerLocally(_ exchange: ExchangePlace, _ local: LocalAnswer) {
         guard exchange.value.phase != .ended else { return }
+        if exchange.value.isMirror { return endMirror(exchange) }
         exchange.value.record.flags.formUnion(local.flag)
         exchange.value.record.details = local.details
         exchange.value.record.upstreamReset = local.reset
@@ -150,7 +153,9 @@ extension Worker {
             edits.add(.upgrade, ByteView("HTTP/1.1"))
         }
         countAttempts(exchange)
-        if !local.isOfFilter { applyRouteEdits(exchange, .answer(ByteView(""))) }
+        if !local.skipsRouteEdits { applyRouteEdits(exchange, .answer(ByteView(""))) }
+        editRateLimit(exchange)
+        applyFilterEdits(exchange, .answer(ByteView("")))
         editAnswer(exchange)
         if exchange.chain.http.sendsProxyStatus, !local.proxyStatus.view.isEmpty {
             addProxyStatus(exchange, local)
@@ -199,6 +204,7 @@ extension Worker {
     /// A caller that speaks gRPC gets a gRPC status: 200, no body (grpc/grpc doc http-grpc-status-mapping).
     private func grpcStatus(_ exchange: ExchangePlace, _ local: LocalAnswer) -> Int? {
         guard RouteRecord.isGRPC(exchange.head, exchange.value.headBytes.view) else { return nil }
+        if local.grpcStatus >= 0 { return Int(local.grpcStatus) }
         switch local.status {
         case 400: return 13
         case 401: return 16
@@ -244,7 +250,9 @@ extension Worker {
         exchange.value.record.grpcStatus = Int8(status)
         if exchange.value.downstreamStream == 0 { edits.add(.contentLength, ByteView("0")) }
         countAttempts(exchange)
-        if !local.isOfFilter { applyRouteEdits(exchange, .answer(ByteView(""))) }
+        if !local.skipsRouteEdits { applyRouteEdits(exchange, .answer(ByteView(""))) }
+        editRateLimit(exchange)
+        applyFilterEdits(exchange, .answer(ByteView("")))
         editAnswer(exchange)
         writeAnswerHead(exchange, ByteView(""))
         finishLocally(exchange)

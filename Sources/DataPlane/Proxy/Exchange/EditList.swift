@@ -49,7 +49,12 @@ struct EditList: ~Copyable {
 
     /// Takes back what was added under that name.
     mutating func removeAdditions(_ name: ByteView) {
-        additions.removeAll { $0.name.equalsIgnoringCase(name) }
+        removeAdditions { $0.equalsIgnoringCase(name) }
+    }
+
+    mutating func removeAdditions(where isUnwanted: (ByteView) -> Bool) {
+        if additions.isEmpty { return }
+        additions.removeAll { isUnwanted($0.name) }
         addedBytes = 0
         for index in additions.indices {
             addedBytes += Self.lineBytes(additions[index].name, additions[index].value)

@@ -57,6 +57,22 @@ struct Exchange: BitwiseCopyable {
     var weighted: Int32 = -1
     /// Decides every share of requests that the routes name; drawn only where they do.
     var chance: UInt64 = 0
+    /// Filters that have let it go on.
+    var filtersPassed: UInt8 = 0
+    /// Set by the filter for cross-origin requests: the caller's origin may read the answer, and it only asked whether.
+    var isCrossOrigin = false
+    var isPreflight = false
+    /// It has been delayed once.
+    var wasDelayed = false
+    /// Redirects of endpoints that were followed here.
+    var redirects: UInt8 = 0
+    /// A copy whose answer nobody gets.
+    var isMirror = false
+    var marksMirroredHost = false
+    /// The first copy of this request, and of a copy the next one.
+    var mirror: ExchangePlace?
+    /// Of a copy: the request that it copies.
+    var mirrored: ExchangePlace?
 
     // The request.
     /// Index of the bytes of its head.
@@ -293,7 +309,7 @@ extension Exchange {
     }
 
     enum Expired: Equatable {
-        case none, request, attempt, streamIdle, streamDuration, backoff
+        case none, request, attempt, streamIdle, streamDuration, backoff, delay
     }
 
     /// Which limit has been reached.
@@ -301,6 +317,7 @@ extension Exchange {
         if now >= deadline { return .request }
         if now >= streamDeadline { return .streamDuration }
         if phase == .backingOff, now >= retryAt { return .backoff }
+        if phase == .routing, now >= retryAt { return .delay }
         if now >= tryDeadline, phase == .waiting || phase == .sent { return .attempt }
         if streamIdleTimeout > 0, now >= lastMoved.advanced(byNanoseconds: streamIdleTimeout) {
             return .streamIdle

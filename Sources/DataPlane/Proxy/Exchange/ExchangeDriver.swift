@@ -12,12 +12,12 @@ import TrafficPolicy
 /// only here.
 extension Worker {
     private func retryConditions(_ exchange: ExchangePlace) -> RetryConditions {
-        guard exchange.value.hasRoute else { return [] }
+        guard exchange.value.hasRoute, !exchange.value.isMirror else { return [] }
         return exchange.route.retry.conditions.union(exchange.value.requestControls.conditions)
     }
 
     private func retrySettings(_ exchange: ExchangePlace) -> RetrySettings {
-        guard exchange.value.hasRoute else { return .none }
+        guard exchange.value.hasRoute, !exchange.value.isMirror else { return .none }
         var settings = exchange.route.retry
         let controls = exchange.value.requestControls
         if !controls.conditions.isEmpty {
@@ -108,12 +108,11 @@ extension Worker {
         }
         identify(exchange)
         findRoute(exchange)
-        if !passRateLimit(exchange) { return }
-        forward(exchange)
+        runFilters(exchange)
     }
 
     @inline(__always)
-    private mutating func findRoute(_ exchange: ExchangePlace) {
+    mutating func findRoute(_ exchange: ExchangePlace) {
         let bytes = exchange.value.headBytes.view
         var authority = bytes[exchange.head.authority.range]
         if authority.isEmpty { authority = exchange.chain.http.defaultHostForHTTP10 }
@@ -134,7 +133,7 @@ extension Worker {
 
     /// The local rate limit, the route's if it has one. false: the request was answered.
     @inline(__always)
-    private mutating func passRateLimit(_ exchange: ExchangePlace) -> Bool {
+    mutating func passRateLimit(_ exchange: ExchangePlace) -> Bool {
         guard exchange.chain.http.hasRateLimitFilter else { return true }
         var index = exchange.chain.http.rateLimit
         if exchange.value.hasRoute {
@@ -168,21 +167,18 @@ extension Worker {
 
     /// What the route says, after the filters.
     @inline(__always)
-    private mutating func forward(_ exchange: ExchangePlace) {
+    mutating func forward(_ exchange: ExchangePlace) {
         guard exchange.value.hasRoute else {
             counters.add(exchange.chain.http.scope, .noRoute)
             return answerLocally(exchange, .noRoute)
         }
         // HTTP/2 in the clear begins with prior knowledge only: its upgrade is ignored (RFC 9113 section 3.1).
         let isUpgrade = exchange.head.hasUpgrade && !isUpgrade(exchange, to: "h2c")
-        if isUpgrade, !exchange.chain.http.ignoresUnknownUpgrades,
-            !isWebSocket(exchange) || !exchange.chain.http.allowsWebSocket
-        {
+        exchange.value.isUpgrade = isUpgrade && takesUpgrade(exchange)
+        if isUpgrade, !exchange.value.isUpgrade, !exchange.chain.http.ignoresUnknownUpgrades {
             counters.add(exchange.chain.http.scope, .downstreamRqWsOnNonWsRoute)
             return answerLocally(exchange, .upgradeFailed)
         }
-        exchange.value.isUpgrade =
-            isUpgrade && isWebSocket(exchange) && exchange.chain.http.allowsWebSocket
         switch exchange.route.action {
         case .redirect: return redirect(exchange)
         case .direct: return answerDirectly(exchange)
@@ -206,14 +202,24 @@ extension Worker {
         }
         exchange.value.holdsRequest = true
         limits.with { $0.requestStarted(at: now) }
-        exchange.value.keepsBody = !exchange.value.requestEnded
+        exchange.value.keepsBody = !exchange.value.requestEnded || !exchange.value.body.isEmpty
+        if !exchange.route.mirrors.isEmpty { startMirrors(exchange) }
         if exchange.head.expectsContinue, !exchange.value.requestEnded {
             sendContinue(exchange)
         }
         startAttempt(exchange)
     }
 
-    private func isWebSocket(_ exchange: ExchangePlace) -> Bool { isUpgrade(exchange, to: "websocket") }
+    /// The route decides for protocols that it names, else the connection manager.
+    private func takesUpgrade(_ exchange: ExchangePlace) -> Bool {
+        let bytes = exchange.value.headBytes.view
+        guard let name = exchange.head.value(of: .upgrade, in: bytes) else { return false }
+        func contains(_ names: Table<ByteView>) -> Bool {
+            names.indices.contains { names[$0].equalsIgnoringCase(name) }
+        }
+        if contains(exchange.route.upgradesTaken) { return true }
+        return contains(exchange.chain.http.upgrades) && !contains(exchange.route.upgradesRefused)
+    }
 
     private func isUpgrade(_ exchange: ExchangePlace, to name: StaticString) -> Bool {
         let bytes = exchange.value.headBytes.view
@@ -222,7 +228,7 @@ extension Worker {
     }
 
     @inline(__always)
-    private mutating func chooseCluster(_ exchange: ExchangePlace) -> Int? {
+    mutating func chooseCluster(_ exchange: ExchangePlace) -> Int? {
         let snapshot = shelf.tables(exchange.value.snapshot)
         if !exchange.route.clusterHeader.isEmpty {
             let bytes = exchange.value.headBytes.view
@@ -313,7 +319,7 @@ extension Worker {
     }
 
     /// The route's time begins when the request is complete.
-    private mutating func setDeadline(_ exchange: ExchangePlace) {
+    mutating func setDeadline(_ exchange: ExchangePlace) {
         if exchange.value.timeout > 0 {
             exchange.value.deadline = now.advanced(byNanoseconds: exchange.value.timeout)
         }
@@ -427,6 +433,7 @@ extension Worker {
         case .ended: return
         case .reading, .routing, .waiting, .sent, .backingOff, .answering, .tunnelling: break
         }
+        if exchange.value.mirror != nil { mirrorBody(exchange, bytes) }
         if !exchange.value.keepsBody, exchange.value.body.isEmpty, exchange.value.headSent,
             exchange.value.phase == .sent || exchange.value.phase == .answering
         {
@@ -466,7 +473,8 @@ extension Worker {
         guard exchange.value.keepsBody || exchange.value.bodySent > 0 else { return }
         let limit = Int(exchange.chain.bufferLimit)
         if exchange.value.keepsBody,
-            exchange.value.body.count > limit || retryConditions(exchange).isEmpty
+            exchange.value.body.count > limit
+                || (retryConditions(exchange).isEmpty && exchange.route.internalRedirects.most == 0)
         {
             exchange.value.keepsBody = false
         }
@@ -515,6 +523,7 @@ extension Worker {
         guard exchange.isInUse, !exchange.value.requestEnded else { return }
         requestComplete(exchange)
         exchange.value.lastMoved = now
+        if exchange.value.mirror != nil { mirrorEnd(exchange) }
         switch exchange.value.phase {
         case .waiting, .sent, .backingOff:
             setDeadline(exchange)
@@ -601,6 +610,12 @@ extension Worker {
                     counters.add(scope, .upstreamRqRetryLimitExceeded)
                 }
             }
+        }
+        if exchange.value.isMirror { return swallowAnswer(exchange) }
+        if exchange.route.internalRedirects.takes(answer.status),
+            followRedirect(exchange, bytes, isComplete: isComplete)
+        {
+            return .skipped
         }
         if exchange.value.attempts > 1, answer.status < 500 {
             counters.add(scope, .upstreamRqRetrySuccess)
@@ -784,7 +799,7 @@ extension Worker {
         return true
     }
 
-    private mutating func releaseRetryPlace(_ exchange: ExchangePlace) {
+    mutating func releaseRetryPlace(_ exchange: ExchangePlace) {
         guard exchange.value.holdsRetry else { return }
         exchange.value.holdsRetry = false
         exchange.value.limits?.with { $0.retryEnded() }
@@ -858,6 +873,8 @@ extension Worker {
     /// Everything is said; what the exchange held goes back, and it is logged and counted, once.
     mutating func end(_ exchange: ExchangePlace) {
         guard exchange.value.phase != .ended else { return }
+        if exchange.value.isMirror { return endMirror(exchange) }
+        if exchange.value.mirror != nil, !exchange.value.requestEnded { dropMirrors(exchange) }
         let connection = exchange.value.downstream
         releaseRetryPlace(exchange)
         if exchange.value.holdsRequest {
@@ -934,6 +951,9 @@ extension Worker {
         switch exchange.value.expired(at: now) {
         case .none: armTimer(exchange)
         case .backoff: startAttempt(exchange)
+        case .delay:
+            exchange.value.retryAt = .distantFuture
+            runFilters(exchange)
         case .request:
             if let scope { counters.add(scope, .upstreamRqTimeout) }
             exchange.value.record.flags.insert(.upstreamRequestTimeout)

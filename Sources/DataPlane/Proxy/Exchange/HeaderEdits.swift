@@ -30,9 +30,12 @@ extension Worker {
             let level = records[next].level
             var end = next
             while end < records.count, records[end].level == level {
-                if records[end].kind == .remove {
+                switch records[end].kind {
+                case .remove:
                     edits.drop(records[end].known, records[end].name)
                     edits.removeAdditions(records[end].name)
+                case .removeMatching: removeMatching(records[end].nameMatch, exchange, head)
+                case .append, .addIfAbsent, .overwrite, .overwriteIfExists: break
                 }
                 end += 1
             }
@@ -42,13 +45,24 @@ extension Worker {
         }
     }
 
+    /// Fields whose name matches go, but for those that frame the message or say where it goes.
+    private mutating func removeMatching(
+        _ match: TextMatchRecord, _ exchange: ExchangePlace, _ head: EditedHead
+    ) {
+        switch head {
+        case .request(let bytes): edits.drop(match, in: exchange.head, bytes, &scratch)
+        case .answer(let bytes): edits.drop(match, in: answer, bytes, &scratch)
+        }
+    }
+
     private mutating func decide(
         _ records: Table<EditRecord>, _ range: Range<Int>, _ snapshot: Snapshot, _ exchange: ExchangePlace,
         _ head: EditedHead
     ) {
         decidedEdits.removeAll()
-        for index in range where records[index].kind != .remove {
+        for index in range {
             let edit = records[index]
+            if edit.kind == .remove || edit.kind == .removeMatching { continue }
             var value = edit.value
             if edit.format >= 0 {
                 value = render(snapshot.formats[Int(edit.format)], exchange, head)
@@ -57,7 +71,7 @@ extension Worker {
             switch edit.kind {
             case .addIfAbsent: if isPresent(edit, in: head, exchange) { continue }
             case .overwriteIfExists: if !isPresent(edit, in: head, exchange) { continue }
-            case .append, .overwrite, .remove: break
+            case .append, .overwrite, .remove, .removeMatching: break
             }
             decidedEdits.append(
                 DecidedEdit(
@@ -208,6 +222,26 @@ extension EditList {
     }
 
     mutating func set(_ name: FieldName, _ value: ByteView) { set(name, name.text, value) }
+
+    /// Fields whose name, in lower case, matches. `scratch` keeps the names.
+    mutating func drop(
+        _ match: TextMatchRecord, in head: borrowing @_addressable MessageHead, _ bytes: ByteView,
+        _ scratch: inout PooledBuffer
+    ) {
+        for index in 0..<head.count {
+            let known = head.field(index).name
+            if known == .host || known == .contentLength || known.isHopByHop { continue }
+            let name = head.name(index, in: bytes)
+            let start = scratch.count
+            for place in name.indices { _ = scratch.append(name[place].asciiLowercased) }
+            if match.matches(scratch.view.dropFirst(start)) {
+                drop(known, scratch.view.dropFirst(start))
+            } else {
+                scratch.truncate(to: start)
+            }
+        }
+        removeAdditions { match.matches($0) }
+    }
 
     /// The value of the first field of that name, as the head is with these changes.
     func value(

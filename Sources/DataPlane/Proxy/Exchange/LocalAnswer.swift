@@ -11,8 +11,10 @@ struct LocalAnswer: Equatable, BitwiseCopyable {
     /// Set where the body is "upstream connect error …" with this reason.
     var reset = UpstreamReset.none
     var isRetried = false
-    /// A filter before the router made it: what the route says of answers does not concern it.
-    var isOfFilter = false
+    /// What the route says of answers does not concern it.
+    var skipsRouteEdits = false
+    /// The gRPC status for callers that speak it; -1 for the one that the status stands for.
+    var grpcStatus: Int16 = -1
     /// The error type of `Proxy-Status` (RFC 9209 section 2.3); empty for none.
     var proxyStatus: StaticText
 
@@ -49,13 +51,9 @@ struct LocalAnswer: Equatable, BitwiseCopyable {
     static let overflow = LocalAnswer(
         503, reset: .overflow, flag: .upstreamOverflow, isRetried: false,
         proxyStatus: "connection_limit_reached")
-    static let rateLimited: LocalAnswer = {
-        var answer = LocalAnswer(
-            429, "local_rate_limited", flag: .rateLimited, details: .localRateLimited,
-            proxyStatus: "http_request_denied")
-        answer.isOfFilter = true
-        return answer
-    }()
+    static let rateLimited = LocalAnswer(
+        429, "local_rate_limited", flag: .rateLimited, details: .localRateLimited,
+        proxyStatus: "http_request_denied")
     static let upgradeFailed = LocalAnswer(403, details: .upgradeFailed, proxyStatus: "http_upgrade_failed")
     static let requestTimeout = LocalAnswer(
         504, "upstream request timeout", flag: .upstreamRequestTimeout, details: .responseTimeout,

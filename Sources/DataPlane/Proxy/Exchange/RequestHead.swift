@@ -36,6 +36,7 @@ extension Worker {
         editForwarding(exchange, bytes, connection)
         editIdentity(exchange, bytes, connection)
         editTracing(exchange)
+        applyFilterEdits(exchange, .request(bytes))
         guard wasSent, exchange.value.hasRoute else { return }
         if exchange.chain.http.routes.hosts[Int(exchange.value.host)]
             .attemptCountInRequest
@@ -54,6 +55,7 @@ extension Worker {
             applyEdits(snapshot.edits[Int(index)], of: snapshot, exchange, .request(bytes))
         }
         editHost(exchange, bytes)
+        if exchange.value.isMirror { markMirroredHost(exchange, bytes) }
         if !exchange.route.pathRewrite.isNone {
             edits.set(.xEnvoyOriginalPath, bytes[exchange.head.path.range])
         }
@@ -215,7 +217,9 @@ extension Worker {
         }
         if exchange.value.isUpgrade {
             edits.add(.connection, ByteView("upgrade"))
-            edits.add(.upgrade, ByteView("websocket"))
+            edits.add(
+                .upgrade, exchange.head.value(of: .upgrade, in: exchange.value.headBytes.view) ?? ByteView("")
+            )
         }
         let path = upstreamPath(exchange)
         let bytes = exchange.value.headBytes.view

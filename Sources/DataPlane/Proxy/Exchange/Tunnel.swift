@@ -25,7 +25,7 @@ extension Worker {
         edits.add(.connection, ByteView("upgrade"))
         // `Connection` names it, so that it goes with the other fields about one connection.
         edits.drop(.upgrade)
-        edits.add(.upgrade, ByteView("websocket"))
+        edits.add(.upgrade, answer.value(of: .upgrade, in: bytes) ?? ByteView("websocket"))
         stage(for: connection)
         _ = HTTP1Writer.appendStatusLine(101, to: &stageBuffer)
         _ = stageBuffer.append(

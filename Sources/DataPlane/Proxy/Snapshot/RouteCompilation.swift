@@ -47,12 +47,18 @@ extension SnapshotCompiler {
             for case .remove(let name) in list {
                 let text = arena.store(text: name.lowercased())
                 records.append(
-                    EditRecord(kind: .remove, level: UInt8(level), name: text, known: FieldName(text)))
+                    EditRecord(kind: .remove, level: Int32(level), name: text, known: FieldName(text)))
+            }
+            for case .removeMatching(let match) in list {
+                records.append(
+                    EditRecord(
+                        kind: .removeMatching, level: Int32(level), name: ByteView(""), known: .other,
+                        nameMatch: try compile(match, place)))
             }
             for case .set(let name, let value, let action, let keepsEmpty) in list {
                 let text = arena.store(text: name.lowercased())
                 var record = EditRecord(
-                    kind: .append, level: UInt8(level), name: text, known: FieldName(text),
+                    kind: .append, level: Int32(level), name: text, known: FieldName(text),
                     keepsEmpty: keepsEmpty)
                 record.kind =
                     switch action {
@@ -84,9 +90,10 @@ extension SnapshotCompiler {
 
     // MARK: Routes
 
-    mutating func compile(_ configuration: RouteConfiguration, _ place: String) throws(CompileError)
-        -> RouteTable
-    {
+    mutating func compile(
+        _ configuration: RouteConfiguration, _ place: String, _ filters: [HTTPFilter],
+        _ defaults: Table<FilterRecord>
+    ) throws(CompileError) -> RouteTable {
         var table = RouteTable()
         table.name = arena.store(text: configuration.name)
         table.ignoresPort = configuration.ignoresPortInHost
@@ -98,7 +105,9 @@ extension SnapshotCompiler {
         for (index, host) in configuration.virtualHosts.enumerated() {
             let first = routes.count
             for route in host.routes {
-                routes.append(try compile(route, host, Int32(index), configuration, place))
+                var record = try compile(route, host, Int32(index), configuration, place)
+                record.filters = try settings(for: filters, defaults, [route.filters, host.filters], place)
+                routes.append(record)
             }
             hosts.append(try compile(host, &routes, from: first, place))
             if host.requiresTLS {
@@ -122,7 +131,7 @@ extension SnapshotCompiler {
             }
         }
         table.needsChance = routes.contains {
-            $0.fractionNumerator < $0.fractionDenominator || $0.clusters.count > 1
+            $0.fractionNumerator < $0.fractionDenominator || $0.clusters.count > 1 || !$0.mirrors.isEmpty
         }
         table.needsScheme =
             hosts.contains { $0.toHTTPS >= 0 }
@@ -361,6 +370,11 @@ extension SnapshotCompiler {
         record.maxStreamDuration = forward.maxStreamDuration?.nanoseconds ?? 0
         record.appendsForwardedHost = forward.appendsForwardedHost
         record.propagatesDeadline = forward.propagatesDeadline
+        record.mirrors = compile(forward.mirrors.isEmpty ? host.mirrors : forward.mirrors)
+        record.internalRedirects = compile(forward.internalRedirects)
+        let upgrades = forward.upgrades.sorted { $0.key < $1.key }
+        record.upgradesTaken = arena.store(upgrades.filter(\.value).map { arena.store(text: $0.key) })
+        record.upgradesRefused = arena.store(upgrades.filter { !$0.value }.map { arena.store(text: $0.key) })
         if let policy = forward.retryPolicy ?? host.retryPolicy {
             record.retry = settings(policy)
             record.idempotencyHeader = arena.store(text: policy.idempotencyHeader ?? "")

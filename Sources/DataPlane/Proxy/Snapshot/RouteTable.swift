@@ -156,7 +156,11 @@ struct RouteRecord: BitwiseCopyable {
     var rewritesHostAutomatically = false
     var appendsForwardedHost = false
     var propagatesDeadline = false
-    var allowsWebSocket = false
+    /// Protocols, lower case, for which the route decides by itself; all others are the connection manager's.
+    var upgradesTaken = Table<ByteView>()
+    var upgradesRefused = Table<ByteView>()
+    var mirrors = Table<MirrorRecord>()
+    var internalRedirects = InternalRedirectRecord()
 
     // Answers of our own.
     var status: UInt16 = 0
@@ -169,6 +173,8 @@ struct RouteRecord: BitwiseCopyable {
     var answerEdits: Int32 = -1
     /// Index into the snapshot's rate limits; -1 for none.
     var rateLimit: Int32 = -1
+    /// For each filter of the connection manager the index of its settings; empty where all are the filters' own.
+    var filters = Table<Int32>()
     var host: Int32 = 0
 }
 

@@ -21,6 +21,7 @@ public final class Snapshot: @unchecked Sendable {
     let rateLimits: Table<RateLimitRecord>
     let redirects: Table<RedirectRecord>
     let clusterNames: DomainTable
+    let filters: FilterTables
     /// The objects that records name by index.
     let tlsContexts: [TLSContext]
     let formats: [HeaderValueFormat]
@@ -37,7 +38,8 @@ public final class Snapshot: @unchecked Sendable {
     init(
         configuration: Configuration, generation: UInt64, arena: Arena, listeners: Table<ListenerRecord>,
         clusters: Table<ClusterRecord>, edits: Table<EditTable>, rateLimits: Table<RateLimitRecord>,
-        redirects: Table<RedirectRecord>, clusterNames: DomainTable, objects: SnapshotObjects
+        redirects: Table<RedirectRecord>, clusterNames: DomainTable, filters: FilterTables,
+        objects: SnapshotObjects
     ) {
         self.configuration = configuration
         self.generation = generation
@@ -48,6 +50,7 @@ public final class Snapshot: @unchecked Sendable {
         self.rateLimits = rateLimits
         self.redirects = redirects
         self.clusterNames = clusterNames
+        self.filters = filters
         tlsContexts = objects.tlsContexts
         formats = objects.formats
         expressions = objects.expressions
@@ -74,12 +77,21 @@ struct SnapshotTables: BitwiseCopyable {
     let clusters: Table<ClusterRecord>
     let rateLimits: Table<RateLimitRecord>
     let clusterNames: DomainTable
+    let filters: FilterTables
 
     init(_ snapshot: Snapshot) {
         (clusters, rateLimits, clusterNames) = (
             snapshot.clusters, snapshot.rateLimits, snapshot.clusterNames
         )
+        filters = snapshot.filters
     }
+}
+
+/// Settings of filters, by kind.
+struct FilterTables: BitwiseCopyable {
+    var cors = Table<CORSRecord>()
+    var faults = Table<FaultRecord>()
+    var mutations = Table<MutationRecord>()
 }
 
 /// Objects collected while a snapshot is compiled.
@@ -162,6 +174,7 @@ struct HTTPChainRecord: BitwiseCopyable {
     /// Index into the snapshot's rate limits of the filter's own limit; -1 if the filter is not there.
     var rateLimit: Int32 = -1
     var hasRateLimitFilter = false
+    var filters = Table<FilterRecord>()
     var logs = Table<Int32>()
     var serverName = ByteView("envoy")
     var serverHeader = HTTPConnectionManager.ServerHeader.overwrite
@@ -185,7 +198,8 @@ struct HTTPChainRecord: BitwiseCopyable {
     var http2MaxStreams: UInt32 = 100
     var http2StreamWindow: Int32 = 1 << 16
     var http2ConnectionWindow: Int32 = 1 << 20
-    var allowsWebSocket = false
+    /// Protocols that may be upgraded to, lower case.
+    var upgrades = Table<ByteView>()
     var ignoresUnknownUpgrades = false
     var stripsAnyPort = false
     var underscores = UnderscoreAction.allow
@@ -256,12 +270,16 @@ struct EditTable: BitwiseCopyable {
 /// One change of a field. The value is a literal, or `format` names one to be rendered. Within a level removals come
 /// first.
 struct EditRecord: BitwiseCopyable {
-    enum Kind: UInt8, BitwiseCopyable { case append, addIfAbsent, overwrite, overwriteIfExists, remove }
+    enum Kind: UInt8, BitwiseCopyable {
+        case append, addIfAbsent, overwrite, overwriteIfExists, remove, removeMatching
+    }
 
     var kind: Kind
-    var level: UInt8
+    var level: Int32
     var name: ByteView
     var known: FieldName
+    /// Of names, for `removeMatching`.
+    var nameMatch = TextMatchRecord()
     var value = ByteView("")
     var format: Int32 = -1
     var keepsEmpty = false

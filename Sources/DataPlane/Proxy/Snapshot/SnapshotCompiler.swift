@@ -26,6 +26,9 @@ struct SnapshotCompiler {
     var edits: [EditTable] = []
     private var rateLimits: [RateLimitRecord] = []
     var redirects: [RedirectRecord] = []
+    var cors: [CORSRecord] = []
+    var faults: [FaultRecord] = []
+    var mutations: [MutationRecord] = []
     var clusterIndices: [String: Int32] = [:]
     private var contexts: [ContextKey: Int32] = [:]
     private var runtime: [String: RuntimeValue] = [:]
@@ -63,6 +66,9 @@ struct SnapshotCompiler {
             edits: compiler.arena.store(compiler.edits),
             rateLimits: compiler.arena.store(compiler.rateLimits),
             redirects: compiler.arena.store(compiler.redirects), clusterNames: compiler.clusterNames,
+            filters: FilterTables(
+                cors: compiler.arena.store(compiler.cors), faults: compiler.arena.store(compiler.faults),
+                mutations: compiler.arena.store(compiler.mutations)),
             objects: compiler.objects)
     }
 
@@ -334,8 +340,10 @@ struct SnapshotCompiler {
             case .localRateLimit(let limit):
                 http.hasRateLimitFilter = true
                 http.rateLimit = try compile(limit, at: "\(place)/\(manager.statPrefix)")
+            case .cors, .fault, .headerMutation: break
             }
         }
+        http.filters = try compile(manager.filters, place)
         var logs: [Int32] = []
         for log in manager.accessLogs { logs.append(try compile(log, place)) }
         http.logs = arena.store(logs)
@@ -364,7 +372,7 @@ struct SnapshotCompiler {
         http.http2MaxStreams = manager.http2.maxConcurrentStreams
         http.http2StreamWindow = min(max(manager.http2.initialStreamWindow, 65_535), 1 << 20)
         http.http2ConnectionWindow = min(max(manager.http2.initialConnectionWindow, 65_535), 4 << 20)
-        http.allowsWebSocket = manager.upgrades.contains { $0.lowercased() == "websocket" }
+        http.upgrades = arena.store(manager.upgrades.map { arena.store(text: $0.lowercased()) })
         http.ignoresUnknownUpgrades = manager.ignoresUnknownUpgrades
         http.sendsProxyStatus = manager.sendsProxyStatus
         http.isMesh = manager.traceContext != nil || manager.sendsProxyStatus
@@ -382,7 +390,7 @@ struct SnapshotCompiler {
             http.traceContext = TraceSettings(trace)
         }
         guard case .routes(let routes) = manager.routes else { return http }
-        http.routes = try compile(routes, place)
+        http.routes = try compile(routes, place, manager.filters, http.filters)
         return http
     }
 

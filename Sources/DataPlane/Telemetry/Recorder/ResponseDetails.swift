@@ -39,6 +39,7 @@ public enum ResponseDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case healthCheckFailed
     case healthCheckOK
     case internalError
+    case corsResponse
 
     public var text: StaticString {
         switch self {
@@ -78,6 +79,7 @@ public enum ResponseDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .healthCheckFailed: "health_check_failed"
         case .healthCheckOK: "health_check_ok"
         case .internalError: "internal_error"
+        case .corsResponse: "cors_response"
         }
     }
 }

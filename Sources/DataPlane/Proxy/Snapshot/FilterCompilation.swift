@@ -1,0 +1,146 @@
+import MeshModel
+import MeshPrimitives
+
+/// HTTP filters and what routes say to them, compiled.
+extension SnapshotCompiler {
+    /// The filters of a connection manager, each with the settings that hold where a route says nothing.
+    mutating func compile(_ filters: [HTTPFilter], _ place: String) throws(CompileError) -> Table<
+        FilterRecord
+    > {
+        var records: [FilterRecord] = []
+        for filter in filters {
+            switch filter {
+            case .localRateLimit: records.append(FilterRecord(kind: .rateLimit))
+            case .cors: records.append(FilterRecord(kind: .cors))
+            case .fault(let fault, _):
+                faults.append(try compile(fault, place))
+                records.append(FilterRecord(kind: .fault, settings: Int32(faults.count - 1)))
+            case .headerMutation(let mutation, _):
+                records.append(
+                    FilterRecord(kind: .headerMutation, settings: try compile([mutation], place)))
+            }
+        }
+        return arena.store(records)
+    }
+
+    /// For each filter of the connection manager the index of this route's settings; an empty table if all are as the
+    /// filters have them. `levels` are the most specific first.
+    mutating func settings(
+        for filters: [HTTPFilter], _ defaults: Table<FilterRecord>, _ levels: [[RouteFilter]], _ place: String
+    ) throws(CompileError) -> Table<Int32> {
+        if levels.allSatisfy(\.isEmpty) { return Table() }
+        var indices: [Int32] = []
+        for (index, filter) in filters.enumerated() {
+            var found = defaults[index].settings
+            func said(_ name: String) -> [RouteFilter.Settings] {
+                levels.compactMap { level in level.first { $0.name == name }?.settings }
+            }
+            switch filter {
+            case .localRateLimit: break
+            case .cors(let name):
+                let policies = said(name).compactMap {
+                    if case .cors(let policy) = $0 { policy } else { nil }
+                }
+                if !policies.isEmpty {
+                    cors.append(try compile(policies, place))
+                    found = Int32(cors.count - 1)
+                }
+            case .fault(_, let name):
+                for case .fault(let fault) in said(name).prefix(1) {
+                    faults.append(try compile(fault, place))
+                    found = Int32(faults.count - 1)
+                }
+            case .headerMutation(let own, let name):
+                var all = said(name).compactMap {
+                    if case .headerMutation(let mutation) = $0 { mutation } else { nil }
+                }
+                if !all.isEmpty {
+                    if own.mostSpecificWins { all.reverse() }
+                    found = try compile([own] + all, place)
+                }
+            }
+            indices.append(found)
+        }
+        return arena.store(indices)
+    }
+
+    /// The first policy that says something about a matter decides it.
+    private mutating func compile(_ policies: [CORSPolicy], _ place: String) throws(CompileError)
+        -> CORSRecord
+    {
+        var record = CORSRecord()
+        var origins: [TextMatchRecord] = []
+        for match in policies.first(where: { !$0.origins.isEmpty })?.origins ?? [] {
+            origins.append(try compile(match, place))
+        }
+        record.origins = arena.store(origins)
+        func text(_ path: KeyPath<CORSPolicy, String>) -> ByteView {
+            arena.store(text: policies.map { $0[keyPath: path] }.first { !$0.isEmpty } ?? "")
+        }
+        record.methods = text(\.methods)
+        record.headers = text(\.headers)
+        record.exposedHeaders = text(\.exposedHeaders)
+        record.maxAge = text(\.maxAge)
+        record.allowsCredentials = policies.compactMap(\.allowsCredentials).first ?? false
+        record.forwardsOthers = policies.compactMap(\.forwardsOthers).first ?? true
+        if let enabled = policies.first?.enabled { record.enabled = fraction(enabled) }
+        return record
+    }
+
+    private mutating func compile(_ fault: Fault, _ place: String) throws(CompileError) -> FaultRecord {
+        var record = FaultRecord()
+        switch fault.delay {
+        case nil: break
+        case .fixed(let duration): record.delay = duration.nanoseconds
+        case .header: record.readsDelay = true
+        }
+        record.delayShare = fraction(fault.delayShare)
+        switch fault.abort {
+        case nil: break
+        case .http(let status): record.abortStatus = UInt16(clamping: status)
+        case .grpc(let status): record.abortGRPC = Int16(clamping: status)
+        case .header: record.readsAbort = true
+        }
+        record.abortShare = fraction(fault.abortShare)
+        record.cluster = arena.store(text: fault.cluster)
+        var headers: [HeaderMatchRecord] = []
+        for header in fault.headers { headers.append(try compile(header, place)) }
+        record.headers = arena.store(headers)
+        record.nodes = arena.store(fault.nodes.map { arena.store(text: $0) })
+        return record
+    }
+
+    /// Each change is a level of its own: it sees what those before it did.
+    private mutating func compile(_ list: [HeaderMutation], _ place: String) throws(CompileError) -> Int32 {
+        var record = MutationRecord()
+        record.requestEdits = try store(list.flatMap(\.request).map { [$0] }, place)
+        record.answerEdits = try store(list.flatMap(\.response).map { [$0] }, place)
+        if record.requestEdits < 0, record.answerEdits < 0 { return -1 }
+        mutations.append(record)
+        return Int32(mutations.count - 1)
+    }
+
+    // MARK: What routes do besides
+
+    func compile(_ mirrors: [Mirror]) -> Table<MirrorRecord> {
+        arena.store(
+            mirrors.map { mirror in
+                var record = MirrorRecord(share: fraction(mirror.share), marksHost: mirror.marksHost)
+                switch mirror.target {
+                case .cluster(let name): record.cluster = clusterIndices[name] ?? -1
+                case .header(let name): record.clusterHeader = arena.store(text: name)
+                }
+                return record
+            })
+    }
+
+    func compile(_ redirects: InternalRedirects?) -> InternalRedirectRecord {
+        var record = InternalRedirectRecord()
+        guard let redirects else { return record }
+        record.most = UInt8(clamping: redirects.most)
+        for status in redirects.statuses where (300..<316).contains(status) {
+            record.statuses |= 1 << UInt16(status - 300)
+        }
+        return record
+    }
+}

@@ -1,0 +1,66 @@
+import MeshPrimitives
+
+/// A filter before the router, in the operator's order.
+struct FilterRecord: BitwiseCopyable {
+    enum Kind: UInt8, BitwiseCopyable { case rateLimit, cors, fault, headerMutation }
+
+    var kind: Kind
+    /// Index of its settings among those of its kind, for routes that say nothing; -1 for none.
+    var settings: Int32 = -1
+}
+
+/// What a route and its host say together (envoy.extensions.filters.http.cors.v3.CorsPolicy).
+struct CORSRecord: BitwiseCopyable {
+    var origins = Table<TextMatchRecord>()
+    var methods = ByteView("")
+    var headers = ByteView("")
+    var exposedHeaders = ByteView("")
+    var maxAge = ByteView("")
+    var allowsCredentials = false
+    var enabled = FractionRecord(numerator: 1, denominator: 1)
+    var forwardsOthers = true
+}
+
+struct FaultRecord: BitwiseCopyable {
+    /// Nanoseconds; 0 for none.
+    var delay: Int64 = 0
+    var readsDelay = false
+    var delayShare = FractionRecord(numerator: 0, denominator: 100)
+    /// 0 for none.
+    var abortStatus: UInt16 = 0
+    /// -1 for none.
+    var abortGRPC: Int16 = -1
+    var readsAbort = false
+    var abortShare = FractionRecord(numerator: 0, denominator: 100)
+    /// Empty for all.
+    var cluster = ByteView("")
+    var headers = Table<HeaderMatchRecord>()
+    var nodes = Table<ByteView>()
+}
+
+/// Indices into the snapshot's edit lists; -1 for none.
+struct MutationRecord: BitwiseCopyable {
+    var requestEdits: Int32 = -1
+    var answerEdits: Int32 = -1
+}
+
+struct MirrorRecord: BitwiseCopyable {
+    /// Index into the snapshot's clusters; -1 if there is none, or a header names it.
+    var cluster: Int32 = -1
+    /// Lower case; empty for none.
+    var clusterHeader = ByteView("")
+    var share: FractionRecord
+    var marksHost = true
+}
+
+/// Which answers are followed here instead of passed on.
+struct InternalRedirectRecord: BitwiseCopyable {
+    /// Of one request; 0 for none.
+    var most: UInt8 = 0
+    /// Bit 0 for 300, and so on.
+    var statuses: UInt16 = 0
+
+    func takes(_ status: UInt16) -> Bool {
+        status >= 300 && status < 316 && statuses & 1 << (status - 300) != 0
+    }
+}
