@@ -6,13 +6,10 @@ import PackageDescription
 
 let common: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 
-/// A target is one unit for LLVM too, small functions of other targets are inlined, and no register is kept for the
-/// frame: a request runs through dozens of small functions, and this takes a tenth of its instructions away.
+/// A target is one unit for LLVM too, and small functions of other targets are inlined: a request runs through dozens of
+/// small functions, and this takes a tenth of its instructions away.
 let optimisedAsOne: SwiftSetting = .unsafeFlags(
-    [
-        "-Xfrontend", "-enable-single-module-llvm-emission", "-cross-module-optimization", "-Xcc",
-        "-fomit-frame-pointer",
-    ],
+    ["-Xfrontend", "-enable-single-module-llvm-emission", "-cross-module-optimization"],
     .when(configuration: .release))
 
 /// The data plane: every use of memory that the compiler cannot check is spelled `unsafe`.
