@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 # Unused code goes at link time; the Swift runtime is linked in, so that a binary needs only libssl, libcrypto,
 # libnghttp2, libre2 and libyaml beside the libraries of C and C++.
-MEASURED := -c release --static-swift-stdlib -Xlinker --gc-sections
+MEASURED := -c release --omit-frame-pointers --static-swift-stdlib -Xlinker --gc-sections
 RELEASE := $(MEASURED) -Xlinker -s
 CHECKED := --explicit-target-dependency-import-check error
 PRODUCTS := martlet-proxy martlet-control martlet martlet-demo-service martlet-load

@@ -76,7 +76,9 @@ let policyAndModelTargets: [Target] = [
     pure("XDSSchema", in: "Model", ["CYAML"], exclude: ["Generator", "Protos"]),  // 0
     pure(
         "XDSDiscovery", in: "Model",
-        ["MeshModel", "MeshPrimitives", "RegularExpressions", "Telemetry", "TrafficPolicy", "XDSSchema"]),  // 4
+        [
+            "MeshModel", "MeshPrimitives", "RegularExpressions", "Telemetry", "TrafficPolicy", "XDSSchema",
+        ]),  // 4
 ]
 
 let dataPlaneTargets: [Target] = [
