@@ -125,7 +125,7 @@ let serviceLifecycle: Target.Dependency = .product(
 let controlPlaneTargets: [Target] = [
     control("AdminAPI", in: "ControlPlane"),  // 0
     control("XDSMessages", in: "ControlPlane", [swiftProtobuf]),  // 0
-    control("MeshConfig", in: "ControlPlane", ["CYAML"]),  // 4
+    control("MeshConfig", in: "ControlPlane", ["CYAML", "RegularExpressions"]),  // 4
     control("CertificateAuthority", in: "ControlPlane", [crypto, swiftASN1, x509]),  // 4
     control("ResourceStore", in: "ControlPlane", ["MeshConfig", crypto, logging]),  // 5
     control("ConfigCompiler", in: "ControlPlane", ["MeshConfig", "XDSMessages", crypto, swiftProtobuf]),  // 5

@@ -106,6 +106,36 @@ import XDSMessages
         #expect(routes[1].redirect.prefixRewrite == "/new")
     }
 
+    @Test("Regular expressions, mirrors and headers of a backend become Envoy's")
+    func expressions() throws {
+        let routes = try routes(
+            """
+            {matches: [{path: {type: RegularExpression, value: "/v[0-9]+/.*"},
+                headers: [{type: RegularExpression, name: a, value: "b|c"}],
+                queryParams: [{type: RegularExpression, name: q, value: "[0-9]+"}]}],
+              filters: [
+                {type: RequestMirror, requestMirror: {backendRef: {name: quotes-v2, port: 80}, percent: 5}},
+                {type: RequestMirror, requestMirror: {backendRef: {name: quotes-v1, port: 80}, fraction: {numerator: 1, denominator: 3}}}],
+              backendRefs: [{name: quotes, port: 80, filters: [
+                {type: ResponseHeaderModifier, responseHeaderModifier: {add: [{name: x, value: z}]}}]}]},
+            {matches: [{path: {value: /old}}], filters: [
+                {type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /new}}}],
+              backendRefs: [{name: quotes, port: 80}]}
+            """)
+        let regex = try #require(routes.first { !$0.match.safeRegex.regex.isEmpty })
+        #expect(regex.match.safeRegex.regex == "/v[0-9]+/.*")
+        #expect(regex.match.headers[0].stringMatch.safeRegex.regex == "b|c")
+        #expect(regex.match.queryParameters[0].stringMatch.safeRegex.regex == "[0-9]+")
+        let mirrors = regex.route.requestMirrorPolicies
+        #expect(mirrors.map(\.cluster) == ["outbound|80|default/quotes-v2", "outbound|80|default/quotes-v1"])
+        #expect(mirrors.map(\.runtimeFraction.defaultValue.numerator) == [50_000, 333_333])
+        let cluster = try #require(regex.route.weightedClusters.clusters.first)
+        #expect(cluster.responseHeadersToAdd.map(\.header.key) == ["x"])
+        let full = try #require(routes.first { $0.match.pathSeparatedPrefix == "/old" })
+        #expect(
+            full.route.regexRewrite.pattern.regex == "^.*$" && full.route.regexRewrite.substitution == "/new")
+    }
+
     @Test("A prefix that becomes the root keeps one slash")
     func rootPrefix() throws {
         func rewrite(_ from: String, _ to: String) throws -> [String] {

@@ -137,6 +137,7 @@ struct RouteCompiler {
             route.redirect = action(redirect)
         } else {
             setBackends(&route.route, rule.backends)
+            setMirrors(&route.route, rule.filters.mirrors)
             if let hostname = rule.filters.rewrite?.hostname { route.route.hostRewriteLiteral = hostname }
             setPolicies(&route, place, rule: rule)
         }
@@ -149,22 +150,38 @@ struct RouteCompiler {
             case .exact(let path): $0.path = path
             case .prefix("/"): $0.prefix = "/"
             case .prefix(let prefix): $0.pathSeparatedPrefix = prefix
-            // Refused by `MeshConfig`.
-            case .regularExpression: $0.path = ""
+            case .regularExpression(let pattern): $0.safeRegex.regex = pattern
             }
-            var headers = match.headers.map { ($0.name, $0.value) }
-            if let method = match.method { headers.insert((":method", method), at: 0) }
-            $0.headers = headers.map { name, value in
+            $0.headers = match.headers.map { header in
                 .with {
-                    $0.name = name
-                    $0.stringMatch.exact = value
+                    $0.name = header.name
+                    $0.stringMatch = stringMatch(header)
                 }
+            }
+            if let method = match.method {
+                $0.headers.insert(
+                    .with {
+                        $0.name = ":method"
+                        $0.stringMatch.exact = method
+                    }, at: 0)
             }
             $0.queryParameters = match.queryParameters.map { parameter in
                 .with {
                     $0.name = parameter.name
-                    $0.stringMatch.exact = parameter.value
+                    $0.stringMatch = stringMatch(parameter)
                 }
+            }
+        }
+    }
+
+    private func stringMatch(_ match: HTTPRouteSpecification.ValueMatch)
+        -> Envoy_Type_Matcher_V3_StringMatcher
+    {
+        .with {
+            if match.isRegularExpression {
+                $0.safeRegex.regex = match.value
+            } else {
+                $0.exact = match.value
             }
         }
     }
@@ -173,7 +190,8 @@ struct RouteCompiler {
         _ action: inout Envoy_Config_Route_V3_RouteAction, _ backends: [HTTPRouteSpecification.Backend]
     ) {
         let weighted = backends.filter { $0.weight > 0 }
-        guard weighted.count != 1 else {
+        let changesHeaders = weighted.contains { $0.requestHeaders != nil || $0.responseHeaders != nil }
+        guard weighted.count != 1 || changesHeaders else {
             action.cluster = ConfigCompiler.clusterName(weighted[0].service, port: weighted[0].port)
             return
         }
@@ -181,28 +199,47 @@ struct RouteCompiler {
             .with {
                 $0.name = ConfigCompiler.clusterName(backend.service, port: backend.port)
                 $0.weight = .init(clamping: backend.weight)
+                $0.requestHeadersToAdd = options(backend.requestHeaders)
+                $0.requestHeadersToRemove = backend.requestHeaders?.remove ?? []
+                $0.responseHeadersToAdd = options(backend.responseHeaders)
+                $0.responseHeadersToRemove = backend.responseHeaders?.remove ?? []
             }
         }
     }
 
-    private func setHeaders(_ route: inout Route, _ filters: HTTPRouteSpecification.Filters) {
-        func options(
-            _ modifier: HTTPRouteSpecification.HeaderModifier?
-        ) -> [Envoy_Config_Core_V3_HeaderValueOption] {
-            func option(
-                _ header: HTTPRouteSpecification.Header,
-                _ action: Envoy_Config_Core_V3_HeaderValueOption.HeaderAppendAction
-            ) -> Envoy_Config_Core_V3_HeaderValueOption {
-                .with {
-                    $0.header.key = header.name
-                    // A percent sign begins an operator in Envoy's values; operators of the mesh write plain text.
-                    $0.header.value = header.value.replacing("%", with: "%%")
-                    $0.appendAction = action
-                }
+    private func setMirrors(
+        _ action: inout Envoy_Config_Route_V3_RouteAction, _ mirrors: [HTTPRouteSpecification.Mirror]
+    ) {
+        action.requestMirrorPolicies = mirrors.map { mirror in
+            .with {
+                $0.cluster = ConfigCompiler.clusterName(mirror.service, port: mirror.port)
+                // Envoy counts in 100, 10,000 or 1,000,000.
+                let share = 1_000_000 * mirror.numerator / mirror.denominator
+                $0.runtimeFraction.defaultValue.numerator = UInt32(share)
+                $0.runtimeFraction.defaultValue.denominator = .million
             }
-            return (modifier?.set ?? []).map { option($0, .overwriteIfExistsOrAdd) }
-                + (modifier?.add ?? []).map { option($0, .appendIfExistsOrAdd) }
         }
+    }
+
+    private func options(
+        _ modifier: HTTPRouteSpecification.HeaderModifier?
+    ) -> [Envoy_Config_Core_V3_HeaderValueOption] {
+        func option(
+            _ header: HTTPRouteSpecification.Header,
+            _ action: Envoy_Config_Core_V3_HeaderValueOption.HeaderAppendAction
+        ) -> Envoy_Config_Core_V3_HeaderValueOption {
+            .with {
+                $0.header.key = header.name
+                // A percent sign begins an operator in Envoy's values; operators of the mesh write plain text.
+                $0.header.value = header.value.replacing("%", with: "%%")
+                $0.appendAction = action
+            }
+        }
+        return (modifier?.set ?? []).map { option($0, .overwriteIfExistsOrAdd) }
+            + (modifier?.add ?? []).map { option($0, .appendIfExistsOrAdd) }
+    }
+
+    private func setHeaders(_ route: inout Route, _ filters: HTTPRouteSpecification.Filters) {
         route.requestHeadersToAdd = options(filters.requestHeaders)
         route.requestHeadersToRemove = filters.requestHeaders?.remove ?? []
         route.responseHeadersToAdd = options(filters.responseHeaders)
@@ -244,9 +281,16 @@ struct RouteCompiler {
         case (nil, _):
             return [route]
         case (.replaceFullPath(let path), _):
-            guard case .redirect = route.action else { return [with(path)] }
             var copy = route
-            copy.redirect.pathRedirect = path
+            if case .redirect = route.action {
+                copy.redirect.pathRedirect = path
+            } else if case .prefix = match.path {
+                // A rewrite of the prefix would keep what comes behind it.
+                copy.route.regexRewrite.pattern.regex = "^.*$"
+                copy.route.regexRewrite.substitution = path.replacing("\\", with: "\\\\")
+            } else {
+                return [with(path)]
+            }
             return [copy]
         case (.replacePrefixMatch(let path), .prefix("/")):
             return [with(path.hasSuffix("/") ? path : path + "/")]

@@ -60,12 +60,24 @@ public struct HTTPRouteSpecification: Sendable, Equatable {
         public var responseHeaders: HeaderModifier?
         public var redirect: Redirect?
         public var rewrite: Rewrite?
+        public var mirrors: [Mirror] = []
+    }
+
+    /// Where requests are copied to.
+    public struct Mirror: Sendable, Equatable {
+        public var service: ServiceID
+        public var port: Int
+        /// Of `denominator` requests so many.
+        public var numerator = 100
+        public var denominator = 100
     }
 
     public struct Backend: Sendable, Equatable {
         public var service: ServiceID
         public var port: Int
         public var weight: Int
+        public var requestHeaders: HeaderModifier?
+        public var responseHeaders: HeaderModifier?
     }
 
     public struct Retry: Sendable, Equatable {
@@ -137,7 +149,7 @@ extension HTTPRouteSpecification {
         var rule = Rule(
             name: fields.checked("name", Syntax.subdomain),
             matches: fields.list("matches", countMax: 64, readMatch) ?? [],
-            filters: readFilters(fields), backends: [])
+            filters: readFilters(fields, namespace: namespace), backends: [])
         rule.backends =
             fields.list("backendRefs", countMax: 16) { readBackend($0, namespace: namespace) } ?? []
         if rule.matches.isEmpty { rule.matches = [Match()] }
@@ -169,8 +181,7 @@ extension HTTPRouteSpecification {
         return rule
     }
 
-    /// Gateway API: `ReplacePrefixMatch` needs `PathPrefix` matches. A rewrite of the full path behind a prefix would
-    /// need a regular expression on the wire.
+    /// Gateway API: `ReplacePrefixMatch` needs `PathPrefix` matches.
     private static func checkPathModifiers(_ rule: Rule, _ fields: Fields) {
         let replacesPrefix = [rule.filters.redirect?.path, rule.filters.rewrite?.path].contains { modifier in
             if case .replacePrefixMatch = modifier { return true }
@@ -184,11 +195,6 @@ extension HTTPRouteSpecification {
             fields.report(
                 "filters", "ReplacePrefixMatch needs matches of type PathPrefix",
                 "change the type of the matches")
-        }
-        if case .replaceFullPath = rule.filters.rewrite?.path, prefixes > 0 {
-            fields.report(
-                "filters", "a URLRewrite with ReplaceFullPath behind a PathPrefix is not supported yet",
-                "use matches of type Exact, or ReplacePrefixMatch")
         }
     }
 
@@ -209,7 +215,6 @@ extension HTTPRouteSpecification {
         var match = Match()
         fields.mapping("path") { fields -> Bool? in
             let type = fields.choice("type", PathMatchType.self) ?? .prefix
-            if type == .regularExpression { refuseRegularExpression(fields) }
             let check = type == .regularExpression ? Syntax.regularExpression : Syntax.path
             guard let value = fields.has("value") ? fields.checked("value", isRequired: true, check) : "/"
             else {
@@ -236,7 +241,6 @@ extension HTTPRouteSpecification {
         -> ValueMatch?
     {
         let type = fields.choice("type", ValueMatchType.self) ?? .exact
-        if type == .regularExpression { refuseRegularExpression(fields) }
         let name = fields.checked("name", isRequired: true, checkName)
         let check = type == .regularExpression ? Syntax.regularExpression : Syntax.headerValue
         let value = fields.checked("value", isRequired: true, check)
@@ -244,19 +248,40 @@ extension HTTPRouteSpecification {
         return ValueMatch(name: name, value: value, isRegularExpression: type == .regularExpression)
     }
 
-    /// The proxies have no linear-time matcher yet; the reading stays, so that the day they do is one line.
-    private static func refuseRegularExpression(_ fields: Fields) {
-        fields.report(
-            "type", "RegularExpression is not supported yet", "write Exact, or PathPrefix for a path")
-    }
-
     private static func readBackend(_ fields: Fields, namespace: String) -> Backend? {
         let service = readService(fields, namespace: namespace, kindRequired: false)
         let port = fields.integer("port", isRequired: true, in: 1...65_535)
         let weight = fields.integer("weight", in: 0...1_000_000) ?? 1
-        fields.notYet("filters")
+        let filters = readFilters(fields, namespace: namespace)
+        if filters.redirect != nil || filters.rewrite != nil || !filters.mirrors.isEmpty {
+            fields.report(
+                "filters", "a backend may change headers only", "write the filter beside backendRefs")
+        }
         guard let service, let port else { return nil }
-        return Backend(service: service, port: port, weight: weight)
+        return Backend(
+            service: service, port: port, weight: weight, requestHeaders: filters.requestHeaders,
+            responseHeaders: filters.responseHeaders)
+    }
+
+    private static func readMirror(_ fields: Fields, namespace: String) -> Mirror? {
+        let target = fields.mapping("backendRef", isRequired: true) { fields -> (ServiceID, Int)? in
+            let service = readService(fields, namespace: namespace, kindRequired: false)
+            let port = fields.integer("port", isRequired: true, in: 1...65_535)
+            guard let service, let port else { return nil }
+            return (service, port)
+        }
+        let percent = fields.integer("percent", in: 0...100)
+        let fraction = fields.mapping("fraction") { fields -> (Int, Int)? in
+            let denominator = fields.integer("denominator", in: 1...1_000_000) ?? 100
+            let numerator = fields.integer("numerator", isRequired: true, in: 0...denominator)
+            return numerator.map { ($0, denominator) }
+        }
+        if percent != nil, fraction != nil {
+            fields.report("fraction", "percent is there too", "keep one of the two")
+        }
+        guard let (service, port) = target else { return nil }
+        let (numerator, denominator) = fraction ?? (percent ?? 100, 100)
+        return Mirror(service: service, port: port, numerator: numerator, denominator: denominator)
     }
 
     private static func readRetry(_ fields: Fields) -> Retry? {
@@ -286,7 +311,7 @@ extension HTTPRouteSpecification {
         }
     }
 
-    private static func readFilters(_ fields: Fields) -> Filters {
+    private static func readFilters(_ fields: Fields, namespace: String) -> Filters {
         var filters = Filters()
         var seen: [FilterType] = []
         fields.list("filters", countMax: 16) { fields -> Bool? in
@@ -294,11 +319,11 @@ extension HTTPRouteSpecification {
                 FilterType.allCases.forEach { fields.ignore($0.key) }
                 return nil
             }
-            if seen.contains(type) {
+            if seen.contains(type), type != .requestMirror {
                 fields.report("type", "'\(type.rawValue)' is there twice", "merge the two filters")
             }
             seen.append(type)
-            readFilter(type, fields, into: &filters)
+            readFilter(type, fields, namespace: namespace, into: &filters)
             return true
         }
         if filters.redirect != nil, filters.rewrite != nil {
@@ -307,7 +332,9 @@ extension HTTPRouteSpecification {
         return filters
     }
 
-    private static func readFilter(_ type: FilterType, _ fields: Fields, into filters: inout Filters) {
+    private static func readFilter(
+        _ type: FilterType, _ fields: Fields, namespace: String, into filters: inout Filters
+    ) {
         switch type {
         case .requestHeaderModifier:
             filters.requestHeaders = fields.mapping(type.key, isRequired: true, readHeaderModifier)
@@ -321,7 +348,10 @@ extension HTTPRouteSpecification {
                     hostname: fields.checked("hostname", Syntax.hostName),
                     path: fields.mapping("path", readPathModifier))
             }
-        case .requestMirror, .extensionRef:
+        case .requestMirror:
+            let mirror = fields.mapping(type.key, isRequired: true) { readMirror($0, namespace: namespace) }
+            if let mirror { filters.mirrors.append(mirror) }
+        case .extensionRef:
             fields.ignore(type.key)
             fields.report("type", "'\(type.rawValue)' is not supported yet", "remove the filter")
         }

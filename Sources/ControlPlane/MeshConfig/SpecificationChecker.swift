@@ -106,12 +106,23 @@ struct SpecificationChecker {
                 ruleNames.append(name)
             }
             for (number, backend) in rule.backends.enumerated() {
-                let path = "spec.rules[\(index)].backendRefs[\(number)]"
-                guard let service = service(backend.service, resource, "\(path).name") else { continue }
-                if !service.ports.contains(where: { $0.port == backend.port }) {
-                    reportPort(backend.port, of: service, backend.service, resource, "\(path).port")
-                }
+                check(
+                    backend.service, backend.port, resource, "spec.rules[\(index)].backendRefs[\(number)]")
             }
+            // Filters of other kinds stand between them: the rule says where well enough.
+            for mirror in rule.filters.mirrors {
+                check(mirror.service, mirror.port, resource, "spec.rules[\(index)].filters", isList: true)
+            }
+        }
+    }
+
+    /// That there is such a port of such a service.
+    private mutating func check(
+        _ id: ServiceID, _ port: Int, _ resource: Resource, _ path: String, isList: Bool = false
+    ) {
+        guard let service = service(id, resource, isList ? path : "\(path).name") else { return }
+        if !service.ports.contains(where: { $0.port == port }) {
+            reportPort(port, of: service, id, resource, isList ? path : "\(path).port")
         }
     }
 

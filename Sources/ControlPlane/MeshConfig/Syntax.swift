@@ -1,3 +1,5 @@
+import RegularExpressions
+
 /// The small languages inside scalars: durations, ratios, names, paths, header names.
 public enum Syntax {
     struct Fault {
@@ -165,21 +167,14 @@ public enum Syntax {
         guard (1...1024).contains(text.utf8.count) else {
             return Fault(problem: "the expression is empty or too long", remedy: "use 1 to 1024 bytes")
         }
-        let lookAround = ["(?=", "(?!", "(?<=", "(?<!", "(?>"].contains { text.contains($0) }
-        let backReference = zip(text.utf8, text.utf8.dropFirst()).contains {
-            $0 == 0x5c && (0x31...0x39).contains($1)
-        }
-        guard !lookAround, !backReference else {
+        do throws(RegularExpression.Refusal) {
+            _ = try RegularExpression(text)
+            return nil
+        } catch {
             return Fault(
-                problem: "look-around and back-references are not possible in linear time",
-                remedy: "write an RE2 expression")
+                problem: error.description,
+                remedy: "write an RE2 expression: no look-around, no back-references")
         }
-        guard (try? Regex(text)) != nil else {
-            return Fault(
-                problem: "'\(text.clipped)' is not a regular expression", remedy: "check brackets and escapes"
-            )
-        }
-        return nil
     }
 
     /// A host name without port, or an address: what `hostname` of a redirect or rewrite may be.
