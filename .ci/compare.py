@@ -5,6 +5,7 @@ Usage: compare.py --martlet PATH --envoy PATH [--show] [CASE…]
 
 A case is a YAML file:
   config:    fields of the HttpConnectionManager (route_config, http_filters, …), merged over what every case has
+  router:    fields of the router's configuration
   runtime:   a static layer of runtime keys
   clusters:  more clusters than `a` and `b`, each of which has one origin
   requests:  a list of {send: "GET /path", host:, headers: [[name, value]…], body:, times:, at_least: SECONDS}
@@ -125,7 +126,8 @@ def bootstrap(case, port, admin, origins):
     }
     manager.update(case.get("config", {}))
     manager["http_filters"] = manager["http_filters"] + [
-        {"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}
+        {"name": "router", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router", **case.get("router", {})}}
     ]
     address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
     clusters = [cluster(name, origin.port) for name, origin in origins.items()]

@@ -280,4 +280,47 @@ struct RouteFilterTests {
         let seen = try #require(peer.requests.first?.message)
         #expect(seen["x-a"] == nil && seen["x-b"] == "1")
     }
+
+    // MARK: HTTP/2
+
+    @Test("Filters, copies and internal redirects do the same over HTTP/2 on both sides")
+    func overHTTP2() throws {
+        let copies = try HTTPPeer()
+        let peer = try HTTPPeer { request in
+            request.message.target.hasPrefix("/from")
+                ? .answer(302, fields: [("location", "http://h.example/to")], body: "no")
+                : .answer(200, body: request.message.text)
+        }
+        // HTTP/1.1 to `far`, which is called by HTTP/2 and calls HTTP/1.1; its copies go by HTTP/2 through `third`.
+        let third = try ProxyFixture([copies])
+        var fault = Fault()
+        (fault.delay, fault.delayShare) = (.fixed(.milliseconds(20)), .all)
+        var configuration = ProxyFixture.configuration(endpoints: [peer.port]) { manager, _, _ in
+            manager.filters = [.fault(fault, name: "fault")]
+        }
+        var other = ProxyFixture.cluster("other", [third.port])
+        other.upstreamProtocol = .http2
+        configuration.clusters.append(other)
+        guard case .http(var manager) = configuration.listeners[0].filterChains[0].network else { return }
+        manager.routes = .routes(
+            RouteConfiguration(
+                name: "r", virtualHosts: [host(redirecting(), mirrored())]))
+        configuration.listeners[0].filterChains[0].network = .http(manager)
+        let far = try ProxyFixture(configuration)
+        let near = try ProxyFixture(
+            ProxyFixture.configuration(endpoints: [far.port]) { _, cluster, _ in
+                cluster.upstreamProtocol = .http2
+            })
+        let client = try near.client()
+        let body = String(repeating: "x", count: 100_000)
+        for number in 0..<5 {
+            try client.sendRequest("POST", number == 0 ? "/from/a" : "/to", host: "h.example", body: body)
+            let answer = try client.readAnswer()
+            #expect(answer.status == 200 && answer.text == body, "\(number)")
+        }
+        let copied = try eventually("five copies") { copies.requests.count == 5 ? copies.requests : nil }
+        #expect(copied.allSatisfy { $0.message.text == body && $0.message["host"] == "h.example-shadow" })
+        try far.expect(.downstreamRqActive, 0)
+        try far.expect(.upstreamRqActive, 0)
+    }
 }

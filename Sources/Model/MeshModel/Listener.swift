@@ -109,6 +109,8 @@ public struct HTTPConnectionManager: Sendable, Equatable {
     public var usesRemoteAddress = false
     public var trustedHops = 0
     public var skipsXFFAppend = false
+    /// The router adds no `x-envoy-*` fields (`suppress_envoy_headers`).
+    public var suppressesEnvoyHeaders = false
     public var via: String?
     public var internalRanges: [AddressRange]?
     public var generatesRequestID = true

@@ -21,6 +21,7 @@ public enum RuntimeValue: Sendable, Equatable {
     case number(Double)
     case text(String)
     case bool(Bool)
+    case fraction(Fraction)
 }
 
 /// A share of requests: `numerator` of `denominator` (100, 10 000 or 1 000 000).

@@ -24,6 +24,8 @@ public struct VirtualHost: Sendable, Equatable {
     public var retryPolicy: RetryPolicy?
     public var includesAttemptCountInRequest = false
     public var includesAttemptCountInResponse = false
+    /// Bytes of a request's body that are kept to repeat it; nil: the listener's limit.
+    public var bufferLimit: Int?
     public var localRateLimit: LocalRateLimit?
     public var filters: [RouteFilter] = []
     /// For routes that name no mirrors of their own.

@@ -120,6 +120,18 @@ extension ResourceCompiler {
         return bootstrap
     }
 
+    /// A `FractionalPercent` that is written out: `numerator`, and perhaps `denominator`.
+    private func fraction(in node: ConfigNode) -> Fraction? {
+        typealias V = XDS.Value
+        let fields = Dictionary(node.entries(XDS.Struct.fields)) { $1 }
+        guard let numerator = fields["numerator"], numerator.message.has(V.numberValue) else { return nil }
+        let denominators: [String: UInt32] = ["HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000]
+        let name = fields["denominator"]?.message.text(V.stringValue) ?? "HUNDRED"
+        let number = numerator.message.double(V.numberValue)
+        return Fraction(
+            numerator: UInt32(max(0, min(number, Double(UInt32.max)))), denominator: denominators[name] ?? 100)
+    }
+
     /// Values within each other get dotted keys; a later layer wins.
     private mutating func runtime(
         _ node: ConfigNode, prefix: String, into values: inout [String: RuntimeValue]
@@ -128,9 +140,11 @@ extension ResourceCompiler {
         for (name, value) in node.entries(XDS.Struct.fields) {
             let key = prefix + name
             if let inner = value.child(V.structValue) {
-                let isFraction = inner.message.entries(XDS.Struct.fields).contains { $0.key == "numerator" }
-                if isFraction { add("a fraction is not supported; write its percentage", at: value) }
-                runtime(inner, prefix: key + ".", into: &values)
+                if let fraction = fraction(in: inner) {
+                    values[key] = .fraction(fraction)
+                } else {
+                    runtime(inner, prefix: key + ".", into: &values)
+                }
             } else if value.message.has(V.numberValue) {
                 values[key] = .number(value.message.double(V.numberValue))
             } else if value.message.has(V.stringValue) {

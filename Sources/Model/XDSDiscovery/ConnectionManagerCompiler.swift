@@ -144,6 +144,7 @@ extension ResourceCompiler {
             switch config.type {
             case XDS.Router.messageType:
                 if !isLast { add("the router must be the last filter", at: filter) }
+                manager.suppressesEnvoyHeaders = config.message.bool(XDS.Router.suppressEnvoyHeaders)
             case XDS.LocalRateLimit.messageType:
                 manager.filters.append(.localRateLimit(localRateLimit(config)))
             case XDS.Cors.messageType:

@@ -54,6 +54,9 @@ extension ResourceCompiler {
             node, add: F.responseHeadersToAdd, remove: F.responseHeadersToRemove)
         host.includesAttemptCountInRequest = node.message.bool(F.includeRequestAttemptCount)
         host.includesAttemptCountInResponse = node.message.bool(F.includeAttemptCountInResponse)
+        host.bufferLimit = node.message.wrappedUnsigned(F.perRequestBufferLimitBytes).map {
+            Int(clamping: $0)
+        }
         host.requiresTLS = node.message.enumerated(F.requireTls) != 0
         host.mirrors = node.children(F.requestMirrorPolicies).compactMap { mirror($0) }
         for (name, config) in node.entries(F.typedPerFilterConfig) {

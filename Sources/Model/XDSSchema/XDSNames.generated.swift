@@ -975,6 +975,7 @@ public enum XDS {
     /// envoy.extensions.filters.http.router.v3.Router
     public enum Router {
         public static var messageType: MessageType { MessageType(103) }
+        public static var suppressEnvoyHeaders: FieldNumber { 4 }
     }
     /// envoy.config.core.v3.RuntimeFractionalPercent
     public enum RuntimeFractionalPercent {
@@ -1192,6 +1193,7 @@ public enum XDS {
         public static var includeRequestAttemptCount: FieldNumber { 14 }
         public static var typedPerFilterConfig: FieldNumber { 15 }
         public static var retryPolicy: FieldNumber { 16 }
+        public static var perRequestBufferLimitBytes: FieldNumber { 18 }
         public static var includeAttemptCountInResponse: FieldNumber { 19 }
         public static var requestMirrorPolicies: FieldNumber { 22 }
     }

@@ -25,7 +25,9 @@ extension Worker {
         scratch.removeAll()
         let waited = now.nanoseconds(since: exchange.value.attemptStarted)
         exchange.value.record.upstreamServiceTime = waited
-        edits.add(.xEnvoyUpstreamServiceTime, scratch.store(decimal: Int(waited / 1_000_000)))
+        if !exchange.chain.http.suppressesEnvoyHeaders {
+            edits.add(.xEnvoyUpstreamServiceTime, scratch.store(decimal: Int(waited / 1_000_000)))
+        }
         countAttempts(exchange)
         exchange.value.record.status = exchange.value.status
         applyRouteEdits(exchange, .answer(bytes))

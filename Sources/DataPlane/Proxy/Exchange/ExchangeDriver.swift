@@ -471,7 +471,8 @@ extension Worker {
     /// Once the body is too long to be kept, or an answer is on its way, what was sent is dropped.
     private mutating func forgetSentBody(_ exchange: ExchangePlace) {
         guard exchange.value.keepsBody || exchange.value.bodySent > 0 else { return }
-        let limit = Int(exchange.chain.bufferLimit)
+        var limit = Int(exchange.chain.bufferLimit)
+        if exchange.route.bufferLimit >= 0 { limit = min(limit, Int(exchange.route.bufferLimit)) }
         if exchange.value.keepsBody,
             exchange.value.body.count > limit
                 || (retryConditions(exchange).isEmpty && exchange.route.internalRedirects.most == 0)

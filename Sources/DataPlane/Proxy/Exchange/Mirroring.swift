@@ -55,6 +55,7 @@ extension Worker {
         let bytes = exchange.value.headBytes.view
         copy.value.headBytes = pool.take(bytes.count)
         _ = copy.value.headBytes.append(bytes)
+        copyBody(of: exchange, to: copy)
         copy.value.isMirror = true
         copy.value.route = exchange.value.route
         copy.value.hasRoute = true
@@ -73,6 +74,24 @@ extension Worker {
         exchange.value.mirror = copy
         mirrorsUnderWay += 1
         return copy
+    }
+
+    /// What has come of the body so far (while a filter held the request, or before a redirect), and its trailers.
+    private mutating func copyBody(of exchange: ExchangePlace, to copy: ExchangePlace) {
+        var offset = 0
+        while offset < exchange.value.body.count {
+            let view = queues.view(of: exchange.value.body, from: offset)
+            queues.append(view, to: &copy.value.body, pool: &pool)
+            offset += view.count
+        }
+        copyTrailers(of: exchange, to: copy)
+    }
+
+    private mutating func copyTrailers(of exchange: ExchangePlace, to copy: ExchangePlace) {
+        let trailers = exchange.value.trailers.view
+        guard !trailers.isEmpty, !copy.value.trailers.isAllocated else { return }
+        copy.value.trailers = pool.take(trailers.count)
+        _ = copy.value.trailers.append(trailers)
     }
 
     /// A connection that is closed for good: what is written to it is dropped.
@@ -113,7 +132,10 @@ extension Worker {
     }
 
     mutating func mirrorEnd(_ exchange: ExchangePlace) {
-        forEachMirror(of: exchange) { worker, copy in worker.requestBodyEnded(copy) }
+        forEachMirror(of: exchange) { worker, copy in
+            worker.copyTrailers(of: exchange, to: copy)
+            worker.requestBodyEnded(copy)
+        }
     }
 
     /// The request ended before it was complete, so the copies cannot be.

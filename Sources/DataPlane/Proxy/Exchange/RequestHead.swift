@@ -56,7 +56,7 @@ extension Worker {
         }
         editHost(exchange, bytes)
         if exchange.value.isMirror { markMirroredHost(exchange, bytes) }
-        if !exchange.route.pathRewrite.isNone {
+        if !exchange.route.pathRewrite.isNone, !exchange.chain.http.suppressesEnvoyHeaders {
             edits.set(.xEnvoyOriginalPath, bytes[exchange.head.path.range])
         }
     }
@@ -193,7 +193,9 @@ extension Worker {
         if exchange.value.tryDeadline != .distantFuture {
             left = min(left, max(1_000_000, exchange.value.tryDeadline.nanoseconds(since: now)))
         }
-        edits.add(.xEnvoyExpectedRqTimeoutMs, scratch.store(decimal: Int(left / 1_000_000)))
+        if !exchange.chain.http.suppressesEnvoyHeaders {
+            edits.add(.xEnvoyExpectedRqTimeoutMs, scratch.store(decimal: Int(left / 1_000_000)))
+        }
         if exchange.route.propagatesDeadline, exchange.head.contains(.grpcTimeout) {
             let start = scratch.count
             if GRPCTimeout.append(left, to: &scratch) {

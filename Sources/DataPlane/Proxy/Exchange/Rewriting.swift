@@ -24,7 +24,9 @@ extension Worker {
         if given.isEmpty { given = exchange.chain.http.defaultHostForHTTP10 }
         if let host = rewrittenHost(exchange, bytes) {
             if exchange.route.appendsForwardedHost { appendForwardedHost(exchange, bytes, given) }
-            edits.set(.other, ByteView("x-envoy-original-host"), given)
+            if !exchange.chain.http.suppressesEnvoyHeaders {
+                edits.set(.other, ByteView("x-envoy-original-host"), given)
+            }
             return edits.set(.host, host)
         }
         let field = exchange.head.firstIndex(of: .host)

@@ -370,6 +370,7 @@ extension SnapshotCompiler {
         record.maxStreamDuration = forward.maxStreamDuration?.nanoseconds ?? 0
         record.appendsForwardedHost = forward.appendsForwardedHost
         record.propagatesDeadline = forward.propagatesDeadline
+        record.bufferLimit = host.bufferLimit.map { Int32(clamping: $0) } ?? -1
         record.mirrors = compile(forward.mirrors.isEmpty ? host.mirrors : forward.mirrors)
         record.internalRedirects = compile(forward.internalRedirects)
         let upgrades = forward.upgrades.sorted { $0.key < $1.key }

@@ -156,6 +156,8 @@ struct RouteRecord: BitwiseCopyable {
     var rewritesHostAutomatically = false
     var appendsForwardedHost = false
     var propagatesDeadline = false
+    /// Bytes of a body that are kept to repeat it; -1 for the listener's limit.
+    var bufferLimit: Int32 = -1
     /// Protocols, lower case, for which the route decides by itself; all others are the connection manager's.
     var upgradesTaken = Table<ByteView>()
     var upgradesRefused = Table<ByteView>()

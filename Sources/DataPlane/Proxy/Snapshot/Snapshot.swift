@@ -181,6 +181,7 @@ struct HTTPChainRecord: BitwiseCopyable {
     var via = ByteView("")
     var usesRemoteAddress = false
     var skipsXFFAppend = false
+    var suppressesEnvoyHeaders = false
     var internalRanges = Table<RangeRecord>()
     var hasInternalRanges = false
     var generatesRequestID = true

@@ -352,6 +352,7 @@ struct SnapshotCompiler {
         http.via = arena.store(text: manager.via ?? "")
         http.usesRemoteAddress = manager.usesRemoteAddress
         http.skipsXFFAppend = manager.skipsXFFAppend
+        http.suppressesEnvoyHeaders = manager.suppressesEnvoyHeaders
         http.hasInternalRanges = manager.internalRanges != nil
         http.internalRanges = arena.store(
             (manager.internalRanges ?? []).map {
@@ -431,6 +432,8 @@ struct SnapshotCompiler {
             case .number(let percent):
                 return FractionRecord(numerator: UInt32(max(0, min(percent, 100))), denominator: 100)
             case .bool(let isOn): return FractionRecord(numerator: isOn ? 100 : 0, denominator: 100)
+            case .fraction(let share):
+                return FractionRecord(numerator: share.numerator, denominator: share.denominator)
             case .text: break
             }
         }
