@@ -34,6 +34,7 @@ struct Worker: ~Copyable {
     /// The heads of their requests.
     var heads: Slab<MessageHead>
     var sessions = SessionTable()
+    let http2Memory = HTTP2Memory()
     var queued: [ConnectionPlace] = []
     var flushes: [ConnectionPlace] = []
     var graveyard: [ConnectionPlace] = []
@@ -118,17 +119,23 @@ struct Worker: ~Copyable {
         for index in 0..<count { dropIdleIfEnded(loop.event(at: index)) }
         for index in 0..<count {
             handle(loop.event(at: index))
-            settle()
+            settle(flushes: index % Self.eventsPerFlush == Self.eventsPerFlush - 1)
         }
+        settle()
         while let token = timers.popExpired(now: now) {
             timerFired(token)
             settle()
         }
     }
 
-    /// Does what the last event set off, once for each connection concerned; what wants another turn waits for it.
-    mutating func settle() {
-        flushSessions()
+    /// Frames for one connection that many events make leave together, in one record of TLS and one call; so many events
+    /// at the most wait for each other.
+    private static var eventsPerFlush: Int { 32 }
+
+    /// Does what the last event set off, once for each connection concerned; what wants another turn waits for it. Unless
+    /// it `flushes`, HTTP/2 sessions keep their frames for a later call.
+    mutating func settle(flushes: Bool = true) {
+        if flushes { flushSessions() }
         flushStaged()
         var rounds = 0
         while !queued.isEmpty, rounds < 8 {
@@ -139,7 +146,7 @@ struct Worker: ~Copyable {
                 connection.value.isQueued = false
                 if connection.value.phase == .closed { continue }
                 pump(connection)
-                flushSessions()
+                if flushes { flushSessions() }
                 flushStaged()
             }
         }

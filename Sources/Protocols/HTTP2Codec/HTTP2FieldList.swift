@@ -14,6 +14,8 @@ import MeshPrimitives
     private var bytes: UnsafeMutablePointer<UInt8>
     private var bytesCapacity = 4 << 10
     private var bytesCount = 0
+    /// Of all fields, copied or not.
+    private var fieldBytes = 0
     private let pairs: UnsafeMutablePointer<nghttp2_nv>
     public private(set) var count = 0
     /// Something was left out because of a bound.
@@ -36,6 +38,7 @@ import MeshPrimitives
 
     public mutating func removeAll() {
         bytesCount = 0
+        fieldBytes = 0
         count = 0
         isTooLarge = false
         requestIsHead = false
@@ -51,6 +54,23 @@ import MeshPrimitives
         append(name: ByteView(":scheme"), value: scheme)
         if !authority.isEmpty { append(name: ByteView(":authority"), value: authority) }
         append(name: ByteView(":path"), value: path)
+    }
+
+    /// The same without copies: everything must stay as it is until the list has been submitted.
+    public mutating func startRequest(
+        uncopied method: ByteView, scheme: ByteView, authority: ByteView, path: ByteView
+    ) {
+        removeAll()
+        requestIsHead = method.equals("HEAD")
+        append(pseudo: ByteView(":method"), uncopied: method)
+        append(pseudo: ByteView(":scheme"), uncopied: scheme)
+        if !authority.isEmpty { append(pseudo: ByteView(":authority"), uncopied: authority) }
+        append(pseudo: ByteView(":path"), uncopied: path)
+    }
+
+    private mutating func append(pseudo name: ByteView, uncopied value: ByteView) {
+        guard unsafe reserve(0, of: name.count + value.count) != nil else { return }
+        unsafe add(name.pointer, name.count, value.pointer, value.count, flags: 0)
     }
 
     /// Begins a CONNECT (RFC 9113 section 8.5).
@@ -106,6 +126,20 @@ import MeshPrimitives
         unsafe add(place, text.count, value.count, flags: Self.flags(of: name))
     }
 
+    /// The same without a copy of the value, which must stay as it is until the list has been submitted.
+    public mutating func append(name: ByteView, uncopied value: ByteView) {
+        guard let place = unsafe reserve(name.count, of: name.count + value.count) else { return }
+        unsafe martlet_h2_copy_lowercased(place, name.pointer, name.count)
+        bytesCount += name.count
+        unsafe add(place, name.count, value.pointer, value.count, flags: 0)
+    }
+
+    public mutating func append(_ name: FieldName, uncopied value: ByteView) {
+        let text = name.text
+        guard unsafe reserve(0, of: text.count + value.count) != nil else { return }
+        unsafe add(text.pointer, text.count, value.pointer, value.count, flags: Self.flags(of: name))
+    }
+
     /// Values that differ from message to message would only push useful ones out of the compression table.
     private static func flags(of name: FieldName) -> UInt8 {
         switch name {
@@ -117,33 +151,53 @@ import MeshPrimitives
     }
 
     private mutating func reserve(_ length: Int) -> UnsafeMutablePointer<UInt8>? {
-        guard count < Self.fieldsMax, bytesCount + length <= Self.bytesMax else {
+        unsafe reserve(length, of: length)
+    }
+
+    /// Room for the `copied` bytes of a field that has `length`.
+    private mutating func reserve(_ copied: Int, of length: Int) -> UnsafeMutablePointer<UInt8>? {
+        guard count < Self.fieldsMax, fieldBytes + length <= Self.bytesMax else {
             isTooLarge = true
             return nil
         }
-        if bytesCount + length > bytesCapacity { grow(to: bytesCount + length) }
+        if bytesCount + copied > bytesCapacity { grow(to: bytesCount + copied) }
         return unsafe bytes + bytesCount
     }
 
+    /// Of a field that was copied.
     private mutating func add(
         _ place: UnsafeMutablePointer<UInt8>, _ nameCount: Int, _ valueCount: Int, flags: UInt8
     ) {
-        // The bytes stay where they are until the head is written, in the call that submits it.
+        unsafe add(place, nameCount, place + nameCount, valueCount, flags: flags)
+        bytesCount += nameCount + valueCount
+    }
+
+    private mutating func add(
+        _ name: UnsafePointer<UInt8>, _ nameCount: Int, _ value: UnsafePointer<UInt8>, _ valueCount: Int,
+        flags: UInt8
+    ) {
+        // The bytes stay where they are until the head is written, in the call that submits it; nghttp2 only reads them.
         let noCopy = UInt8(NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue | NGHTTP2_NV_FLAG_NO_COPY_VALUE.rawValue)
         unsafe pairs[count] = nghttp2_nv(
-            name: place, value: place + nameCount, namelen: nameCount, valuelen: valueCount,
-            flags: noCopy | flags)
+            name: UnsafeMutablePointer(mutating: name), value: UnsafeMutablePointer(mutating: value),
+            namelen: nameCount, valuelen: valueCount, flags: noCopy | flags)
         count += 1
-        bytesCount += nameCount + valueCount
+        fieldBytes += nameCount + valueCount
     }
 
     private mutating func grow(to needed: Int) {
         let capacity = min(max(needed, bytesCapacity * 2), Self.bytesMax)
         let grown = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
         unsafe memcpy(grown, bytes, bytesCount)
+        let old = unsafe UnsafePointer(bytes)..<UnsafePointer(bytes + bytesCapacity)
         for index in 0..<count {
-            unsafe pairs[index].name = grown + (pairs[index].name - bytes)
-            unsafe pairs[index].value = grown + (pairs[index].value - bytes)
+            // What was not copied stays where it is.
+            if unsafe old.contains(pairs[index].name) {
+                unsafe pairs[index].name = grown + (pairs[index].name - bytes)
+            }
+            if unsafe old.contains(pairs[index].value) {
+                unsafe pairs[index].value = grown + (pairs[index].value - bytes)
+            }
         }
         unsafe bytes.deallocate()
         unsafe bytes = grown

@@ -30,12 +30,17 @@ import MeshPrimitives
 
     private let session: OpaquePointer
     private let state: UnsafeMutablePointer<SessionState>
+    private let memory: HTTP2Memory
 
-    /// nil only if memory is short.
-    public init?(role: Role, settings: HTTP2Settings) {
+    /// `memory` is what the sessions of this thread share. nil only if memory is short.
+    public init?(role: Role, settings: HTTP2Settings, memory: HTTP2Memory = HTTP2Memory()) {
+        self.memory = memory
         let state = UnsafeMutablePointer<SessionState>.allocate(capacity: 1)
         unsafe state.initialize(to: SessionState(isServer: role == .server, settings: settings))
-        guard let session = unsafe NGHTTP2.makeSession(role: role, settings: settings, state: state) else {
+        guard
+            let session = unsafe NGHTTP2.makeSession(
+                role: role, settings: settings, state: state, memory: memory)
+        else {
             unsafe state.deinitialize(count: 1)
             unsafe state.deallocate()
             return nil

@@ -16,8 +16,9 @@ enum NGHTTP2 {
         return Int(bitPattern: userData) - 1
     }
 
-    static func makeSession(role: HTTP2Session.Role, settings: HTTP2Settings, state: State) -> OpaquePointer?
-    {
+    static func makeSession(
+        role: HTTP2Session.Role, settings: HTTP2Settings, state: State, memory: HTTP2Memory
+    ) -> OpaquePointer? {
         var callbacks: OpaquePointer?
         var options: OpaquePointer?
         guard unsafe nghttp2_session_callbacks_new(&callbacks) == 0 else { return nil }
@@ -32,10 +33,11 @@ enum NGHTTP2 {
         // It would count by a clock of its own; `FloodBudget` counts.
         unsafe nghttp2_option_set_stream_reset_rate_limit(options, .max, .max)
         var session: OpaquePointer?
+        var functions = unsafe memory.functions()
         let result =
             role == .server
-            ? unsafe nghttp2_session_server_new2(&session, callbacks, state, options)
-            : unsafe nghttp2_session_client_new2(&session, callbacks, state, options)
+            ? unsafe nghttp2_session_server_new3(&session, callbacks, state, options, &functions)
+            : unsafe nghttp2_session_client_new3(&session, callbacks, state, options, &functions)
         guard result == 0, let session = unsafe session else { return nil }
         guard unsafe submitSettings(session, role: role, settings) else {
             unsafe nghttp2_session_del(session)

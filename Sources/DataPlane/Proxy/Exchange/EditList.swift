@@ -15,6 +15,7 @@ struct EditList: ~Copyable {
     struct Addition: BitwiseCopyable {
         let name: ByteView
         let value: ByteView
+        let known: FieldName
     }
 
     mutating func reset(dropping mask: UInt64) {
@@ -34,11 +35,15 @@ struct EditList: ~Copyable {
     }
 
     mutating func add(_ name: FieldName, _ value: ByteView) {
-        add(name.text, value)
+        add(name.text, value, name)
     }
 
     mutating func add(_ name: ByteView, _ value: ByteView) {
-        additions.append(Addition(name: name, value: value))
+        add(name, value, FieldName(name))
+    }
+
+    private mutating func add(_ name: ByteView, _ value: ByteView, _ known: FieldName) {
+        additions.append(Addition(name: name, value: value, known: known))
         addedBytes &+= Self.lineBytes(name, value)
     }
 

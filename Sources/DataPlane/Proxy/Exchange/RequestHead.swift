@@ -250,21 +250,21 @@ extension Worker {
         let path = upstreamPath(exchange)
         let bytes = exchange.value.headBytes.view
         var authority = bytes[exchange.head.authority.range]
-        for index in edits.additions.indices where edits.additions[index].name.equals("host") {
+        for index in edits.additions.indices where edits.additions[index].known == .host {
             authority = edits.additions[index].value
         }
         if exchange.head.method == .connect {
             fields.startConnect(authority: authority)
         } else {
             fields.startRequest(
-                method: bytes[exchange.head.methodToken.range], scheme: scheme, authority: authority,
+                uncopied: bytes[exchange.head.methodToken.range], scheme: scheme, authority: authority,
                 path: path.isEmpty ? ByteView("/") : path)
         }
         Self.appendFields(exchange.head, bytes, editedBy: edits, to: &fields)
         if exchange.head.acceptsTrailers { fields.append(.te, value: ByteView("trailers")) }
     }
 
-    /// The fields that `edits` leaves and adds, for HTTP/2.
+    /// The fields that `edits` leaves and adds, for HTTP/2. They are submitted before what they are views of changes.
     static func appendFields(
         _ head: borrowing @_addressable MessageHead, _ bytes: ByteView, editedBy edits: borrowing EditList,
         to fields: inout HTTP2FieldList
@@ -275,19 +275,18 @@ extension Worker {
             if edits.drops(field, in: bytes) { continue }
             let value = head.value(index, in: bytes)
             if field.name == .other {
-                fields.append(name: head.name(index, in: bytes), value: value)
+                fields.append(name: head.name(index, in: bytes), uncopied: value)
             } else {
-                fields.append(field.name, value: value)
+                fields.append(field.name, uncopied: value)
             }
         }
         for index in edits.additions.indices {
             let addition = edits.additions[index]
-            if addition.name.equals("host") || addition.name.equals("connection")
-                || addition.name.equals("transfer-encoding")
-            {
-                continue
+            switch addition.known {
+            case .host, .connection, .transferEncoding: continue
+            case .other: fields.append(name: addition.name, uncopied: addition.value)
+            default: fields.append(addition.known, uncopied: addition.value)
             }
-            fields.append(name: addition.name, value: addition.value)
         }
     }
 }

@@ -16,7 +16,8 @@ extension Worker {
         settings.streamsMax = Int(min(connection.chain.http.http2MaxStreams, 1024))
         settings.streamWindow = Int(connection.chain.http.http2StreamWindow)
         settings.connectionWindow = Int(connection.chain.http.http2ConnectionWindow)
-        guard let session = HTTP2Session(role: .server, settings: settings) else { return close(connection) }
+        guard let session = HTTP2Session(role: .server, settings: settings, memory: http2Memory)
+        else { return close(connection) }
         connection.value.session = sessions.insert(session)
         connection.value.codec = .http2
         counters.add(connection.chain.http.scope, .downstreamCxHttp2Total)
@@ -32,7 +33,7 @@ extension Worker {
             settings.streamWindow = Int(record.http2StreamWindow)
             settings.connectionWindow = Int(record.http2ConnectionWindow)
         }
-        guard let session = HTTP2Session(role: .client, settings: settings) else {
+        guard let session = HTTP2Session(role: .client, settings: settings, memory: http2Memory) else {
             return connectEnded(connection, .connectFailed)
         }
         connection.value.session = sessions.insert(session)
@@ -63,8 +64,8 @@ extension Worker {
         guard let session = connection.value.session else { return bytes.count }
         let result = session.with { $0.receive(bytes, now: now) }
         takeEvents(connection, session)
-        flushSession(connection)
         if case .failed = result {
+            flushSession(connection)
             if connection.value.side == .upstream {
                 counters.add(clusterScope(connection), .upstreamCxProtocolError)
             } else {
@@ -73,7 +74,7 @@ extension Worker {
             failSession(connection)
             return bytes.count
         }
-        if connection.value.phase == .open, session.with({ $0.isFinished }) { failSession(connection) }
+        enqueueFlush(connection)
         if connection.value.pending.count >= Self.queuedHigh { connection.value.isPaused = true }
         return bytes.count
     }
@@ -117,8 +118,17 @@ extension Worker {
             connection.value.isFlushQueued = false
             if connection.value.phase == .open || connection.value.phase == .closing {
                 flushSession(connection)
+                endIfFinished(connection)
             }
         }
+    }
+
+    /// The session has said everything and expects nothing: a GOAWAY went one way or the other.
+    private mutating func endIfFinished(_ connection: ConnectionPlace) {
+        guard connection.isInUse, connection.value.phase == .open, let session = connection.value.session,
+            session.with({ $0.isFinished })
+        else { return }
+        failSession(connection)
     }
 
     mutating func flushSession(_ connection: ConnectionPlace) {
