@@ -281,6 +281,29 @@ struct RouteFilterTests {
         #expect(seen["x-a"] == nil && seen["x-b"] == "1")
     }
 
+    @Test("A log line shows path and host as they were sent, and the path that came")
+    func loggedRewrite() throws {
+        let directory = try TemporaryDirectory()
+        let peer = try HTTPPeer()
+        var configuration = ProxyFixture.configuration(endpoints: [peer.port]) { manager, _, forward in
+            forward.pathRewrite = .prefix("/new/")
+            forward.hostRewrite = .literal("new.example")
+            var log = AccessLog(destination: .file(directory.path("log")))
+            log.format = .text("%REQ(:PATH)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %REQ(:AUTHORITY)%\n")
+            manager.accessLogs = [log]
+        }
+        configuration.listeners[0].name = "logged"
+        let proxy = try ProxyFixture(configuration)
+        let client = try proxy.client()
+        try client.sendRequest("GET", "/old?q", host: "old.example")
+        #expect(try client.readAnswer().status == 200)
+        let line = try eventually("a line") { () -> String? in
+            proxy.server.flushLogs()
+            return directory.read("log").flatMap { $0.isEmpty ? nil : $0 }
+        }
+        #expect(line == "/new/old?q /old?q new.example\n")
+    }
+
     // MARK: HTTP/2
 
     @Test("Filters, copies and internal redirects do the same over HTTP/2 on both sides")

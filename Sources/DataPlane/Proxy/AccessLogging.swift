@@ -167,6 +167,7 @@ extension Worker {
                 exchange.chain.http.routes.hosts[Int(exchange.value.host)].name
         }
         scratch.removeAll()
+        if exchange.value.attempts > 0, exchange.route.rewrites { addSentTexts(exchange, &texts) }
         if !exchange.value.record.requestID.isNone {
             let start = scratch.count
             _ = exchange.value.record.requestID.append(to: &scratch)
@@ -180,6 +181,23 @@ extension Worker {
             texts.downstreamPeerSubject = peer.subject.withByteView { scratch.store($0) }
         }
         return texts
+    }
+}
+
+extension Worker {
+    /// Path and host as the route made them. The texts live until the next request is looked at.
+    private mutating func addSentTexts(_ exchange: ExchangePlace, _ texts: inout ExchangeTexts) {
+        recallRequest(exchange)
+        let bytes = exchange.value.headBytes.view
+        if !sentPath.isEmpty {
+            texts.sentPath = sentPath.view
+            if !exchange.chain.http.suppressesEnvoyHeaders {
+                texts.originalPath = bytes[exchange.head.path.range]
+            }
+        }
+        if let host = requestEdits.value(named: FieldName.host.text, .host, in: exchange.head, bytes) {
+            texts.sentAuthority = host
+        }
     }
 }
 

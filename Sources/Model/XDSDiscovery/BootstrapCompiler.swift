@@ -129,7 +129,8 @@ extension ResourceCompiler {
         let name = fields["denominator"]?.message.text(V.stringValue) ?? "HUNDRED"
         let number = numerator.message.double(V.numberValue)
         return Fraction(
-            numerator: UInt32(max(0, min(number, Double(UInt32.max)))), denominator: denominators[name] ?? 100)
+            numerator: UInt32(max(0, min(number, Double(UInt32.max)))), denominator: denominators[name] ?? 100
+        )
     }
 
     /// Values within each other get dotted keys; a later layer wins.

@@ -98,12 +98,15 @@ extension Worker {
         }
     }
 
-    /// Fills `requestEdits` with what was done to the request, for values of the answer's fields that ask for its fields.
-    private mutating func recallRequest(_ exchange: ExchangePlace) {
+    /// Fills `requestEdits`, and `sentPath` if it was rewritten, with what was done to the request.
+    mutating func recallRequest(_ exchange: ExchangePlace) {
+        let wasSent = exchange.value.attempts > 0
         swap(&edits, &requestEdits)
         edits.reset(dropping: requestDropMask)
-        fillRequestEdits(exchange, wasSent: exchange.value.attempts > 0)
+        fillRequestEdits(exchange, wasSent: wasSent)
         swap(&edits, &requestEdits)
+        sentPath.removeAll()
+        if wasSent { _ = upstreamPath(exchange) }
     }
 
     // MARK: Values
@@ -195,7 +198,7 @@ extension Worker {
         case .method: return requestBytes[exchange.head.methodToken.range]
         case .scheme: return ByteView(isHTTPS(exchange) ? "https" : "http")
         case .path:
-            if case .answer = head, exchange.value.attempts > 0, !sentPath.isEmpty { return sentPath.view }
+            if case .answer = head, !sentPath.isEmpty { return sentPath.view }
             return requestBytes[exchange.head.path.range]
         case .authority, .field: break
         }

@@ -16,6 +16,8 @@ extension Worker {
         let method = exchange.head.method
         // RFC 9110 section 15.4.4: see other, by GET.
         let asksAnew = answer.status == 303 && method != .get && method != .head
+        scratch.removeAll()
+        recallRequest(exchange)
         var buffer = pool.take(BufferPool.sizes.large)
         var head = MessageHead()
         guard writeHead(exchange, target, asksAnew: asksAnew, to: &buffer),
@@ -75,25 +77,38 @@ extension Worker {
         return routes.route(in: host, head: head, question, scratch: &scratch) != nil
     }
 
-    /// The new request in HTTP/1.1's form.
+    /// The new request in HTTP/1.1's form: the fields are those that were sent, with all that the route changed.
     private func writeHead(
         _ exchange: ExchangePlace, _ target: RedirectTarget, asksAnew: Bool, to buffer: inout PooledBuffer
     ) -> Bool {
         let bytes = exchange.value.headBytes.view
+        let originalURL = ByteView("x-envoy-original-url")
+        let host =
+            requestEdits.value(named: FieldName.host.text, .host, in: exchange.head, bytes)
+            ?? bytes[exchange.head.authority.range]
+        let path = sentPath.isEmpty ? bytes[exchange.head.path.range] : sentPath.view
         var isWhole = buffer.append(asksAnew ? ByteView("GET") : bytes[exchange.head.methodToken.range])
-        isWhole =
-            buffer.append(" ") && buffer.append(target.path) && buffer.append(" HTTP/1.1\r\nhost: ")
-            && isWhole
-        isWhole = buffer.append(target.host) && buffer.append("\r\nx-envoy-original-url: ") && isWhole
+        isWhole = buffer.append(" ") && buffer.append(target.path) && buffer.append(" HTTP/1.1") && isWhole
+        isWhole = buffer.append("\r\nhost: ") && buffer.append(target.host) && isWhole
+        isWhole = buffer.append("\r\n") && buffer.append(originalURL) && buffer.append(": ") && isWhole
         isWhole = buffer.append(isHTTPS(exchange) ? ByteView("https://") : ByteView("http://")) && isWhole
-        isWhole = buffer.append(bytes[exchange.head.authority.range]) && isWhole
-        isWhole = buffer.append(bytes[exchange.head.path.range]) && buffer.append("\r\n") && isWhole
+        isWhole = buffer.append(host) && buffer.append(path) && buffer.append("\r\n") && isWhole
+        func isKept(_ name: ByteView) -> Bool {
+            let known = FieldName(name)
+            if known == .host || known.isHopByHop || known == .expect { return false }
+            return !(asksAnew && known == .contentLength) && !name.equalsIgnoringCase(originalURL)
+        }
         for index in 0..<exchange.head.count {
             let field = exchange.head.field(index)
-            if field.name == .host || field.name.isHopByHop || field.isConnectionOption { continue }
-            if field.name == .expect || (asksAnew && field.name == .contentLength) { continue }
-            if exchange.head.name(index, in: bytes).equalsIgnoringCase("x-envoy-original-url") { continue }
+            if requestEdits.drops(field, in: bytes) || !isKept(exchange.head.name(index, in: bytes)) {
+                continue
+            }
             isWhole = buffer.append(bytes[Int(field.nameStart)..<Int(field.lineEnd)]) && isWhole
+        }
+        for index in requestEdits.additions.indices where isKept(requestEdits.additions[index].name) {
+            let addition = requestEdits.additions[index]
+            isWhole = buffer.append(addition.name) && buffer.append(": ") && isWhole
+            isWhole = buffer.append(addition.value) && buffer.append("\r\n") && isWhole
         }
         return buffer.append("\r\n") && isWhole
     }

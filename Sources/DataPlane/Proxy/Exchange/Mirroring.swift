@@ -62,6 +62,7 @@ extension Worker {
         copy.value.host = exchange.value.host
         copy.value.weighted = exchange.value.weighted
         copy.value.filtersPassed = exchange.value.filtersPassed
+        copy.value.redirects = exchange.value.redirects
         copy.value.trace = exchange.value.trace
         copy.value.record.requestID = exchange.value.record.requestID
         copy.value.record.method = exchange.value.record.method

@@ -33,8 +33,10 @@ extension Worker {
     mutating func fillRequestEdits(_ exchange: ExchangePlace, wasSent: Bool) {
         let bytes = exchange.value.headBytes.view
         let connection = exchange.value.downstream
-        editForwarding(exchange, bytes, connection)
-        editIdentity(exchange, bytes, connection)
+        if exchange.value.redirects == 0 {
+            editForwarding(exchange, bytes, connection)
+            editIdentity(exchange, bytes, connection)
+        }
         editTracing(exchange)
         applyFilterEdits(exchange, .request(bytes))
         guard wasSent, exchange.value.hasRoute else { return }

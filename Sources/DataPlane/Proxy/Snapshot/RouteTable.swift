@@ -180,6 +180,16 @@ struct RouteRecord: BitwiseCopyable {
     var host: Int32 = 0
 }
 
+extension RouteRecord {
+    /// It sends requests under another path or host than they came with.
+    var rewrites: Bool {
+        @_addressableSelf get {
+            !pathRewrite.isNone || !hostRewrite.isEmpty || !hostRewriteHeader.isEmpty || hostFromPath != nil
+                || rewritesHostAutomatically
+        }
+    }
+}
+
 extension RouteTable {
     /// Index of the virtual host for `authority`, which is copied in lower case to `scratch` to be compared.
     func host(for authority: ByteView, scratch: inout PooledBuffer) -> Int? {
@@ -250,21 +260,25 @@ extension RouteTable {
         var node = 0
         var position = 0
         while true {
-            let record = tree.nodes[node]
-            position += record.label.count
-            if !record.prefix.isEmpty { consider(record.prefix, tree.lists, path, head, question, &best) }
+            let record = tree.nodes.reference(node)
+            position += record.value.label.count
+            if !record.value.prefix.isEmpty {
+                consider(record.value.prefix, tree.lists, path, head, question, &best)
+            }
             if position == key.count {
-                if !record.exact.isEmpty { consider(record.exact, tree.lists, path, head, question, &best) }
-                if !record.separated.isEmpty {
-                    consider(record.separated, tree.lists, path, head, question, &best)
+                if !record.value.exact.isEmpty {
+                    consider(record.value.exact, tree.lists, path, head, question, &best)
+                }
+                if !record.value.separated.isEmpty {
+                    consider(record.value.separated, tree.lists, path, head, question, &best)
                 }
                 return
             }
-            if !record.separated.isEmpty, key[position] == UInt8(ascii: "/") {
-                consider(record.separated, tree.lists, path, head, question, &best)
+            if !record.value.separated.isEmpty, key[position] == UInt8(ascii: "/") {
+                consider(record.value.separated, tree.lists, path, head, question, &best)
             }
-            guard let child = record.childBytes.firstIndex(of: key[position]) else { return }
-            node = Int(record.firstChild) + child
+            guard let child = record.value.childBytes.firstIndex(of: key[position]) else { return }
+            node = Int(record.value.firstChild) + child
             let label = tree.nodes[node].label
             if label.count > 1, !key.dropFirst(position).hasPrefix(label) { return }
         }

@@ -199,7 +199,13 @@ public final class AccessLogFormat: Sendable {
             case .xForwardedFor: texts.forwardedFor
             case .xForwardedProto: texts.forwardedProto
             case .traceparent: texts.traceparent
-            default: nil
+            case .xEnvoyOriginalPath: texts.originalPath
+            default:
+                switch field.pseudo {
+                case .path: texts.sentPath
+                case .authority: texts.sentAuthority
+                case .none, .method, .scheme, .status: nil
+                }
             }
         if let own, !own.isEmpty {
             output.append(own)

@@ -19,6 +19,10 @@ public struct ExchangeTexts: Sendable, BitwiseCopyable {
     public var forwardedFor = ByteView("")
     public var forwardedProto = ByteView("")
     public var traceparent = ByteView("")
+    /// Where the route changed them: path and host as they went upstream, and the path that came.
+    public var sentPath = ByteView("")
+    public var sentAuthority = ByteView("")
+    public var originalPath = ByteView("")
 
     public init() {}
 }
