@@ -73,6 +73,15 @@ public nonisolated struct Envoy_Config_Bootstrap_V3_Bootstrap: @unchecked Sendab
   /// Clears the value of `dynamicResources`. Subsequent reads from it will return its default value.
   public mutating func clearDynamicResources() {_uniqueStorage()._dynamicResources = nil}
 
+  public var clusterManager: Envoy_Config_Bootstrap_V3_ClusterManager {
+    get {_storage._clusterManager ?? Envoy_Config_Bootstrap_V3_ClusterManager()}
+    set {_uniqueStorage()._clusterManager = newValue}
+  }
+  /// Returns true if `clusterManager` has been explicitly set.
+  public var hasClusterManager: Bool {_storage._clusterManager != nil}
+  /// Clears the value of `clusterManager`. Subsequent reads from it will return its default value.
+  public mutating func clearClusterManager() {_uniqueStorage()._clusterManager = nil}
+
   public var admin: Envoy_Config_Bootstrap_V3_Admin {
     get {_storage._admin ?? Envoy_Config_Bootstrap_V3_Admin()}
     set {_uniqueStorage()._admin = newValue}
@@ -153,6 +162,18 @@ public nonisolated struct Envoy_Config_Bootstrap_V3_Bootstrap: @unchecked Sendab
   public init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+public nonisolated struct Envoy_Config_Bootstrap_V3_ClusterManager: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var localClusterName: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct Envoy_Config_Bootstrap_V3_LayeredRuntime: Sendable {
@@ -253,12 +274,13 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Admin: SwiftProtobuf.Message, Sw
 
 nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Bootstrap"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{3}static_resources\0\u{3}dynamic_resources\0\u{2}\u{9}admin\0\u{4}\u{5}layered_runtime\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{3}static_resources\0\u{3}dynamic_resources\0\u{3}cluster_manager\0\u{2}\u{8}admin\0\u{4}\u{5}layered_runtime\0")
 
   fileprivate class _StorageClass {
     var _node: Envoy_Config_Core_V3_Node? = nil
     var _staticResources: Envoy_Config_Bootstrap_V3_Bootstrap.StaticResources? = nil
     var _dynamicResources: Envoy_Config_Bootstrap_V3_Bootstrap.DynamicResources? = nil
+    var _clusterManager: Envoy_Config_Bootstrap_V3_ClusterManager? = nil
     var _admin: Envoy_Config_Bootstrap_V3_Admin? = nil
     var _layeredRuntime: Envoy_Config_Bootstrap_V3_LayeredRuntime? = nil
 
@@ -274,6 +296,7 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message
       _node = source._node
       _staticResources = source._staticResources
       _dynamicResources = source._dynamicResources
+      _clusterManager = source._clusterManager
       _admin = source._admin
       _layeredRuntime = source._layeredRuntime
     }
@@ -297,6 +320,7 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message
         case 1: try { try decoder.decodeSingularMessageField(value: &_storage._node) }()
         case 2: try { try decoder.decodeSingularMessageField(value: &_storage._staticResources) }()
         case 3: try { try decoder.decodeSingularMessageField(value: &_storage._dynamicResources) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._clusterManager) }()
         case 12: try { try decoder.decodeSingularMessageField(value: &_storage._admin) }()
         case 17: try { try decoder.decodeSingularMessageField(value: &_storage._layeredRuntime) }()
         default: break
@@ -320,6 +344,9 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message
       try { if let v = _storage._dynamicResources {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
       } }()
+      try { if let v = _storage._clusterManager {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
       try { if let v = _storage._admin {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
       } }()
@@ -338,6 +365,7 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message
         if _storage._node != rhs_storage._node {return false}
         if _storage._staticResources != rhs_storage._staticResources {return false}
         if _storage._dynamicResources != rhs_storage._dynamicResources {return false}
+        if _storage._clusterManager != rhs_storage._clusterManager {return false}
         if _storage._admin != rhs_storage._admin {return false}
         if _storage._layeredRuntime != rhs_storage._layeredRuntime {return false}
         return true
@@ -428,6 +456,36 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap.DynamicResources: Swif
     if lhs._ldsConfig != rhs._ldsConfig {return false}
     if lhs._cdsConfig != rhs._cdsConfig {return false}
     if lhs._adsConfig != rhs._adsConfig {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Bootstrap_V3_ClusterManager: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ClusterManager"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}local_cluster_name\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.localClusterName) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.localClusterName.isEmpty {
+      try visitor.visitSingularStringField(value: self.localClusterName, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Bootstrap_V3_ClusterManager, rhs: Envoy_Config_Bootstrap_V3_ClusterManager) -> Bool {
+    if lhs.localClusterName != rhs.localClusterName {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -194,9 +194,35 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
   /// Clears the value of `circuitBreakers`. Subsequent reads from it will return its default value.
   public mutating func clearCircuitBreakers() {_uniqueStorage()._circuitBreakers = nil}
 
+  public var outlierDetection: Envoy_Config_Cluster_V3_OutlierDetection {
+    get {_storage._outlierDetection ?? Envoy_Config_Cluster_V3_OutlierDetection()}
+    set {_uniqueStorage()._outlierDetection = newValue}
+  }
+  /// Returns true if `outlierDetection` has been explicitly set.
+  public var hasOutlierDetection: Bool {_storage._outlierDetection != nil}
+  /// Clears the value of `outlierDetection`. Subsequent reads from it will return its default value.
+  public mutating func clearOutlierDetection() {_uniqueStorage()._outlierDetection = nil}
+
+  public var lbSubsetConfig: Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig {
+    get {_storage._lbSubsetConfig ?? Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig()}
+    set {_uniqueStorage()._lbSubsetConfig = newValue}
+  }
+  /// Returns true if `lbSubsetConfig` has been explicitly set.
+  public var hasLbSubsetConfig: Bool {_storage._lbSubsetConfig != nil}
+  /// Clears the value of `lbSubsetConfig`. Subsequent reads from it will return its default value.
+  public mutating func clearLbSubsetConfig() {_uniqueStorage()._lbSubsetConfig = nil}
+
   public var lbConfig: OneOf_LbConfig? {
     get {return _storage._lbConfig}
     set {_uniqueStorage()._lbConfig = newValue}
+  }
+
+  public var ringHashLbConfig: Envoy_Config_Cluster_V3_Cluster.RingHashLbConfig {
+    get {
+      if case .ringHashLbConfig(let v)? = _storage._lbConfig {return v}
+      return Envoy_Config_Cluster_V3_Cluster.RingHashLbConfig()
+    }
+    set {_uniqueStorage()._lbConfig = .ringHashLbConfig(newValue)}
   }
 
   public var leastRequestLbConfig: Envoy_Config_Cluster_V3_Cluster.LeastRequestLbConfig {
@@ -205,6 +231,22 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
       return Envoy_Config_Cluster_V3_Cluster.LeastRequestLbConfig()
     }
     set {_uniqueStorage()._lbConfig = .leastRequestLbConfig(newValue)}
+  }
+
+  public var maglevLbConfig: Envoy_Config_Cluster_V3_Cluster.MaglevLbConfig {
+    get {
+      if case .maglevLbConfig(let v)? = _storage._lbConfig {return v}
+      return Envoy_Config_Cluster_V3_Cluster.MaglevLbConfig()
+    }
+    set {_uniqueStorage()._lbConfig = .maglevLbConfig(newValue)}
+  }
+
+  public var roundRobinLbConfig: Envoy_Config_Cluster_V3_Cluster.RoundRobinLbConfig {
+    get {
+      if case .roundRobinLbConfig(let v)? = _storage._lbConfig {return v}
+      return Envoy_Config_Cluster_V3_Cluster.RoundRobinLbConfig()
+    }
+    set {_uniqueStorage()._lbConfig = .roundRobinLbConfig(newValue)}
   }
 
   public var transportSocket: Envoy_Config_Core_V3_TransportSocket {
@@ -239,6 +281,15 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
     set {_uniqueStorage()._typedExtensionProtocolOptions = newValue}
   }
 
+  public var loadBalancingPolicy: Envoy_Config_Cluster_V3_LoadBalancingPolicy {
+    get {_storage._loadBalancingPolicy ?? Envoy_Config_Cluster_V3_LoadBalancingPolicy()}
+    set {_uniqueStorage()._loadBalancingPolicy = newValue}
+  }
+  /// Returns true if `loadBalancingPolicy` has been explicitly set.
+  public var hasLoadBalancingPolicy: Bool {_storage._loadBalancingPolicy != nil}
+  /// Clears the value of `loadBalancingPolicy`. Subsequent reads from it will return its default value.
+  public mutating func clearLoadBalancingPolicy() {_uniqueStorage()._loadBalancingPolicy = nil}
+
   public var transportSocketMatches: [Envoy_Config_Cluster_V3_Cluster.TransportSocketMatch] {
     get {_storage._transportSocketMatches}
     set {_uniqueStorage()._transportSocketMatches = newValue}
@@ -252,7 +303,10 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
   }
 
   public nonisolated enum OneOf_LbConfig: Equatable, Sendable {
+    case ringHashLbConfig(Envoy_Config_Cluster_V3_Cluster.RingHashLbConfig)
     case leastRequestLbConfig(Envoy_Config_Cluster_V3_Cluster.LeastRequestLbConfig)
+    case maglevLbConfig(Envoy_Config_Cluster_V3_Cluster.MaglevLbConfig)
+    case roundRobinLbConfig(Envoy_Config_Cluster_V3_Cluster.RoundRobinLbConfig)
 
   }
 
@@ -492,6 +546,237 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
     fileprivate var _edsConfig: Envoy_Config_Core_V3_ConfigSource? = nil
   }
 
+  public nonisolated struct LbSubsetConfig: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var fallbackPolicy: Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig.LbSubsetFallbackPolicy = .noFallback
+
+    public var defaultSubset: SwiftProtobuf.Google_Protobuf_Struct {
+      get {_defaultSubset ?? SwiftProtobuf.Google_Protobuf_Struct()}
+      set {_defaultSubset = newValue}
+    }
+    /// Returns true if `defaultSubset` has been explicitly set.
+    public var hasDefaultSubset: Bool {self._defaultSubset != nil}
+    /// Clears the value of `defaultSubset`. Subsequent reads from it will return its default value.
+    public mutating func clearDefaultSubset() {self._defaultSubset = nil}
+
+    public var subsetSelectors: [Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig.LbSubsetSelector] = []
+
+    public var localityWeightAware: Bool = false
+
+    public var scaleLocalityWeight: Bool = false
+
+    public var panicModeAny: Bool = false
+
+    public var listAsAny: Bool = false
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public nonisolated enum LbSubsetFallbackPolicy: SwiftProtobuf.Enum, Swift.CaseIterable {
+      public typealias RawValue = Int
+      case noFallback // = 0
+      case anyEndpoint // = 1
+      case defaultSubset // = 2
+      case UNRECOGNIZED(Int)
+
+      public init() {
+        self = .noFallback
+      }
+
+      public init?(rawValue: Int) {
+        switch rawValue {
+        case 0: self = .noFallback
+        case 1: self = .anyEndpoint
+        case 2: self = .defaultSubset
+        default: self = .UNRECOGNIZED(rawValue)
+        }
+      }
+
+      public var rawValue: Int {
+        switch self {
+        case .noFallback: return 0
+        case .anyEndpoint: return 1
+        case .defaultSubset: return 2
+        case .UNRECOGNIZED(let i): return i
+        }
+      }
+
+      // The compiler won't synthesize support with the UNRECOGNIZED case.
+      public static let allCases: [Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig.LbSubsetFallbackPolicy] = [
+        .noFallback,
+        .anyEndpoint,
+        .defaultSubset,
+      ]
+
+    }
+
+    public nonisolated enum LbSubsetMetadataFallbackPolicy: SwiftProtobuf.Enum, Swift.CaseIterable {
+      public typealias RawValue = Int
+      case metadataNoFallback // = 0
+      case fallbackList // = 1
+      case UNRECOGNIZED(Int)
+
+      public init() {
+        self = .metadataNoFallback
+      }
+
+      public init?(rawValue: Int) {
+        switch rawValue {
+        case 0: self = .metadataNoFallback
+        case 1: self = .fallbackList
+        default: self = .UNRECOGNIZED(rawValue)
+        }
+      }
+
+      public var rawValue: Int {
+        switch self {
+        case .metadataNoFallback: return 0
+        case .fallbackList: return 1
+        case .UNRECOGNIZED(let i): return i
+        }
+      }
+
+      // The compiler won't synthesize support with the UNRECOGNIZED case.
+      public static let allCases: [Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig.LbSubsetMetadataFallbackPolicy] = [
+        .metadataNoFallback,
+        .fallbackList,
+      ]
+
+    }
+
+    public nonisolated struct LbSubsetSelector: Sendable {
+      // SwiftProtobuf.Message conformance is added in an extension below. See the
+      // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+      // methods supported on all messages.
+
+      public var keys: [String] = []
+
+      public var fallbackPolicy: Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig.LbSubsetSelector.LbSubsetSelectorFallbackPolicy = .notDefined
+
+      public var fallbackKeysSubset: [String] = []
+
+      public var singleHostPerSubset: Bool = false
+
+      public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+      public nonisolated enum LbSubsetSelectorFallbackPolicy: SwiftProtobuf.Enum, Swift.CaseIterable {
+        public typealias RawValue = Int
+        case notDefined // = 0
+        case noFallback // = 1
+        case anyEndpoint // = 2
+        case defaultSubset // = 3
+        case keysSubset // = 4
+        case UNRECOGNIZED(Int)
+
+        public init() {
+          self = .notDefined
+        }
+
+        public init?(rawValue: Int) {
+          switch rawValue {
+          case 0: self = .notDefined
+          case 1: self = .noFallback
+          case 2: self = .anyEndpoint
+          case 3: self = .defaultSubset
+          case 4: self = .keysSubset
+          default: self = .UNRECOGNIZED(rawValue)
+          }
+        }
+
+        public var rawValue: Int {
+          switch self {
+          case .notDefined: return 0
+          case .noFallback: return 1
+          case .anyEndpoint: return 2
+          case .defaultSubset: return 3
+          case .keysSubset: return 4
+          case .UNRECOGNIZED(let i): return i
+          }
+        }
+
+        // The compiler won't synthesize support with the UNRECOGNIZED case.
+        public static let allCases: [Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig.LbSubsetSelector.LbSubsetSelectorFallbackPolicy] = [
+          .notDefined,
+          .noFallback,
+          .anyEndpoint,
+          .defaultSubset,
+          .keysSubset,
+        ]
+
+      }
+
+      public init() {}
+    }
+
+    public init() {}
+
+    fileprivate var _defaultSubset: SwiftProtobuf.Google_Protobuf_Struct? = nil
+  }
+
+  public nonisolated struct SlowStartConfig: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var slowStartWindow: SwiftProtobuf.Google_Protobuf_Duration {
+      get {_slowStartWindow ?? SwiftProtobuf.Google_Protobuf_Duration()}
+      set {_slowStartWindow = newValue}
+    }
+    /// Returns true if `slowStartWindow` has been explicitly set.
+    public var hasSlowStartWindow: Bool {self._slowStartWindow != nil}
+    /// Clears the value of `slowStartWindow`. Subsequent reads from it will return its default value.
+    public mutating func clearSlowStartWindow() {self._slowStartWindow = nil}
+
+    public var aggression: Envoy_Config_Core_V3_RuntimeDouble {
+      get {_aggression ?? Envoy_Config_Core_V3_RuntimeDouble()}
+      set {_aggression = newValue}
+    }
+    /// Returns true if `aggression` has been explicitly set.
+    public var hasAggression: Bool {self._aggression != nil}
+    /// Clears the value of `aggression`. Subsequent reads from it will return its default value.
+    public mutating func clearAggression() {self._aggression = nil}
+
+    public var minWeightPercent: Envoy_Type_V3_Percent {
+      get {_minWeightPercent ?? Envoy_Type_V3_Percent()}
+      set {_minWeightPercent = newValue}
+    }
+    /// Returns true if `minWeightPercent` has been explicitly set.
+    public var hasMinWeightPercent: Bool {self._minWeightPercent != nil}
+    /// Clears the value of `minWeightPercent`. Subsequent reads from it will return its default value.
+    public mutating func clearMinWeightPercent() {self._minWeightPercent = nil}
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+
+    fileprivate var _slowStartWindow: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    fileprivate var _aggression: Envoy_Config_Core_V3_RuntimeDouble? = nil
+    fileprivate var _minWeightPercent: Envoy_Type_V3_Percent? = nil
+  }
+
+  public nonisolated struct RoundRobinLbConfig: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var slowStartConfig: Envoy_Config_Cluster_V3_Cluster.SlowStartConfig {
+      get {_slowStartConfig ?? Envoy_Config_Cluster_V3_Cluster.SlowStartConfig()}
+      set {_slowStartConfig = newValue}
+    }
+    /// Returns true if `slowStartConfig` has been explicitly set.
+    public var hasSlowStartConfig: Bool {self._slowStartConfig != nil}
+    /// Clears the value of `slowStartConfig`. Subsequent reads from it will return its default value.
+    public mutating func clearSlowStartConfig() {self._slowStartConfig = nil}
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+
+    fileprivate var _slowStartConfig: Envoy_Config_Cluster_V3_Cluster.SlowStartConfig? = nil
+  }
+
   public nonisolated struct LeastRequestLbConfig: Sendable {
     // SwiftProtobuf.Message conformance is added in an extension below. See the
     // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -506,11 +791,119 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
     /// Clears the value of `choiceCount`. Subsequent reads from it will return its default value.
     public mutating func clearChoiceCount() {self._choiceCount = nil}
 
+    public var activeRequestBias: Envoy_Config_Core_V3_RuntimeDouble {
+      get {_activeRequestBias ?? Envoy_Config_Core_V3_RuntimeDouble()}
+      set {_activeRequestBias = newValue}
+    }
+    /// Returns true if `activeRequestBias` has been explicitly set.
+    public var hasActiveRequestBias: Bool {self._activeRequestBias != nil}
+    /// Clears the value of `activeRequestBias`. Subsequent reads from it will return its default value.
+    public mutating func clearActiveRequestBias() {self._activeRequestBias = nil}
+
+    public var slowStartConfig: Envoy_Config_Cluster_V3_Cluster.SlowStartConfig {
+      get {_slowStartConfig ?? Envoy_Config_Cluster_V3_Cluster.SlowStartConfig()}
+      set {_slowStartConfig = newValue}
+    }
+    /// Returns true if `slowStartConfig` has been explicitly set.
+    public var hasSlowStartConfig: Bool {self._slowStartConfig != nil}
+    /// Clears the value of `slowStartConfig`. Subsequent reads from it will return its default value.
+    public mutating func clearSlowStartConfig() {self._slowStartConfig = nil}
+
     public var unknownFields = SwiftProtobuf.UnknownStorage()
 
     public init() {}
 
     fileprivate var _choiceCount: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    fileprivate var _activeRequestBias: Envoy_Config_Core_V3_RuntimeDouble? = nil
+    fileprivate var _slowStartConfig: Envoy_Config_Cluster_V3_Cluster.SlowStartConfig? = nil
+  }
+
+  public nonisolated struct RingHashLbConfig: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var minimumRingSize: SwiftProtobuf.Google_Protobuf_UInt64Value {
+      get {_minimumRingSize ?? SwiftProtobuf.Google_Protobuf_UInt64Value()}
+      set {_minimumRingSize = newValue}
+    }
+    /// Returns true if `minimumRingSize` has been explicitly set.
+    public var hasMinimumRingSize: Bool {self._minimumRingSize != nil}
+    /// Clears the value of `minimumRingSize`. Subsequent reads from it will return its default value.
+    public mutating func clearMinimumRingSize() {self._minimumRingSize = nil}
+
+    public var hashFunction: Envoy_Config_Cluster_V3_Cluster.RingHashLbConfig.HashFunction = .xxHash
+
+    public var maximumRingSize: SwiftProtobuf.Google_Protobuf_UInt64Value {
+      get {_maximumRingSize ?? SwiftProtobuf.Google_Protobuf_UInt64Value()}
+      set {_maximumRingSize = newValue}
+    }
+    /// Returns true if `maximumRingSize` has been explicitly set.
+    public var hasMaximumRingSize: Bool {self._maximumRingSize != nil}
+    /// Clears the value of `maximumRingSize`. Subsequent reads from it will return its default value.
+    public mutating func clearMaximumRingSize() {self._maximumRingSize = nil}
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public nonisolated enum HashFunction: SwiftProtobuf.Enum, Swift.CaseIterable {
+      public typealias RawValue = Int
+      case xxHash // = 0
+      case murmurHash2 // = 1
+      case UNRECOGNIZED(Int)
+
+      public init() {
+        self = .xxHash
+      }
+
+      public init?(rawValue: Int) {
+        switch rawValue {
+        case 0: self = .xxHash
+        case 1: self = .murmurHash2
+        default: self = .UNRECOGNIZED(rawValue)
+        }
+      }
+
+      public var rawValue: Int {
+        switch self {
+        case .xxHash: return 0
+        case .murmurHash2: return 1
+        case .UNRECOGNIZED(let i): return i
+        }
+      }
+
+      // The compiler won't synthesize support with the UNRECOGNIZED case.
+      public static let allCases: [Envoy_Config_Cluster_V3_Cluster.RingHashLbConfig.HashFunction] = [
+        .xxHash,
+        .murmurHash2,
+      ]
+
+    }
+
+    public init() {}
+
+    fileprivate var _minimumRingSize: SwiftProtobuf.Google_Protobuf_UInt64Value? = nil
+    fileprivate var _maximumRingSize: SwiftProtobuf.Google_Protobuf_UInt64Value? = nil
+  }
+
+  public nonisolated struct MaglevLbConfig: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var tableSize: SwiftProtobuf.Google_Protobuf_UInt64Value {
+      get {_tableSize ?? SwiftProtobuf.Google_Protobuf_UInt64Value()}
+      set {_tableSize = newValue}
+    }
+    /// Returns true if `tableSize` has been explicitly set.
+    public var hasTableSize: Bool {self._tableSize != nil}
+    /// Clears the value of `tableSize`. Subsequent reads from it will return its default value.
+    public mutating func clearTableSize() {self._tableSize = nil}
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+
+    fileprivate var _tableSize: SwiftProtobuf.Google_Protobuf_UInt64Value? = nil
   }
 
   public nonisolated struct CommonLbConfig: Sendable {
@@ -527,12 +920,358 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
     /// Clears the value of `healthyPanicThreshold`. Subsequent reads from it will return its default value.
     public mutating func clearHealthyPanicThreshold() {self._healthyPanicThreshold = nil}
 
+    public var localityConfigSpecifier: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.OneOf_LocalityConfigSpecifier? = nil
+
+    public var zoneAwareLbConfig: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ZoneAwareLbConfig {
+      get {
+        if case .zoneAwareLbConfig(let v)? = localityConfigSpecifier {return v}
+        return Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ZoneAwareLbConfig()
+      }
+      set {localityConfigSpecifier = .zoneAwareLbConfig(newValue)}
+    }
+
+    public var localityWeightedLbConfig: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.LocalityWeightedLbConfig {
+      get {
+        if case .localityWeightedLbConfig(let v)? = localityConfigSpecifier {return v}
+        return Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.LocalityWeightedLbConfig()
+      }
+      set {localityConfigSpecifier = .localityWeightedLbConfig(newValue)}
+    }
+
+    public var consistentHashingLbConfig: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ConsistentHashingLbConfig {
+      get {_consistentHashingLbConfig ?? Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ConsistentHashingLbConfig()}
+      set {_consistentHashingLbConfig = newValue}
+    }
+    /// Returns true if `consistentHashingLbConfig` has been explicitly set.
+    public var hasConsistentHashingLbConfig: Bool {self._consistentHashingLbConfig != nil}
+    /// Clears the value of `consistentHashingLbConfig`. Subsequent reads from it will return its default value.
+    public mutating func clearConsistentHashingLbConfig() {self._consistentHashingLbConfig = nil}
+
     public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public nonisolated enum OneOf_LocalityConfigSpecifier: Equatable, Sendable {
+      case zoneAwareLbConfig(Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ZoneAwareLbConfig)
+      case localityWeightedLbConfig(Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.LocalityWeightedLbConfig)
+
+    }
+
+    public nonisolated struct ZoneAwareLbConfig: Sendable {
+      // SwiftProtobuf.Message conformance is added in an extension below. See the
+      // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+      // methods supported on all messages.
+
+      public var routingEnabled: Envoy_Type_V3_Percent {
+        get {_routingEnabled ?? Envoy_Type_V3_Percent()}
+        set {_routingEnabled = newValue}
+      }
+      /// Returns true if `routingEnabled` has been explicitly set.
+      public var hasRoutingEnabled: Bool {self._routingEnabled != nil}
+      /// Clears the value of `routingEnabled`. Subsequent reads from it will return its default value.
+      public mutating func clearRoutingEnabled() {self._routingEnabled = nil}
+
+      public var minClusterSize: SwiftProtobuf.Google_Protobuf_UInt64Value {
+        get {_minClusterSize ?? SwiftProtobuf.Google_Protobuf_UInt64Value()}
+        set {_minClusterSize = newValue}
+      }
+      /// Returns true if `minClusterSize` has been explicitly set.
+      public var hasMinClusterSize: Bool {self._minClusterSize != nil}
+      /// Clears the value of `minClusterSize`. Subsequent reads from it will return its default value.
+      public mutating func clearMinClusterSize() {self._minClusterSize = nil}
+
+      public var failTrafficOnPanic: Bool = false
+
+      public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+      public init() {}
+
+      fileprivate var _routingEnabled: Envoy_Type_V3_Percent? = nil
+      fileprivate var _minClusterSize: SwiftProtobuf.Google_Protobuf_UInt64Value? = nil
+    }
+
+    public nonisolated struct LocalityWeightedLbConfig: Sendable {
+      // SwiftProtobuf.Message conformance is added in an extension below. See the
+      // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+      // methods supported on all messages.
+
+      public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+      public init() {}
+    }
+
+    public nonisolated struct ConsistentHashingLbConfig: Sendable {
+      // SwiftProtobuf.Message conformance is added in an extension below. See the
+      // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+      // methods supported on all messages.
+
+      public var useHostnameForHashing: Bool = false
+
+      public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+      public init() {}
+    }
 
     public init() {}
 
     fileprivate var _healthyPanicThreshold: Envoy_Type_V3_Percent? = nil
+    fileprivate var _consistentHashingLbConfig: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ConsistentHashingLbConfig? = nil
   }
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+public nonisolated struct Envoy_Config_Cluster_V3_LoadBalancingPolicy: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var policies: [Envoy_Config_Cluster_V3_LoadBalancingPolicy.Policy] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated struct Policy: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var typedExtensionConfig: Envoy_Config_Core_V3_TypedExtensionConfig {
+      get {_typedExtensionConfig ?? Envoy_Config_Core_V3_TypedExtensionConfig()}
+      set {_typedExtensionConfig = newValue}
+    }
+    /// Returns true if `typedExtensionConfig` has been explicitly set.
+    public var hasTypedExtensionConfig: Bool {self._typedExtensionConfig != nil}
+    /// Clears the value of `typedExtensionConfig`. Subsequent reads from it will return its default value.
+    public mutating func clearTypedExtensionConfig() {self._typedExtensionConfig = nil}
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+
+    fileprivate var _typedExtensionConfig: Envoy_Config_Core_V3_TypedExtensionConfig? = nil
+  }
+
+  public init() {}
+}
+
+public nonisolated struct Envoy_Config_Cluster_V3_OutlierDetection: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var consecutive5Xx: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._consecutive5Xx ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._consecutive5Xx = newValue}
+  }
+  /// Returns true if `consecutive5Xx` has been explicitly set.
+  public var hasConsecutive5Xx: Bool {_storage._consecutive5Xx != nil}
+  /// Clears the value of `consecutive5Xx`. Subsequent reads from it will return its default value.
+  public mutating func clearConsecutive5Xx() {_uniqueStorage()._consecutive5Xx = nil}
+
+  public var interval: SwiftProtobuf.Google_Protobuf_Duration {
+    get {_storage._interval ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._interval = newValue}
+  }
+  /// Returns true if `interval` has been explicitly set.
+  public var hasInterval: Bool {_storage._interval != nil}
+  /// Clears the value of `interval`. Subsequent reads from it will return its default value.
+  public mutating func clearInterval() {_uniqueStorage()._interval = nil}
+
+  public var baseEjectionTime: SwiftProtobuf.Google_Protobuf_Duration {
+    get {_storage._baseEjectionTime ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._baseEjectionTime = newValue}
+  }
+  /// Returns true if `baseEjectionTime` has been explicitly set.
+  public var hasBaseEjectionTime: Bool {_storage._baseEjectionTime != nil}
+  /// Clears the value of `baseEjectionTime`. Subsequent reads from it will return its default value.
+  public mutating func clearBaseEjectionTime() {_uniqueStorage()._baseEjectionTime = nil}
+
+  public var maxEjectionPercent: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._maxEjectionPercent ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._maxEjectionPercent = newValue}
+  }
+  /// Returns true if `maxEjectionPercent` has been explicitly set.
+  public var hasMaxEjectionPercent: Bool {_storage._maxEjectionPercent != nil}
+  /// Clears the value of `maxEjectionPercent`. Subsequent reads from it will return its default value.
+  public mutating func clearMaxEjectionPercent() {_uniqueStorage()._maxEjectionPercent = nil}
+
+  public var enforcingConsecutive5Xx: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._enforcingConsecutive5Xx ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._enforcingConsecutive5Xx = newValue}
+  }
+  /// Returns true if `enforcingConsecutive5Xx` has been explicitly set.
+  public var hasEnforcingConsecutive5Xx: Bool {_storage._enforcingConsecutive5Xx != nil}
+  /// Clears the value of `enforcingConsecutive5Xx`. Subsequent reads from it will return its default value.
+  public mutating func clearEnforcingConsecutive5Xx() {_uniqueStorage()._enforcingConsecutive5Xx = nil}
+
+  public var enforcingSuccessRate: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._enforcingSuccessRate ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._enforcingSuccessRate = newValue}
+  }
+  /// Returns true if `enforcingSuccessRate` has been explicitly set.
+  public var hasEnforcingSuccessRate: Bool {_storage._enforcingSuccessRate != nil}
+  /// Clears the value of `enforcingSuccessRate`. Subsequent reads from it will return its default value.
+  public mutating func clearEnforcingSuccessRate() {_uniqueStorage()._enforcingSuccessRate = nil}
+
+  public var successRateMinimumHosts: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._successRateMinimumHosts ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._successRateMinimumHosts = newValue}
+  }
+  /// Returns true if `successRateMinimumHosts` has been explicitly set.
+  public var hasSuccessRateMinimumHosts: Bool {_storage._successRateMinimumHosts != nil}
+  /// Clears the value of `successRateMinimumHosts`. Subsequent reads from it will return its default value.
+  public mutating func clearSuccessRateMinimumHosts() {_uniqueStorage()._successRateMinimumHosts = nil}
+
+  public var successRateRequestVolume: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._successRateRequestVolume ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._successRateRequestVolume = newValue}
+  }
+  /// Returns true if `successRateRequestVolume` has been explicitly set.
+  public var hasSuccessRateRequestVolume: Bool {_storage._successRateRequestVolume != nil}
+  /// Clears the value of `successRateRequestVolume`. Subsequent reads from it will return its default value.
+  public mutating func clearSuccessRateRequestVolume() {_uniqueStorage()._successRateRequestVolume = nil}
+
+  public var successRateStdevFactor: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._successRateStdevFactor ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._successRateStdevFactor = newValue}
+  }
+  /// Returns true if `successRateStdevFactor` has been explicitly set.
+  public var hasSuccessRateStdevFactor: Bool {_storage._successRateStdevFactor != nil}
+  /// Clears the value of `successRateStdevFactor`. Subsequent reads from it will return its default value.
+  public mutating func clearSuccessRateStdevFactor() {_uniqueStorage()._successRateStdevFactor = nil}
+
+  public var consecutiveGatewayFailure: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._consecutiveGatewayFailure ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._consecutiveGatewayFailure = newValue}
+  }
+  /// Returns true if `consecutiveGatewayFailure` has been explicitly set.
+  public var hasConsecutiveGatewayFailure: Bool {_storage._consecutiveGatewayFailure != nil}
+  /// Clears the value of `consecutiveGatewayFailure`. Subsequent reads from it will return its default value.
+  public mutating func clearConsecutiveGatewayFailure() {_uniqueStorage()._consecutiveGatewayFailure = nil}
+
+  public var enforcingConsecutiveGatewayFailure: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._enforcingConsecutiveGatewayFailure ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._enforcingConsecutiveGatewayFailure = newValue}
+  }
+  /// Returns true if `enforcingConsecutiveGatewayFailure` has been explicitly set.
+  public var hasEnforcingConsecutiveGatewayFailure: Bool {_storage._enforcingConsecutiveGatewayFailure != nil}
+  /// Clears the value of `enforcingConsecutiveGatewayFailure`. Subsequent reads from it will return its default value.
+  public mutating func clearEnforcingConsecutiveGatewayFailure() {_uniqueStorage()._enforcingConsecutiveGatewayFailure = nil}
+
+  public var splitExternalLocalOriginErrors: Bool {
+    get {_storage._splitExternalLocalOriginErrors}
+    set {_uniqueStorage()._splitExternalLocalOriginErrors = newValue}
+  }
+
+  public var consecutiveLocalOriginFailure: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._consecutiveLocalOriginFailure ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._consecutiveLocalOriginFailure = newValue}
+  }
+  /// Returns true if `consecutiveLocalOriginFailure` has been explicitly set.
+  public var hasConsecutiveLocalOriginFailure: Bool {_storage._consecutiveLocalOriginFailure != nil}
+  /// Clears the value of `consecutiveLocalOriginFailure`. Subsequent reads from it will return its default value.
+  public mutating func clearConsecutiveLocalOriginFailure() {_uniqueStorage()._consecutiveLocalOriginFailure = nil}
+
+  public var enforcingConsecutiveLocalOriginFailure: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._enforcingConsecutiveLocalOriginFailure ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._enforcingConsecutiveLocalOriginFailure = newValue}
+  }
+  /// Returns true if `enforcingConsecutiveLocalOriginFailure` has been explicitly set.
+  public var hasEnforcingConsecutiveLocalOriginFailure: Bool {_storage._enforcingConsecutiveLocalOriginFailure != nil}
+  /// Clears the value of `enforcingConsecutiveLocalOriginFailure`. Subsequent reads from it will return its default value.
+  public mutating func clearEnforcingConsecutiveLocalOriginFailure() {_uniqueStorage()._enforcingConsecutiveLocalOriginFailure = nil}
+
+  public var enforcingLocalOriginSuccessRate: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._enforcingLocalOriginSuccessRate ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._enforcingLocalOriginSuccessRate = newValue}
+  }
+  /// Returns true if `enforcingLocalOriginSuccessRate` has been explicitly set.
+  public var hasEnforcingLocalOriginSuccessRate: Bool {_storage._enforcingLocalOriginSuccessRate != nil}
+  /// Clears the value of `enforcingLocalOriginSuccessRate`. Subsequent reads from it will return its default value.
+  public mutating func clearEnforcingLocalOriginSuccessRate() {_uniqueStorage()._enforcingLocalOriginSuccessRate = nil}
+
+  public var failurePercentageThreshold: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._failurePercentageThreshold ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._failurePercentageThreshold = newValue}
+  }
+  /// Returns true if `failurePercentageThreshold` has been explicitly set.
+  public var hasFailurePercentageThreshold: Bool {_storage._failurePercentageThreshold != nil}
+  /// Clears the value of `failurePercentageThreshold`. Subsequent reads from it will return its default value.
+  public mutating func clearFailurePercentageThreshold() {_uniqueStorage()._failurePercentageThreshold = nil}
+
+  public var enforcingFailurePercentage: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._enforcingFailurePercentage ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._enforcingFailurePercentage = newValue}
+  }
+  /// Returns true if `enforcingFailurePercentage` has been explicitly set.
+  public var hasEnforcingFailurePercentage: Bool {_storage._enforcingFailurePercentage != nil}
+  /// Clears the value of `enforcingFailurePercentage`. Subsequent reads from it will return its default value.
+  public mutating func clearEnforcingFailurePercentage() {_uniqueStorage()._enforcingFailurePercentage = nil}
+
+  public var enforcingFailurePercentageLocalOrigin: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._enforcingFailurePercentageLocalOrigin ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._enforcingFailurePercentageLocalOrigin = newValue}
+  }
+  /// Returns true if `enforcingFailurePercentageLocalOrigin` has been explicitly set.
+  public var hasEnforcingFailurePercentageLocalOrigin: Bool {_storage._enforcingFailurePercentageLocalOrigin != nil}
+  /// Clears the value of `enforcingFailurePercentageLocalOrigin`. Subsequent reads from it will return its default value.
+  public mutating func clearEnforcingFailurePercentageLocalOrigin() {_uniqueStorage()._enforcingFailurePercentageLocalOrigin = nil}
+
+  public var failurePercentageMinimumHosts: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._failurePercentageMinimumHosts ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._failurePercentageMinimumHosts = newValue}
+  }
+  /// Returns true if `failurePercentageMinimumHosts` has been explicitly set.
+  public var hasFailurePercentageMinimumHosts: Bool {_storage._failurePercentageMinimumHosts != nil}
+  /// Clears the value of `failurePercentageMinimumHosts`. Subsequent reads from it will return its default value.
+  public mutating func clearFailurePercentageMinimumHosts() {_uniqueStorage()._failurePercentageMinimumHosts = nil}
+
+  public var failurePercentageRequestVolume: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._failurePercentageRequestVolume ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._failurePercentageRequestVolume = newValue}
+  }
+  /// Returns true if `failurePercentageRequestVolume` has been explicitly set.
+  public var hasFailurePercentageRequestVolume: Bool {_storage._failurePercentageRequestVolume != nil}
+  /// Clears the value of `failurePercentageRequestVolume`. Subsequent reads from it will return its default value.
+  public mutating func clearFailurePercentageRequestVolume() {_uniqueStorage()._failurePercentageRequestVolume = nil}
+
+  public var maxEjectionTime: SwiftProtobuf.Google_Protobuf_Duration {
+    get {_storage._maxEjectionTime ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._maxEjectionTime = newValue}
+  }
+  /// Returns true if `maxEjectionTime` has been explicitly set.
+  public var hasMaxEjectionTime: Bool {_storage._maxEjectionTime != nil}
+  /// Clears the value of `maxEjectionTime`. Subsequent reads from it will return its default value.
+  public mutating func clearMaxEjectionTime() {_uniqueStorage()._maxEjectionTime = nil}
+
+  public var maxEjectionTimeJitter: SwiftProtobuf.Google_Protobuf_Duration {
+    get {_storage._maxEjectionTimeJitter ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._maxEjectionTimeJitter = newValue}
+  }
+  /// Returns true if `maxEjectionTimeJitter` has been explicitly set.
+  public var hasMaxEjectionTimeJitter: Bool {_storage._maxEjectionTimeJitter != nil}
+  /// Clears the value of `maxEjectionTimeJitter`. Subsequent reads from it will return its default value.
+  public mutating func clearMaxEjectionTimeJitter() {_uniqueStorage()._maxEjectionTimeJitter = nil}
+
+  public var successfulActiveHealthCheckUnejectHost: SwiftProtobuf.Google_Protobuf_BoolValue {
+    get {_storage._successfulActiveHealthCheckUnejectHost ?? SwiftProtobuf.Google_Protobuf_BoolValue()}
+    set {_uniqueStorage()._successfulActiveHealthCheckUnejectHost = newValue}
+  }
+  /// Returns true if `successfulActiveHealthCheckUnejectHost` has been explicitly set.
+  public var hasSuccessfulActiveHealthCheckUnejectHost: Bool {_storage._successfulActiveHealthCheckUnejectHost != nil}
+  /// Clears the value of `successfulActiveHealthCheckUnejectHost`. Subsequent reads from it will return its default value.
+  public mutating func clearSuccessfulActiveHealthCheckUnejectHost() {_uniqueStorage()._successfulActiveHealthCheckUnejectHost = nil}
+
+  public var alwaysEjectOneHost: SwiftProtobuf.Google_Protobuf_BoolValue {
+    get {_storage._alwaysEjectOneHost ?? SwiftProtobuf.Google_Protobuf_BoolValue()}
+    set {_uniqueStorage()._alwaysEjectOneHost = newValue}
+  }
+  /// Returns true if `alwaysEjectOneHost` has been explicitly set.
+  public var hasAlwaysEjectOneHost: Bool {_storage._alwaysEjectOneHost != nil}
+  /// Clears the value of `alwaysEjectOneHost`. Subsequent reads from it will return its default value.
+  public mutating func clearAlwaysEjectOneHost() {_uniqueStorage()._alwaysEjectOneHost = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
@@ -683,7 +1422,7 @@ nonisolated extension Envoy_Config_Cluster_V3_CircuitBreakers.Thresholds.RetryBu
 
 nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Cluster"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{3}eds_cluster_config\0\u{3}connect_timeout\0\u{3}per_connection_buffer_limit_bytes\0\u{3}lb_policy\0\u{4}\u{4}circuit_breakers\0\u{4}\u{e}transport_socket\0\u{4}\u{3}common_lb_config\0\u{4}\u{6}load_assignment\0\u{4}\u{3}typed_extension_protocol_options\0\u{3}least_request_lb_config\0\u{4}\u{6}transport_socket_matches\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{3}eds_cluster_config\0\u{3}connect_timeout\0\u{3}per_connection_buffer_limit_bytes\0\u{3}lb_policy\0\u{4}\u{4}circuit_breakers\0\u{4}\u{9}outlier_detection\0\u{4}\u{3}lb_subset_config\0\u{3}ring_hash_lb_config\0\u{3}transport_socket\0\u{4}\u{3}common_lb_config\0\u{4}\u{6}load_assignment\0\u{4}\u{3}typed_extension_protocol_options\0\u{3}least_request_lb_config\0\u{4}\u{4}load_balancing_policy\0\u{4}\u{2}transport_socket_matches\0\u{4}\u{9}maglev_lb_config\0\u{4}\u{4}round_robin_lb_config\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -693,11 +1432,14 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
     var _perConnectionBufferLimitBytes: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
     var _lbPolicy: Envoy_Config_Cluster_V3_Cluster.LbPolicy = .roundRobin
     var _circuitBreakers: Envoy_Config_Cluster_V3_CircuitBreakers? = nil
+    var _outlierDetection: Envoy_Config_Cluster_V3_OutlierDetection? = nil
+    var _lbSubsetConfig: Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig? = nil
     var _lbConfig: Envoy_Config_Cluster_V3_Cluster.OneOf_LbConfig?
     var _transportSocket: Envoy_Config_Core_V3_TransportSocket? = nil
     var _commonLbConfig: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig? = nil
     var _loadAssignment: Envoy_Config_Endpoint_V3_ClusterLoadAssignment? = nil
     var _typedExtensionProtocolOptions: Dictionary<String,SwiftProtobuf.Google_Protobuf_Any> = [:]
+    var _loadBalancingPolicy: Envoy_Config_Cluster_V3_LoadBalancingPolicy? = nil
     var _transportSocketMatches: [Envoy_Config_Cluster_V3_Cluster.TransportSocketMatch] = []
 
       // This property is used as the initial default value for new instances of the type.
@@ -716,11 +1458,14 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
       _perConnectionBufferLimitBytes = source._perConnectionBufferLimitBytes
       _lbPolicy = source._lbPolicy
       _circuitBreakers = source._circuitBreakers
+      _outlierDetection = source._outlierDetection
+      _lbSubsetConfig = source._lbSubsetConfig
       _lbConfig = source._lbConfig
       _transportSocket = source._transportSocket
       _commonLbConfig = source._commonLbConfig
       _loadAssignment = source._loadAssignment
       _typedExtensionProtocolOptions = source._typedExtensionProtocolOptions
+      _loadBalancingPolicy = source._loadBalancingPolicy
       _transportSocketMatches = source._transportSocketMatches
     }
   }
@@ -754,6 +1499,21 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
         case 5: try { try decoder.decodeSingularMessageField(value: &_storage._perConnectionBufferLimitBytes) }()
         case 6: try { try decoder.decodeSingularEnumField(value: &_storage._lbPolicy) }()
         case 10: try { try decoder.decodeSingularMessageField(value: &_storage._circuitBreakers) }()
+        case 19: try { try decoder.decodeSingularMessageField(value: &_storage._outlierDetection) }()
+        case 22: try { try decoder.decodeSingularMessageField(value: &_storage._lbSubsetConfig) }()
+        case 23: try {
+          var v: Envoy_Config_Cluster_V3_Cluster.RingHashLbConfig?
+          var hadOneofValue = false
+          if let current = _storage._lbConfig {
+            hadOneofValue = true
+            if case .ringHashLbConfig(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._lbConfig = .ringHashLbConfig(v)
+          }
+        }()
         case 24: try { try decoder.decodeSingularMessageField(value: &_storage._transportSocket) }()
         case 27: try { try decoder.decodeSingularMessageField(value: &_storage._commonLbConfig) }()
         case 33: try { try decoder.decodeSingularMessageField(value: &_storage._loadAssignment) }()
@@ -771,7 +1531,34 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
             _storage._lbConfig = .leastRequestLbConfig(v)
           }
         }()
+        case 41: try { try decoder.decodeSingularMessageField(value: &_storage._loadBalancingPolicy) }()
         case 43: try { try decoder.decodeRepeatedMessageField(value: &_storage._transportSocketMatches) }()
+        case 52: try {
+          var v: Envoy_Config_Cluster_V3_Cluster.MaglevLbConfig?
+          var hadOneofValue = false
+          if let current = _storage._lbConfig {
+            hadOneofValue = true
+            if case .maglevLbConfig(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._lbConfig = .maglevLbConfig(v)
+          }
+        }()
+        case 56: try {
+          var v: Envoy_Config_Cluster_V3_Cluster.RoundRobinLbConfig?
+          var hadOneofValue = false
+          if let current = _storage._lbConfig {
+            hadOneofValue = true
+            if case .roundRobinLbConfig(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._lbConfig = .roundRobinLbConfig(v)
+          }
+        }()
         default: break
         }
       }
@@ -805,6 +1592,15 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
       try { if let v = _storage._circuitBreakers {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
       } }()
+      try { if let v = _storage._outlierDetection {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
+      } }()
+      try { if let v = _storage._lbSubsetConfig {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
+      } }()
+      try { if case .ringHashLbConfig(let v)? = _storage._lbConfig {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
+      } }()
       try { if let v = _storage._transportSocket {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 24)
       } }()
@@ -820,8 +1616,22 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
       try { if case .leastRequestLbConfig(let v)? = _storage._lbConfig {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 37)
       } }()
+      try { if let v = _storage._loadBalancingPolicy {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
+      } }()
       if !_storage._transportSocketMatches.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._transportSocketMatches, fieldNumber: 43)
+      }
+      switch _storage._lbConfig {
+      case .maglevLbConfig?: try {
+        guard case .maglevLbConfig(let v)? = _storage._lbConfig else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 52)
+      }()
+      case .roundRobinLbConfig?: try {
+        guard case .roundRobinLbConfig(let v)? = _storage._lbConfig else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 56)
+      }()
+      default: break
       }
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -839,11 +1649,14 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
         if _storage._perConnectionBufferLimitBytes != rhs_storage._perConnectionBufferLimitBytes {return false}
         if _storage._lbPolicy != rhs_storage._lbPolicy {return false}
         if _storage._circuitBreakers != rhs_storage._circuitBreakers {return false}
+        if _storage._outlierDetection != rhs_storage._outlierDetection {return false}
+        if _storage._lbSubsetConfig != rhs_storage._lbSubsetConfig {return false}
         if _storage._lbConfig != rhs_storage._lbConfig {return false}
         if _storage._transportSocket != rhs_storage._transportSocket {return false}
         if _storage._commonLbConfig != rhs_storage._commonLbConfig {return false}
         if _storage._loadAssignment != rhs_storage._loadAssignment {return false}
         if _storage._typedExtensionProtocolOptions != rhs_storage._typedExtensionProtocolOptions {return false}
+        if _storage._loadBalancingPolicy != rhs_storage._loadBalancingPolicy {return false}
         if _storage._transportSocketMatches != rhs_storage._transportSocketMatches {return false}
         return true
       }
@@ -953,9 +1766,208 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster.EdsClusterConfig: SwiftPro
   }
 }
 
+nonisolated extension Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Cluster_V3_Cluster.protoMessageName + ".LbSubsetConfig"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}fallback_policy\0\u{3}default_subset\0\u{3}subset_selectors\0\u{3}locality_weight_aware\0\u{3}scale_locality_weight\0\u{3}panic_mode_any\0\u{3}list_as_any\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.fallbackPolicy) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._defaultSubset) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.subsetSelectors) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.localityWeightAware) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.scaleLocalityWeight) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.panicModeAny) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.listAsAny) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.fallbackPolicy != .noFallback {
+      try visitor.visitSingularEnumField(value: self.fallbackPolicy, fieldNumber: 1)
+    }
+    try { if let v = self._defaultSubset {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if !self.subsetSelectors.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.subsetSelectors, fieldNumber: 3)
+    }
+    if self.localityWeightAware != false {
+      try visitor.visitSingularBoolField(value: self.localityWeightAware, fieldNumber: 4)
+    }
+    if self.scaleLocalityWeight != false {
+      try visitor.visitSingularBoolField(value: self.scaleLocalityWeight, fieldNumber: 5)
+    }
+    if self.panicModeAny != false {
+      try visitor.visitSingularBoolField(value: self.panicModeAny, fieldNumber: 6)
+    }
+    if self.listAsAny != false {
+      try visitor.visitSingularBoolField(value: self.listAsAny, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig, rhs: Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig) -> Bool {
+    if lhs.fallbackPolicy != rhs.fallbackPolicy {return false}
+    if lhs._defaultSubset != rhs._defaultSubset {return false}
+    if lhs.subsetSelectors != rhs.subsetSelectors {return false}
+    if lhs.localityWeightAware != rhs.localityWeightAware {return false}
+    if lhs.scaleLocalityWeight != rhs.scaleLocalityWeight {return false}
+    if lhs.panicModeAny != rhs.panicModeAny {return false}
+    if lhs.listAsAny != rhs.listAsAny {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig.LbSubsetFallbackPolicy: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0NO_FALLBACK\0\u{1}ANY_ENDPOINT\0\u{1}DEFAULT_SUBSET\0")
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig.LbSubsetMetadataFallbackPolicy: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0METADATA_NO_FALLBACK\0\u{1}FALLBACK_LIST\0")
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig.LbSubsetSelector: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig.protoMessageName + ".LbSubsetSelector"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}keys\0\u{3}fallback_policy\0\u{3}fallback_keys_subset\0\u{3}single_host_per_subset\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.keys) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.fallbackPolicy) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.fallbackKeysSubset) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.singleHostPerSubset) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.keys.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.keys, fieldNumber: 1)
+    }
+    if self.fallbackPolicy != .notDefined {
+      try visitor.visitSingularEnumField(value: self.fallbackPolicy, fieldNumber: 2)
+    }
+    if !self.fallbackKeysSubset.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.fallbackKeysSubset, fieldNumber: 3)
+    }
+    if self.singleHostPerSubset != false {
+      try visitor.visitSingularBoolField(value: self.singleHostPerSubset, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig.LbSubsetSelector, rhs: Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig.LbSubsetSelector) -> Bool {
+    if lhs.keys != rhs.keys {return false}
+    if lhs.fallbackPolicy != rhs.fallbackPolicy {return false}
+    if lhs.fallbackKeysSubset != rhs.fallbackKeysSubset {return false}
+    if lhs.singleHostPerSubset != rhs.singleHostPerSubset {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig.LbSubsetSelector.LbSubsetSelectorFallbackPolicy: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0NOT_DEFINED\0\u{1}NO_FALLBACK\0\u{1}ANY_ENDPOINT\0\u{1}DEFAULT_SUBSET\0\u{1}KEYS_SUBSET\0")
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_Cluster.SlowStartConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Cluster_V3_Cluster.protoMessageName + ".SlowStartConfig"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}slow_start_window\0\u{1}aggression\0\u{3}min_weight_percent\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._slowStartWindow) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._aggression) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._minWeightPercent) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._slowStartWindow {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._aggression {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._minWeightPercent {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Cluster_V3_Cluster.SlowStartConfig, rhs: Envoy_Config_Cluster_V3_Cluster.SlowStartConfig) -> Bool {
+    if lhs._slowStartWindow != rhs._slowStartWindow {return false}
+    if lhs._aggression != rhs._aggression {return false}
+    if lhs._minWeightPercent != rhs._minWeightPercent {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_Cluster.RoundRobinLbConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Cluster_V3_Cluster.protoMessageName + ".RoundRobinLbConfig"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}slow_start_config\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._slowStartConfig) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._slowStartConfig {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Cluster_V3_Cluster.RoundRobinLbConfig, rhs: Envoy_Config_Cluster_V3_Cluster.RoundRobinLbConfig) -> Bool {
+    if lhs._slowStartConfig != rhs._slowStartConfig {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Envoy_Config_Cluster_V3_Cluster.LeastRequestLbConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Envoy_Config_Cluster_V3_Cluster.protoMessageName + ".LeastRequestLbConfig"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}choice_count\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}choice_count\0\u{3}active_request_bias\0\u{3}slow_start_config\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -964,6 +1976,8 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster.LeastRequestLbConfig: Swif
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._choiceCount) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._activeRequestBias) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._slowStartConfig) }()
       default: break
       }
     }
@@ -977,11 +1991,101 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster.LeastRequestLbConfig: Swif
     try { if let v = self._choiceCount {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
     } }()
+    try { if let v = self._activeRequestBias {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._slowStartConfig {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Envoy_Config_Cluster_V3_Cluster.LeastRequestLbConfig, rhs: Envoy_Config_Cluster_V3_Cluster.LeastRequestLbConfig) -> Bool {
     if lhs._choiceCount != rhs._choiceCount {return false}
+    if lhs._activeRequestBias != rhs._activeRequestBias {return false}
+    if lhs._slowStartConfig != rhs._slowStartConfig {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_Cluster.RingHashLbConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Cluster_V3_Cluster.protoMessageName + ".RingHashLbConfig"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}minimum_ring_size\0\u{4}\u{2}hash_function\0\u{3}maximum_ring_size\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._minimumRingSize) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.hashFunction) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._maximumRingSize) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._minimumRingSize {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.hashFunction != .xxHash {
+      try visitor.visitSingularEnumField(value: self.hashFunction, fieldNumber: 3)
+    }
+    try { if let v = self._maximumRingSize {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Cluster_V3_Cluster.RingHashLbConfig, rhs: Envoy_Config_Cluster_V3_Cluster.RingHashLbConfig) -> Bool {
+    if lhs._minimumRingSize != rhs._minimumRingSize {return false}
+    if lhs.hashFunction != rhs.hashFunction {return false}
+    if lhs._maximumRingSize != rhs._maximumRingSize {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_Cluster.RingHashLbConfig.HashFunction: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0XX_HASH\0\u{1}MURMUR_HASH_2\0")
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_Cluster.MaglevLbConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Cluster_V3_Cluster.protoMessageName + ".MaglevLbConfig"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}table_size\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._tableSize) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._tableSize {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Cluster_V3_Cluster.MaglevLbConfig, rhs: Envoy_Config_Cluster_V3_Cluster.MaglevLbConfig) -> Bool {
+    if lhs._tableSize != rhs._tableSize {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -989,7 +2093,7 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster.LeastRequestLbConfig: Swif
 
 nonisolated extension Envoy_Config_Cluster_V3_Cluster.CommonLbConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Envoy_Config_Cluster_V3_Cluster.protoMessageName + ".CommonLbConfig"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}healthy_panic_threshold\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}healthy_panic_threshold\0\u{3}zone_aware_lb_config\0\u{3}locality_weighted_lb_config\0\u{4}\u{4}consistent_hashing_lb_config\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -998,6 +2102,33 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster.CommonLbConfig: SwiftProto
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._healthyPanicThreshold) }()
+      case 2: try {
+        var v: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ZoneAwareLbConfig?
+        var hadOneofValue = false
+        if let current = self.localityConfigSpecifier {
+          hadOneofValue = true
+          if case .zoneAwareLbConfig(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.localityConfigSpecifier = .zoneAwareLbConfig(v)
+        }
+      }()
+      case 3: try {
+        var v: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.LocalityWeightedLbConfig?
+        var hadOneofValue = false
+        if let current = self.localityConfigSpecifier {
+          hadOneofValue = true
+          if case .localityWeightedLbConfig(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.localityConfigSpecifier = .localityWeightedLbConfig(v)
+        }
+      }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._consistentHashingLbConfig) }()
       default: break
       }
     }
@@ -1011,11 +2142,415 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster.CommonLbConfig: SwiftProto
     try { if let v = self._healthyPanicThreshold {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
     } }()
+    switch self.localityConfigSpecifier {
+    case .zoneAwareLbConfig?: try {
+      guard case .zoneAwareLbConfig(let v)? = self.localityConfigSpecifier else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .localityWeightedLbConfig?: try {
+      guard case .localityWeightedLbConfig(let v)? = self.localityConfigSpecifier else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try { if let v = self._consistentHashingLbConfig {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig, rhs: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig) -> Bool {
     if lhs._healthyPanicThreshold != rhs._healthyPanicThreshold {return false}
+    if lhs.localityConfigSpecifier != rhs.localityConfigSpecifier {return false}
+    if lhs._consistentHashingLbConfig != rhs._consistentHashingLbConfig {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ZoneAwareLbConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.protoMessageName + ".ZoneAwareLbConfig"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}routing_enabled\0\u{3}min_cluster_size\0\u{3}fail_traffic_on_panic\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._routingEnabled) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._minClusterSize) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.failTrafficOnPanic) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._routingEnabled {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._minClusterSize {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.failTrafficOnPanic != false {
+      try visitor.visitSingularBoolField(value: self.failTrafficOnPanic, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ZoneAwareLbConfig, rhs: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ZoneAwareLbConfig) -> Bool {
+    if lhs._routingEnabled != rhs._routingEnabled {return false}
+    if lhs._minClusterSize != rhs._minClusterSize {return false}
+    if lhs.failTrafficOnPanic != rhs.failTrafficOnPanic {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.LocalityWeightedLbConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.protoMessageName + ".LocalityWeightedLbConfig"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.LocalityWeightedLbConfig, rhs: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.LocalityWeightedLbConfig) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ConsistentHashingLbConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.protoMessageName + ".ConsistentHashingLbConfig"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}use_hostname_for_hashing\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.useHostnameForHashing) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.useHostnameForHashing != false {
+      try visitor.visitSingularBoolField(value: self.useHostnameForHashing, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ConsistentHashingLbConfig, rhs: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ConsistentHashingLbConfig) -> Bool {
+    if lhs.useHostnameForHashing != rhs.useHostnameForHashing {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_LoadBalancingPolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".LoadBalancingPolicy"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}policies\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.policies) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.policies.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.policies, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Cluster_V3_LoadBalancingPolicy, rhs: Envoy_Config_Cluster_V3_LoadBalancingPolicy) -> Bool {
+    if lhs.policies != rhs.policies {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_LoadBalancingPolicy.Policy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Cluster_V3_LoadBalancingPolicy.protoMessageName + ".Policy"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{4}typed_extension_config\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._typedExtensionConfig) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._typedExtensionConfig {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Cluster_V3_LoadBalancingPolicy.Policy, rhs: Envoy_Config_Cluster_V3_LoadBalancingPolicy.Policy) -> Bool {
+    if lhs._typedExtensionConfig != rhs._typedExtensionConfig {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_OutlierDetection: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".OutlierDetection"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}consecutive_5xx\0\u{1}interval\0\u{3}base_ejection_time\0\u{3}max_ejection_percent\0\u{3}enforcing_consecutive_5xx\0\u{3}enforcing_success_rate\0\u{3}success_rate_minimum_hosts\0\u{3}success_rate_request_volume\0\u{3}success_rate_stdev_factor\0\u{3}consecutive_gateway_failure\0\u{3}enforcing_consecutive_gateway_failure\0\u{3}split_external_local_origin_errors\0\u{3}consecutive_local_origin_failure\0\u{3}enforcing_consecutive_local_origin_failure\0\u{3}enforcing_local_origin_success_rate\0\u{3}failure_percentage_threshold\0\u{3}enforcing_failure_percentage\0\u{3}enforcing_failure_percentage_local_origin\0\u{3}failure_percentage_minimum_hosts\0\u{3}failure_percentage_request_volume\0\u{3}max_ejection_time\0\u{3}max_ejection_time_jitter\0\u{3}successful_active_health_check_uneject_host\0\u{4}\u{2}always_eject_one_host\0")
+
+  fileprivate class _StorageClass {
+    var _consecutive5Xx: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _interval: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    var _baseEjectionTime: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    var _maxEjectionPercent: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _enforcingConsecutive5Xx: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _enforcingSuccessRate: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _successRateMinimumHosts: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _successRateRequestVolume: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _successRateStdevFactor: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _consecutiveGatewayFailure: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _enforcingConsecutiveGatewayFailure: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _splitExternalLocalOriginErrors: Bool = false
+    var _consecutiveLocalOriginFailure: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _enforcingConsecutiveLocalOriginFailure: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _enforcingLocalOriginSuccessRate: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _failurePercentageThreshold: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _enforcingFailurePercentage: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _enforcingFailurePercentageLocalOrigin: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _failurePercentageMinimumHosts: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _failurePercentageRequestVolume: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _maxEjectionTime: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    var _maxEjectionTimeJitter: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    var _successfulActiveHealthCheckUnejectHost: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
+    var _alwaysEjectOneHost: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _consecutive5Xx = source._consecutive5Xx
+      _interval = source._interval
+      _baseEjectionTime = source._baseEjectionTime
+      _maxEjectionPercent = source._maxEjectionPercent
+      _enforcingConsecutive5Xx = source._enforcingConsecutive5Xx
+      _enforcingSuccessRate = source._enforcingSuccessRate
+      _successRateMinimumHosts = source._successRateMinimumHosts
+      _successRateRequestVolume = source._successRateRequestVolume
+      _successRateStdevFactor = source._successRateStdevFactor
+      _consecutiveGatewayFailure = source._consecutiveGatewayFailure
+      _enforcingConsecutiveGatewayFailure = source._enforcingConsecutiveGatewayFailure
+      _splitExternalLocalOriginErrors = source._splitExternalLocalOriginErrors
+      _consecutiveLocalOriginFailure = source._consecutiveLocalOriginFailure
+      _enforcingConsecutiveLocalOriginFailure = source._enforcingConsecutiveLocalOriginFailure
+      _enforcingLocalOriginSuccessRate = source._enforcingLocalOriginSuccessRate
+      _failurePercentageThreshold = source._failurePercentageThreshold
+      _enforcingFailurePercentage = source._enforcingFailurePercentage
+      _enforcingFailurePercentageLocalOrigin = source._enforcingFailurePercentageLocalOrigin
+      _failurePercentageMinimumHosts = source._failurePercentageMinimumHosts
+      _failurePercentageRequestVolume = source._failurePercentageRequestVolume
+      _maxEjectionTime = source._maxEjectionTime
+      _maxEjectionTimeJitter = source._maxEjectionTimeJitter
+      _successfulActiveHealthCheckUnejectHost = source._successfulActiveHealthCheckUnejectHost
+      _alwaysEjectOneHost = source._alwaysEjectOneHost
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._consecutive5Xx) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._interval) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._baseEjectionTime) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._maxEjectionPercent) }()
+        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._enforcingConsecutive5Xx) }()
+        case 6: try { try decoder.decodeSingularMessageField(value: &_storage._enforcingSuccessRate) }()
+        case 7: try { try decoder.decodeSingularMessageField(value: &_storage._successRateMinimumHosts) }()
+        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._successRateRequestVolume) }()
+        case 9: try { try decoder.decodeSingularMessageField(value: &_storage._successRateStdevFactor) }()
+        case 10: try { try decoder.decodeSingularMessageField(value: &_storage._consecutiveGatewayFailure) }()
+        case 11: try { try decoder.decodeSingularMessageField(value: &_storage._enforcingConsecutiveGatewayFailure) }()
+        case 12: try { try decoder.decodeSingularBoolField(value: &_storage._splitExternalLocalOriginErrors) }()
+        case 13: try { try decoder.decodeSingularMessageField(value: &_storage._consecutiveLocalOriginFailure) }()
+        case 14: try { try decoder.decodeSingularMessageField(value: &_storage._enforcingConsecutiveLocalOriginFailure) }()
+        case 15: try { try decoder.decodeSingularMessageField(value: &_storage._enforcingLocalOriginSuccessRate) }()
+        case 16: try { try decoder.decodeSingularMessageField(value: &_storage._failurePercentageThreshold) }()
+        case 17: try { try decoder.decodeSingularMessageField(value: &_storage._enforcingFailurePercentage) }()
+        case 18: try { try decoder.decodeSingularMessageField(value: &_storage._enforcingFailurePercentageLocalOrigin) }()
+        case 19: try { try decoder.decodeSingularMessageField(value: &_storage._failurePercentageMinimumHosts) }()
+        case 20: try { try decoder.decodeSingularMessageField(value: &_storage._failurePercentageRequestVolume) }()
+        case 21: try { try decoder.decodeSingularMessageField(value: &_storage._maxEjectionTime) }()
+        case 22: try { try decoder.decodeSingularMessageField(value: &_storage._maxEjectionTimeJitter) }()
+        case 23: try { try decoder.decodeSingularMessageField(value: &_storage._successfulActiveHealthCheckUnejectHost) }()
+        case 25: try { try decoder.decodeSingularMessageField(value: &_storage._alwaysEjectOneHost) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._consecutive5Xx {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      try { if let v = _storage._interval {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      try { if let v = _storage._baseEjectionTime {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+      try { if let v = _storage._maxEjectionPercent {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      try { if let v = _storage._enforcingConsecutive5Xx {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      } }()
+      try { if let v = _storage._enforcingSuccessRate {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+      } }()
+      try { if let v = _storage._successRateMinimumHosts {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      } }()
+      try { if let v = _storage._successRateRequestVolume {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      } }()
+      try { if let v = _storage._successRateStdevFactor {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+      } }()
+      try { if let v = _storage._consecutiveGatewayFailure {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+      } }()
+      try { if let v = _storage._enforcingConsecutiveGatewayFailure {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+      } }()
+      if _storage._splitExternalLocalOriginErrors != false {
+        try visitor.visitSingularBoolField(value: _storage._splitExternalLocalOriginErrors, fieldNumber: 12)
+      }
+      try { if let v = _storage._consecutiveLocalOriginFailure {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+      } }()
+      try { if let v = _storage._enforcingConsecutiveLocalOriginFailure {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+      } }()
+      try { if let v = _storage._enforcingLocalOriginSuccessRate {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
+      } }()
+      try { if let v = _storage._failurePercentageThreshold {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+      } }()
+      try { if let v = _storage._enforcingFailurePercentage {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
+      } }()
+      try { if let v = _storage._enforcingFailurePercentageLocalOrigin {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
+      } }()
+      try { if let v = _storage._failurePercentageMinimumHosts {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
+      } }()
+      try { if let v = _storage._failurePercentageRequestVolume {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+      } }()
+      try { if let v = _storage._maxEjectionTime {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
+      } }()
+      try { if let v = _storage._maxEjectionTimeJitter {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
+      } }()
+      try { if let v = _storage._successfulActiveHealthCheckUnejectHost {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
+      } }()
+      try { if let v = _storage._alwaysEjectOneHost {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Cluster_V3_OutlierDetection, rhs: Envoy_Config_Cluster_V3_OutlierDetection) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._consecutive5Xx != rhs_storage._consecutive5Xx {return false}
+        if _storage._interval != rhs_storage._interval {return false}
+        if _storage._baseEjectionTime != rhs_storage._baseEjectionTime {return false}
+        if _storage._maxEjectionPercent != rhs_storage._maxEjectionPercent {return false}
+        if _storage._enforcingConsecutive5Xx != rhs_storage._enforcingConsecutive5Xx {return false}
+        if _storage._enforcingSuccessRate != rhs_storage._enforcingSuccessRate {return false}
+        if _storage._successRateMinimumHosts != rhs_storage._successRateMinimumHosts {return false}
+        if _storage._successRateRequestVolume != rhs_storage._successRateRequestVolume {return false}
+        if _storage._successRateStdevFactor != rhs_storage._successRateStdevFactor {return false}
+        if _storage._consecutiveGatewayFailure != rhs_storage._consecutiveGatewayFailure {return false}
+        if _storage._enforcingConsecutiveGatewayFailure != rhs_storage._enforcingConsecutiveGatewayFailure {return false}
+        if _storage._splitExternalLocalOriginErrors != rhs_storage._splitExternalLocalOriginErrors {return false}
+        if _storage._consecutiveLocalOriginFailure != rhs_storage._consecutiveLocalOriginFailure {return false}
+        if _storage._enforcingConsecutiveLocalOriginFailure != rhs_storage._enforcingConsecutiveLocalOriginFailure {return false}
+        if _storage._enforcingLocalOriginSuccessRate != rhs_storage._enforcingLocalOriginSuccessRate {return false}
+        if _storage._failurePercentageThreshold != rhs_storage._failurePercentageThreshold {return false}
+        if _storage._enforcingFailurePercentage != rhs_storage._enforcingFailurePercentage {return false}
+        if _storage._enforcingFailurePercentageLocalOrigin != rhs_storage._enforcingFailurePercentageLocalOrigin {return false}
+        if _storage._failurePercentageMinimumHosts != rhs_storage._failurePercentageMinimumHosts {return false}
+        if _storage._failurePercentageRequestVolume != rhs_storage._failurePercentageRequestVolume {return false}
+        if _storage._maxEjectionTime != rhs_storage._maxEjectionTime {return false}
+        if _storage._maxEjectionTimeJitter != rhs_storage._maxEjectionTimeJitter {return false}
+        if _storage._successfulActiveHealthCheckUnejectHost != rhs_storage._successfulActiveHealthCheckUnejectHost {return false}
+        if _storage._alwaysEjectOneHost != rhs_storage._alwaysEjectOneHost {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

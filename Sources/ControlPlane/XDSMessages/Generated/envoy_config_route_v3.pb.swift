@@ -317,45 +317,94 @@ public nonisolated struct Envoy_Config_Route_V3_RedirectAction: Sendable {
   public init() {}
 }
 
-public nonisolated struct Envoy_Config_Route_V3_RetryPolicy: Sendable {
+public nonisolated struct Envoy_Config_Route_V3_RetryPolicy: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var retryOn: String = String()
+  public var retryOn: String {
+    get {_storage._retryOn}
+    set {_uniqueStorage()._retryOn = newValue}
+  }
 
   public var numRetries: SwiftProtobuf.Google_Protobuf_UInt32Value {
-    get {_numRetries ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
-    set {_numRetries = newValue}
+    get {_storage._numRetries ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._numRetries = newValue}
   }
   /// Returns true if `numRetries` has been explicitly set.
-  public var hasNumRetries: Bool {self._numRetries != nil}
+  public var hasNumRetries: Bool {_storage._numRetries != nil}
   /// Clears the value of `numRetries`. Subsequent reads from it will return its default value.
-  public mutating func clearNumRetries() {self._numRetries = nil}
+  public mutating func clearNumRetries() {_uniqueStorage()._numRetries = nil}
 
   public var perTryTimeout: SwiftProtobuf.Google_Protobuf_Duration {
-    get {_perTryTimeout ?? SwiftProtobuf.Google_Protobuf_Duration()}
-    set {_perTryTimeout = newValue}
+    get {_storage._perTryTimeout ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._perTryTimeout = newValue}
   }
   /// Returns true if `perTryTimeout` has been explicitly set.
-  public var hasPerTryTimeout: Bool {self._perTryTimeout != nil}
+  public var hasPerTryTimeout: Bool {_storage._perTryTimeout != nil}
   /// Clears the value of `perTryTimeout`. Subsequent reads from it will return its default value.
-  public mutating func clearPerTryTimeout() {self._perTryTimeout = nil}
+  public mutating func clearPerTryTimeout() {_uniqueStorage()._perTryTimeout = nil}
 
-  public var retryHostPredicate: [Envoy_Config_Route_V3_RetryPolicy.RetryHostPredicate] = []
+  public var retryPriority: Envoy_Config_Route_V3_RetryPolicy.RetryPriority {
+    get {_storage._retryPriority ?? Envoy_Config_Route_V3_RetryPolicy.RetryPriority()}
+    set {_uniqueStorage()._retryPriority = newValue}
+  }
+  /// Returns true if `retryPriority` has been explicitly set.
+  public var hasRetryPriority: Bool {_storage._retryPriority != nil}
+  /// Clears the value of `retryPriority`. Subsequent reads from it will return its default value.
+  public mutating func clearRetryPriority() {_uniqueStorage()._retryPriority = nil}
 
-  public var hostSelectionRetryMaxAttempts: Int64 = 0
+  public var retryHostPredicate: [Envoy_Config_Route_V3_RetryPolicy.RetryHostPredicate] {
+    get {_storage._retryHostPredicate}
+    set {_uniqueStorage()._retryHostPredicate = newValue}
+  }
 
-  public var retriableStatusCodes: [UInt32] = []
+  public var hostSelectionRetryMaxAttempts: Int64 {
+    get {_storage._hostSelectionRetryMaxAttempts}
+    set {_uniqueStorage()._hostSelectionRetryMaxAttempts = newValue}
+  }
+
+  public var retriableStatusCodes: [UInt32] {
+    get {_storage._retriableStatusCodes}
+    set {_uniqueStorage()._retriableStatusCodes = newValue}
+  }
 
   public var retryBackOff: Envoy_Config_Route_V3_RetryPolicy.RetryBackOff {
-    get {_retryBackOff ?? Envoy_Config_Route_V3_RetryPolicy.RetryBackOff()}
-    set {_retryBackOff = newValue}
+    get {_storage._retryBackOff ?? Envoy_Config_Route_V3_RetryPolicy.RetryBackOff()}
+    set {_uniqueStorage()._retryBackOff = newValue}
   }
   /// Returns true if `retryBackOff` has been explicitly set.
-  public var hasRetryBackOff: Bool {self._retryBackOff != nil}
+  public var hasRetryBackOff: Bool {_storage._retryBackOff != nil}
   /// Clears the value of `retryBackOff`. Subsequent reads from it will return its default value.
-  public mutating func clearRetryBackOff() {self._retryBackOff = nil}
+  public mutating func clearRetryBackOff() {_uniqueStorage()._retryBackOff = nil}
+
+  public var retriableHeaders: [Envoy_Config_Route_V3_HeaderMatcher] {
+    get {_storage._retriableHeaders}
+    set {_uniqueStorage()._retriableHeaders = newValue}
+  }
+
+  public var retriableRequestHeaders: [Envoy_Config_Route_V3_HeaderMatcher] {
+    get {_storage._retriableRequestHeaders}
+    set {_uniqueStorage()._retriableRequestHeaders = newValue}
+  }
+
+  public var rateLimitedRetryBackOff: Envoy_Config_Route_V3_RetryPolicy.RateLimitedRetryBackOff {
+    get {_storage._rateLimitedRetryBackOff ?? Envoy_Config_Route_V3_RetryPolicy.RateLimitedRetryBackOff()}
+    set {_uniqueStorage()._rateLimitedRetryBackOff = newValue}
+  }
+  /// Returns true if `rateLimitedRetryBackOff` has been explicitly set.
+  public var hasRateLimitedRetryBackOff: Bool {_storage._rateLimitedRetryBackOff != nil}
+  /// Clears the value of `rateLimitedRetryBackOff`. Subsequent reads from it will return its default value.
+  public mutating func clearRateLimitedRetryBackOff() {_uniqueStorage()._rateLimitedRetryBackOff = nil}
+
+  public var perTryIdleTimeout: SwiftProtobuf.Google_Protobuf_Duration {
+    get {_storage._perTryIdleTimeout ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._perTryIdleTimeout = newValue}
+  }
+  /// Returns true if `perTryIdleTimeout` has been explicitly set.
+  public var hasPerTryIdleTimeout: Bool {_storage._perTryIdleTimeout != nil}
+  /// Clears the value of `perTryIdleTimeout`. Subsequent reads from it will return its default value.
+  public mutating func clearPerTryIdleTimeout() {_uniqueStorage()._perTryIdleTimeout = nil}
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -391,6 +440,33 @@ public nonisolated struct Envoy_Config_Route_V3_RetryPolicy: Sendable {
       .unixTimestamp,
     ]
 
+  }
+
+  public nonisolated struct RetryPriority: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var name: String = String()
+
+    public var configType: Envoy_Config_Route_V3_RetryPolicy.RetryPriority.OneOf_ConfigType? = nil
+
+    public var typedConfig: SwiftProtobuf.Google_Protobuf_Any {
+      get {
+        if case .typedConfig(let v)? = configType {return v}
+        return SwiftProtobuf.Google_Protobuf_Any()
+      }
+      set {configType = .typedConfig(newValue)}
+    }
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public nonisolated enum OneOf_ConfigType: Equatable, Sendable {
+      case typedConfig(SwiftProtobuf.Google_Protobuf_Any)
+
+    }
+
+    public init() {}
   }
 
   public nonisolated struct RetryHostPredicate: Sendable {
@@ -451,11 +527,46 @@ public nonisolated struct Envoy_Config_Route_V3_RetryPolicy: Sendable {
     fileprivate var _maxInterval: SwiftProtobuf.Google_Protobuf_Duration? = nil
   }
 
+  public nonisolated struct ResetHeader: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var name: String = String()
+
+    public var format: Envoy_Config_Route_V3_RetryPolicy.ResetHeaderFormat = .seconds
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+  }
+
+  public nonisolated struct RateLimitedRetryBackOff: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var resetHeaders: [Envoy_Config_Route_V3_RetryPolicy.ResetHeader] = []
+
+    public var maxInterval: SwiftProtobuf.Google_Protobuf_Duration {
+      get {_maxInterval ?? SwiftProtobuf.Google_Protobuf_Duration()}
+      set {_maxInterval = newValue}
+    }
+    /// Returns true if `maxInterval` has been explicitly set.
+    public var hasMaxInterval: Bool {self._maxInterval != nil}
+    /// Clears the value of `maxInterval`. Subsequent reads from it will return its default value.
+    public mutating func clearMaxInterval() {self._maxInterval = nil}
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+
+    fileprivate var _maxInterval: SwiftProtobuf.Google_Protobuf_Duration? = nil
+  }
+
   public init() {}
 
-  fileprivate var _numRetries: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
-  fileprivate var _perTryTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
-  fileprivate var _retryBackOff: Envoy_Config_Route_V3_RetryPolicy.RetryBackOff? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 public nonisolated struct Envoy_Config_Route_V3_Route: @unchecked Sendable {
@@ -579,6 +690,15 @@ public nonisolated struct Envoy_Config_Route_V3_RouteAction: @unchecked Sendable
     set {_uniqueStorage()._clusterSpecifier = .weightedClusters(newValue)}
   }
 
+  public var metadataMatch: Envoy_Config_Core_V3_Metadata {
+    get {_storage._metadataMatch ?? Envoy_Config_Core_V3_Metadata()}
+    set {_uniqueStorage()._metadataMatch = newValue}
+  }
+  /// Returns true if `metadataMatch` has been explicitly set.
+  public var hasMetadataMatch: Bool {_storage._metadataMatch != nil}
+  /// Clears the value of `metadataMatch`. Subsequent reads from it will return its default value.
+  public mutating func clearMetadataMatch() {_uniqueStorage()._metadataMatch = nil}
+
   public var prefixRewrite: String {
     get {_storage._prefixRewrite}
     set {_uniqueStorage()._prefixRewrite = newValue}
@@ -642,6 +762,11 @@ public nonisolated struct Envoy_Config_Route_V3_RouteAction: @unchecked Sendable
   public var priority: Envoy_Config_Core_V3_RoutingPriority {
     get {_storage._priority}
     set {_uniqueStorage()._priority = newValue}
+  }
+
+  public var hashPolicy: [Envoy_Config_Route_V3_RouteAction.HashPolicy] {
+    get {_storage._hashPolicy}
+    set {_uniqueStorage()._hashPolicy = newValue}
   }
 
   public var clusterNotFoundResponseCode: Envoy_Config_Route_V3_RouteAction.ClusterNotFoundResponseCode {
@@ -816,6 +941,148 @@ public nonisolated struct Envoy_Config_Route_V3_RouteAction: @unchecked Sendable
     fileprivate var _runtimeFraction: Envoy_Config_Core_V3_RuntimeFractionalPercent? = nil
   }
 
+  public nonisolated struct HashPolicy: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var policySpecifier: Envoy_Config_Route_V3_RouteAction.HashPolicy.OneOf_PolicySpecifier? = nil
+
+    public var header: Envoy_Config_Route_V3_RouteAction.HashPolicy.Header {
+      get {
+        if case .header(let v)? = policySpecifier {return v}
+        return Envoy_Config_Route_V3_RouteAction.HashPolicy.Header()
+      }
+      set {policySpecifier = .header(newValue)}
+    }
+
+    public var cookie: Envoy_Config_Route_V3_RouteAction.HashPolicy.Cookie {
+      get {
+        if case .cookie(let v)? = policySpecifier {return v}
+        return Envoy_Config_Route_V3_RouteAction.HashPolicy.Cookie()
+      }
+      set {policySpecifier = .cookie(newValue)}
+    }
+
+    public var connectionProperties: Envoy_Config_Route_V3_RouteAction.HashPolicy.ConnectionProperties {
+      get {
+        if case .connectionProperties(let v)? = policySpecifier {return v}
+        return Envoy_Config_Route_V3_RouteAction.HashPolicy.ConnectionProperties()
+      }
+      set {policySpecifier = .connectionProperties(newValue)}
+    }
+
+    public var queryParameter: Envoy_Config_Route_V3_RouteAction.HashPolicy.QueryParameter {
+      get {
+        if case .queryParameter(let v)? = policySpecifier {return v}
+        return Envoy_Config_Route_V3_RouteAction.HashPolicy.QueryParameter()
+      }
+      set {policySpecifier = .queryParameter(newValue)}
+    }
+
+    public var terminal: Bool = false
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public nonisolated enum OneOf_PolicySpecifier: Equatable, Sendable {
+      case header(Envoy_Config_Route_V3_RouteAction.HashPolicy.Header)
+      case cookie(Envoy_Config_Route_V3_RouteAction.HashPolicy.Cookie)
+      case connectionProperties(Envoy_Config_Route_V3_RouteAction.HashPolicy.ConnectionProperties)
+      case queryParameter(Envoy_Config_Route_V3_RouteAction.HashPolicy.QueryParameter)
+
+    }
+
+    public nonisolated struct Header: Sendable {
+      // SwiftProtobuf.Message conformance is added in an extension below. See the
+      // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+      // methods supported on all messages.
+
+      public var headerName: String = String()
+
+      public var regexRewrite: Envoy_Type_Matcher_V3_RegexMatchAndSubstitute {
+        get {_regexRewrite ?? Envoy_Type_Matcher_V3_RegexMatchAndSubstitute()}
+        set {_regexRewrite = newValue}
+      }
+      /// Returns true if `regexRewrite` has been explicitly set.
+      public var hasRegexRewrite: Bool {self._regexRewrite != nil}
+      /// Clears the value of `regexRewrite`. Subsequent reads from it will return its default value.
+      public mutating func clearRegexRewrite() {self._regexRewrite = nil}
+
+      public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+      public init() {}
+
+      fileprivate var _regexRewrite: Envoy_Type_Matcher_V3_RegexMatchAndSubstitute? = nil
+    }
+
+    public nonisolated struct CookieAttribute: Sendable {
+      // SwiftProtobuf.Message conformance is added in an extension below. See the
+      // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+      // methods supported on all messages.
+
+      public var name: String = String()
+
+      public var value: String = String()
+
+      public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+      public init() {}
+    }
+
+    public nonisolated struct Cookie: Sendable {
+      // SwiftProtobuf.Message conformance is added in an extension below. See the
+      // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+      // methods supported on all messages.
+
+      public var name: String = String()
+
+      public var ttl: SwiftProtobuf.Google_Protobuf_Duration {
+        get {_ttl ?? SwiftProtobuf.Google_Protobuf_Duration()}
+        set {_ttl = newValue}
+      }
+      /// Returns true if `ttl` has been explicitly set.
+      public var hasTtl: Bool {self._ttl != nil}
+      /// Clears the value of `ttl`. Subsequent reads from it will return its default value.
+      public mutating func clearTtl() {self._ttl = nil}
+
+      public var path: String = String()
+
+      public var attributes: [Envoy_Config_Route_V3_RouteAction.HashPolicy.CookieAttribute] = []
+
+      public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+      public init() {}
+
+      fileprivate var _ttl: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    }
+
+    public nonisolated struct ConnectionProperties: Sendable {
+      // SwiftProtobuf.Message conformance is added in an extension below. See the
+      // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+      // methods supported on all messages.
+
+      public var sourceIp: Bool = false
+
+      public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+      public init() {}
+    }
+
+    public nonisolated struct QueryParameter: Sendable {
+      // SwiftProtobuf.Message conformance is added in an extension below. See the
+      // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+      // methods supported on all messages.
+
+      public var name: String = String()
+
+      public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+      public init() {}
+    }
+
+    public init() {}
+  }
+
   public nonisolated struct UpgradeConfig: Sendable {
     // SwiftProtobuf.Message conformance is added in an extension below. See the
     // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -853,11 +1120,31 @@ public nonisolated struct Envoy_Config_Route_V3_RouteAction: @unchecked Sendable
     /// Clears the value of `maxStreamDuration`. Subsequent reads from it will return its default value.
     public mutating func clearMaxStreamDuration() {self._maxStreamDuration = nil}
 
+    public var grpcTimeoutHeaderMax: SwiftProtobuf.Google_Protobuf_Duration {
+      get {_grpcTimeoutHeaderMax ?? SwiftProtobuf.Google_Protobuf_Duration()}
+      set {_grpcTimeoutHeaderMax = newValue}
+    }
+    /// Returns true if `grpcTimeoutHeaderMax` has been explicitly set.
+    public var hasGrpcTimeoutHeaderMax: Bool {self._grpcTimeoutHeaderMax != nil}
+    /// Clears the value of `grpcTimeoutHeaderMax`. Subsequent reads from it will return its default value.
+    public mutating func clearGrpcTimeoutHeaderMax() {self._grpcTimeoutHeaderMax = nil}
+
+    public var grpcTimeoutHeaderOffset: SwiftProtobuf.Google_Protobuf_Duration {
+      get {_grpcTimeoutHeaderOffset ?? SwiftProtobuf.Google_Protobuf_Duration()}
+      set {_grpcTimeoutHeaderOffset = newValue}
+    }
+    /// Returns true if `grpcTimeoutHeaderOffset` has been explicitly set.
+    public var hasGrpcTimeoutHeaderOffset: Bool {self._grpcTimeoutHeaderOffset != nil}
+    /// Clears the value of `grpcTimeoutHeaderOffset`. Subsequent reads from it will return its default value.
+    public mutating func clearGrpcTimeoutHeaderOffset() {self._grpcTimeoutHeaderOffset = nil}
+
     public var unknownFields = SwiftProtobuf.UnknownStorage()
 
     public init() {}
 
     fileprivate var _maxStreamDuration: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    fileprivate var _grpcTimeoutHeaderMax: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    fileprivate var _grpcTimeoutHeaderOffset: SwiftProtobuf.Google_Protobuf_Duration? = nil
   }
 
   public init() {}
@@ -999,88 +1286,52 @@ public nonisolated struct Envoy_Config_Route_V3_RouteMatch: Sendable {
   fileprivate var _runtimeFraction: Envoy_Config_Core_V3_RuntimeFractionalPercent? = nil
 }
 
-public nonisolated struct Envoy_Config_Route_V3_VirtualHost: @unchecked Sendable {
+public nonisolated struct Envoy_Config_Route_V3_VirtualHost: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var name: String {
-    get {_storage._name}
-    set {_uniqueStorage()._name = newValue}
-  }
+  public var name: String = String()
 
-  public var domains: [String] {
-    get {_storage._domains}
-    set {_uniqueStorage()._domains = newValue}
-  }
+  public var domains: [String] = []
 
-  public var routes: [Envoy_Config_Route_V3_Route] {
-    get {_storage._routes}
-    set {_uniqueStorage()._routes = newValue}
-  }
+  public var routes: [Envoy_Config_Route_V3_Route] = []
 
-  public var requireTls: Envoy_Config_Route_V3_VirtualHost.TlsRequirementType {
-    get {_storage._requireTls}
-    set {_uniqueStorage()._requireTls = newValue}
-  }
+  public var requireTls: Envoy_Config_Route_V3_VirtualHost.TlsRequirementType = .none
 
-  public var requestHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] {
-    get {_storage._requestHeadersToAdd}
-    set {_uniqueStorage()._requestHeadersToAdd = newValue}
-  }
+  public var requestHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
 
-  public var responseHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] {
-    get {_storage._responseHeadersToAdd}
-    set {_uniqueStorage()._responseHeadersToAdd = newValue}
-  }
+  public var responseHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
 
-  public var responseHeadersToRemove: [String] {
-    get {_storage._responseHeadersToRemove}
-    set {_uniqueStorage()._responseHeadersToRemove = newValue}
-  }
+  public var responseHeadersToRemove: [String] = []
 
-  public var requestHeadersToRemove: [String] {
-    get {_storage._requestHeadersToRemove}
-    set {_uniqueStorage()._requestHeadersToRemove = newValue}
-  }
+  public var requestHeadersToRemove: [String] = []
 
-  public var includeRequestAttemptCount: Bool {
-    get {_storage._includeRequestAttemptCount}
-    set {_uniqueStorage()._includeRequestAttemptCount = newValue}
-  }
+  public var includeRequestAttemptCount: Bool = false
 
-  public var typedPerFilterConfig: Dictionary<String,SwiftProtobuf.Google_Protobuf_Any> {
-    get {_storage._typedPerFilterConfig}
-    set {_uniqueStorage()._typedPerFilterConfig = newValue}
-  }
+  public var typedPerFilterConfig: Dictionary<String,SwiftProtobuf.Google_Protobuf_Any> = [:]
 
   public var retryPolicy: Envoy_Config_Route_V3_RetryPolicy {
-    get {_storage._retryPolicy ?? Envoy_Config_Route_V3_RetryPolicy()}
-    set {_uniqueStorage()._retryPolicy = newValue}
+    get {_retryPolicy ?? Envoy_Config_Route_V3_RetryPolicy()}
+    set {_retryPolicy = newValue}
   }
   /// Returns true if `retryPolicy` has been explicitly set.
-  public var hasRetryPolicy: Bool {_storage._retryPolicy != nil}
+  public var hasRetryPolicy: Bool {self._retryPolicy != nil}
   /// Clears the value of `retryPolicy`. Subsequent reads from it will return its default value.
-  public mutating func clearRetryPolicy() {_uniqueStorage()._retryPolicy = nil}
+  public mutating func clearRetryPolicy() {self._retryPolicy = nil}
 
   public var perRequestBufferLimitBytes: SwiftProtobuf.Google_Protobuf_UInt32Value {
-    get {_storage._perRequestBufferLimitBytes ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
-    set {_uniqueStorage()._perRequestBufferLimitBytes = newValue}
+    get {_perRequestBufferLimitBytes ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_perRequestBufferLimitBytes = newValue}
   }
   /// Returns true if `perRequestBufferLimitBytes` has been explicitly set.
-  public var hasPerRequestBufferLimitBytes: Bool {_storage._perRequestBufferLimitBytes != nil}
+  public var hasPerRequestBufferLimitBytes: Bool {self._perRequestBufferLimitBytes != nil}
   /// Clears the value of `perRequestBufferLimitBytes`. Subsequent reads from it will return its default value.
-  public mutating func clearPerRequestBufferLimitBytes() {_uniqueStorage()._perRequestBufferLimitBytes = nil}
+  public mutating func clearPerRequestBufferLimitBytes() {self._perRequestBufferLimitBytes = nil}
 
-  public var includeAttemptCountInResponse: Bool {
-    get {_storage._includeAttemptCountInResponse}
-    set {_uniqueStorage()._includeAttemptCountInResponse = newValue}
-  }
+  public var includeAttemptCountInResponse: Bool = false
 
-  public var requestMirrorPolicies: [Envoy_Config_Route_V3_RouteAction.RequestMirrorPolicy] {
-    get {_storage._requestMirrorPolicies}
-    set {_uniqueStorage()._requestMirrorPolicies = newValue}
-  }
+  public var requestMirrorPolicies: [Envoy_Config_Route_V3_RouteAction.RequestMirrorPolicy] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1124,7 +1375,8 @@ public nonisolated struct Envoy_Config_Route_V3_VirtualHost: @unchecked Sendable
 
   public init() {}
 
-  fileprivate var _storage = _StorageClass.defaultInstance
+  fileprivate var _retryPolicy: Envoy_Config_Route_V3_RetryPolicy? = nil
+  fileprivate var _perRequestBufferLimitBytes: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
 }
 
 public nonisolated struct Envoy_Config_Route_V3_WeightedCluster: Sendable {
@@ -1152,6 +1404,15 @@ public nonisolated struct Envoy_Config_Route_V3_WeightedCluster: Sendable {
     /// Clears the value of `weight`. Subsequent reads from it will return its default value.
     public mutating func clearWeight() {self._weight = nil}
 
+    public var metadataMatch: Envoy_Config_Core_V3_Metadata {
+      get {_metadataMatch ?? Envoy_Config_Core_V3_Metadata()}
+      set {_metadataMatch = newValue}
+    }
+    /// Returns true if `metadataMatch` has been explicitly set.
+    public var hasMetadataMatch: Bool {self._metadataMatch != nil}
+    /// Clears the value of `metadataMatch`. Subsequent reads from it will return its default value.
+    public mutating func clearMetadataMatch() {self._metadataMatch = nil}
+
     public var requestHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
 
     public var responseHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
@@ -1165,6 +1426,7 @@ public nonisolated struct Envoy_Config_Route_V3_WeightedCluster: Sendable {
     public init() {}
 
     fileprivate var _weight: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    fileprivate var _metadataMatch: Envoy_Config_Core_V3_Metadata? = nil
   }
 
   public init() {}
@@ -1598,7 +1860,158 @@ nonisolated extension Envoy_Config_Route_V3_RedirectAction.RedirectResponseCode:
 
 nonisolated extension Envoy_Config_Route_V3_RetryPolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RetryPolicy"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_on\0\u{3}num_retries\0\u{3}per_try_timeout\0\u{4}\u{2}retry_host_predicate\0\u{3}host_selection_retry_max_attempts\0\u{3}retriable_status_codes\0\u{3}retry_back_off\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_on\0\u{3}num_retries\0\u{3}per_try_timeout\0\u{3}retry_priority\0\u{3}retry_host_predicate\0\u{3}host_selection_retry_max_attempts\0\u{3}retriable_status_codes\0\u{3}retry_back_off\0\u{3}retriable_headers\0\u{3}retriable_request_headers\0\u{3}rate_limited_retry_back_off\0\u{4}\u{2}per_try_idle_timeout\0")
+
+  fileprivate class _StorageClass {
+    var _retryOn: String = String()
+    var _numRetries: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _perTryTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    var _retryPriority: Envoy_Config_Route_V3_RetryPolicy.RetryPriority? = nil
+    var _retryHostPredicate: [Envoy_Config_Route_V3_RetryPolicy.RetryHostPredicate] = []
+    var _hostSelectionRetryMaxAttempts: Int64 = 0
+    var _retriableStatusCodes: [UInt32] = []
+    var _retryBackOff: Envoy_Config_Route_V3_RetryPolicy.RetryBackOff? = nil
+    var _retriableHeaders: [Envoy_Config_Route_V3_HeaderMatcher] = []
+    var _retriableRequestHeaders: [Envoy_Config_Route_V3_HeaderMatcher] = []
+    var _rateLimitedRetryBackOff: Envoy_Config_Route_V3_RetryPolicy.RateLimitedRetryBackOff? = nil
+    var _perTryIdleTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _retryOn = source._retryOn
+      _numRetries = source._numRetries
+      _perTryTimeout = source._perTryTimeout
+      _retryPriority = source._retryPriority
+      _retryHostPredicate = source._retryHostPredicate
+      _hostSelectionRetryMaxAttempts = source._hostSelectionRetryMaxAttempts
+      _retriableStatusCodes = source._retriableStatusCodes
+      _retryBackOff = source._retryBackOff
+      _retriableHeaders = source._retriableHeaders
+      _retriableRequestHeaders = source._retriableRequestHeaders
+      _rateLimitedRetryBackOff = source._rateLimitedRetryBackOff
+      _perTryIdleTimeout = source._perTryIdleTimeout
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._retryOn) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._numRetries) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._perTryTimeout) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._retryPriority) }()
+        case 5: try { try decoder.decodeRepeatedMessageField(value: &_storage._retryHostPredicate) }()
+        case 6: try { try decoder.decodeSingularInt64Field(value: &_storage._hostSelectionRetryMaxAttempts) }()
+        case 7: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._retriableStatusCodes) }()
+        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._retryBackOff) }()
+        case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._retriableHeaders) }()
+        case 10: try { try decoder.decodeRepeatedMessageField(value: &_storage._retriableRequestHeaders) }()
+        case 11: try { try decoder.decodeSingularMessageField(value: &_storage._rateLimitedRetryBackOff) }()
+        case 13: try { try decoder.decodeSingularMessageField(value: &_storage._perTryIdleTimeout) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._retryOn.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._retryOn, fieldNumber: 1)
+      }
+      try { if let v = _storage._numRetries {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      try { if let v = _storage._perTryTimeout {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+      try { if let v = _storage._retryPriority {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      if !_storage._retryHostPredicate.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._retryHostPredicate, fieldNumber: 5)
+      }
+      if _storage._hostSelectionRetryMaxAttempts != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._hostSelectionRetryMaxAttempts, fieldNumber: 6)
+      }
+      if !_storage._retriableStatusCodes.isEmpty {
+        try visitor.visitPackedUInt32Field(value: _storage._retriableStatusCodes, fieldNumber: 7)
+      }
+      try { if let v = _storage._retryBackOff {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      } }()
+      if !_storage._retriableHeaders.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._retriableHeaders, fieldNumber: 9)
+      }
+      if !_storage._retriableRequestHeaders.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._retriableRequestHeaders, fieldNumber: 10)
+      }
+      try { if let v = _storage._rateLimitedRetryBackOff {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+      } }()
+      try { if let v = _storage._perTryIdleTimeout {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Route_V3_RetryPolicy, rhs: Envoy_Config_Route_V3_RetryPolicy) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._retryOn != rhs_storage._retryOn {return false}
+        if _storage._numRetries != rhs_storage._numRetries {return false}
+        if _storage._perTryTimeout != rhs_storage._perTryTimeout {return false}
+        if _storage._retryPriority != rhs_storage._retryPriority {return false}
+        if _storage._retryHostPredicate != rhs_storage._retryHostPredicate {return false}
+        if _storage._hostSelectionRetryMaxAttempts != rhs_storage._hostSelectionRetryMaxAttempts {return false}
+        if _storage._retriableStatusCodes != rhs_storage._retriableStatusCodes {return false}
+        if _storage._retryBackOff != rhs_storage._retryBackOff {return false}
+        if _storage._retriableHeaders != rhs_storage._retriableHeaders {return false}
+        if _storage._retriableRequestHeaders != rhs_storage._retriableRequestHeaders {return false}
+        if _storage._rateLimitedRetryBackOff != rhs_storage._rateLimitedRetryBackOff {return false}
+        if _storage._perTryIdleTimeout != rhs_storage._perTryIdleTimeout {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Route_V3_RetryPolicy.ResetHeaderFormat: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0SECONDS\0\u{1}UNIX_TIMESTAMP\0")
+}
+
+nonisolated extension Envoy_Config_Route_V3_RetryPolicy.RetryPriority: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Route_V3_RetryPolicy.protoMessageName + ".RetryPriority"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{4}\u{2}typed_config\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1606,13 +2019,20 @@ nonisolated extension Envoy_Config_Route_V3_RetryPolicy: SwiftProtobuf.Message, 
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.retryOn) }()
-      case 2: try { try decoder.decodeSingularMessageField(value: &self._numRetries) }()
-      case 3: try { try decoder.decodeSingularMessageField(value: &self._perTryTimeout) }()
-      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.retryHostPredicate) }()
-      case 6: try { try decoder.decodeSingularInt64Field(value: &self.hostSelectionRetryMaxAttempts) }()
-      case 7: try { try decoder.decodeRepeatedUInt32Field(value: &self.retriableStatusCodes) }()
-      case 8: try { try decoder.decodeSingularMessageField(value: &self._retryBackOff) }()
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try {
+        var v: SwiftProtobuf.Google_Protobuf_Any?
+        var hadOneofValue = false
+        if let current = self.configType {
+          hadOneofValue = true
+          if case .typedConfig(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.configType = .typedConfig(v)
+        }
+      }()
       default: break
       }
     }
@@ -1623,45 +2043,21 @@ nonisolated extension Envoy_Config_Route_V3_RetryPolicy: SwiftProtobuf.Message, 
     // allocates stack space for every if/case branch local when no optimizations
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
     // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.retryOn.isEmpty {
-      try visitor.visitSingularStringField(value: self.retryOn, fieldNumber: 1)
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
     }
-    try { if let v = self._numRetries {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    } }()
-    try { if let v = self._perTryTimeout {
+    try { if case .typedConfig(let v)? = self.configType {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    } }()
-    if !self.retryHostPredicate.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.retryHostPredicate, fieldNumber: 5)
-    }
-    if self.hostSelectionRetryMaxAttempts != 0 {
-      try visitor.visitSingularInt64Field(value: self.hostSelectionRetryMaxAttempts, fieldNumber: 6)
-    }
-    if !self.retriableStatusCodes.isEmpty {
-      try visitor.visitPackedUInt32Field(value: self.retriableStatusCodes, fieldNumber: 7)
-    }
-    try { if let v = self._retryBackOff {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Envoy_Config_Route_V3_RetryPolicy, rhs: Envoy_Config_Route_V3_RetryPolicy) -> Bool {
-    if lhs.retryOn != rhs.retryOn {return false}
-    if lhs._numRetries != rhs._numRetries {return false}
-    if lhs._perTryTimeout != rhs._perTryTimeout {return false}
-    if lhs.retryHostPredicate != rhs.retryHostPredicate {return false}
-    if lhs.hostSelectionRetryMaxAttempts != rhs.hostSelectionRetryMaxAttempts {return false}
-    if lhs.retriableStatusCodes != rhs.retriableStatusCodes {return false}
-    if lhs._retryBackOff != rhs._retryBackOff {return false}
+  public static func ==(lhs: Envoy_Config_Route_V3_RetryPolicy.RetryPriority, rhs: Envoy_Config_Route_V3_RetryPolicy.RetryPriority) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.configType != rhs.configType {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
-}
-
-nonisolated extension Envoy_Config_Route_V3_RetryPolicy.ResetHeaderFormat: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0SECONDS\0\u{1}UNIX_TIMESTAMP\0")
 }
 
 nonisolated extension Envoy_Config_Route_V3_RetryPolicy.RetryHostPredicate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -1748,6 +2144,80 @@ nonisolated extension Envoy_Config_Route_V3_RetryPolicy.RetryBackOff: SwiftProto
 
   public static func ==(lhs: Envoy_Config_Route_V3_RetryPolicy.RetryBackOff, rhs: Envoy_Config_Route_V3_RetryPolicy.RetryBackOff) -> Bool {
     if lhs._baseInterval != rhs._baseInterval {return false}
+    if lhs._maxInterval != rhs._maxInterval {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Route_V3_RetryPolicy.ResetHeader: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Route_V3_RetryPolicy.protoMessageName + ".ResetHeader"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}format\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.format) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if self.format != .seconds {
+      try visitor.visitSingularEnumField(value: self.format, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Route_V3_RetryPolicy.ResetHeader, rhs: Envoy_Config_Route_V3_RetryPolicy.ResetHeader) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.format != rhs.format {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Route_V3_RetryPolicy.RateLimitedRetryBackOff: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Route_V3_RetryPolicy.protoMessageName + ".RateLimitedRetryBackOff"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}reset_headers\0\u{3}max_interval\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.resetHeaders) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._maxInterval) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.resetHeaders.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.resetHeaders, fieldNumber: 1)
+    }
+    try { if let v = self._maxInterval {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Route_V3_RetryPolicy.RateLimitedRetryBackOff, rhs: Envoy_Config_Route_V3_RetryPolicy.RateLimitedRetryBackOff) -> Bool {
+    if lhs.resetHeaders != rhs.resetHeaders {return false}
     if lhs._maxInterval != rhs._maxInterval {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -1925,15 +2395,17 @@ nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RouteAction"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{4}\u{2}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{2}\u{2}priority\0\u{4}\u{9}cluster_not_found_response_code\0\u{4}\u{4}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{4}host_rewrite_header\0\u{3}request_mirror_policies\0\u{4}\u{2}regex_rewrite\0\u{4}\u{2}internal_redirect_policy\0\u{3}host_rewrite_path_regex\0\u{3}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{3}metadata_match\0\u{3}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{2}\u{2}priority\0\u{4}\u{4}hash_policy\0\u{4}\u{5}cluster_not_found_response_code\0\u{4}\u{4}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{4}host_rewrite_header\0\u{3}request_mirror_policies\0\u{4}\u{2}regex_rewrite\0\u{4}\u{2}internal_redirect_policy\0\u{3}host_rewrite_path_regex\0\u{3}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
 
   fileprivate class _StorageClass {
     var _clusterSpecifier: Envoy_Config_Route_V3_RouteAction.OneOf_ClusterSpecifier?
+    var _metadataMatch: Envoy_Config_Core_V3_Metadata? = nil
     var _prefixRewrite: String = String()
     var _hostRewriteSpecifier: Envoy_Config_Route_V3_RouteAction.OneOf_HostRewriteSpecifier?
     var _timeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _retryPolicy: Envoy_Config_Route_V3_RetryPolicy? = nil
     var _priority: Envoy_Config_Core_V3_RoutingPriority = .default
+    var _hashPolicy: [Envoy_Config_Route_V3_RouteAction.HashPolicy] = []
     var _clusterNotFoundResponseCode: Envoy_Config_Route_V3_RouteAction.ClusterNotFoundResponseCode = .serviceUnavailable
     var _idleTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _upgradeConfigs: [Envoy_Config_Route_V3_RouteAction.UpgradeConfig] = []
@@ -1953,11 +2425,13 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
 
     init(copying source: _StorageClass) {
       _clusterSpecifier = source._clusterSpecifier
+      _metadataMatch = source._metadataMatch
       _prefixRewrite = source._prefixRewrite
       _hostRewriteSpecifier = source._hostRewriteSpecifier
       _timeout = source._timeout
       _retryPolicy = source._retryPolicy
       _priority = source._priority
+      _hashPolicy = source._hashPolicy
       _clusterNotFoundResponseCode = source._clusterNotFoundResponseCode
       _idleTimeout = source._idleTimeout
       _upgradeConfigs = source._upgradeConfigs
@@ -2013,6 +2487,7 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
             _storage._clusterSpecifier = .weightedClusters(v)
           }
         }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._metadataMatch) }()
         case 5: try { try decoder.decodeSingularStringField(value: &_storage._prefixRewrite) }()
         case 6: try {
           var v: String?
@@ -2038,6 +2513,7 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._timeout) }()
         case 9: try { try decoder.decodeSingularMessageField(value: &_storage._retryPolicy) }()
         case 11: try { try decoder.decodeSingularEnumField(value: &_storage._priority) }()
+        case 15: try { try decoder.decodeRepeatedMessageField(value: &_storage._hashPolicy) }()
         case 20: try { try decoder.decodeSingularEnumField(value: &_storage._clusterNotFoundResponseCode) }()
         case 24: try { try decoder.decodeSingularMessageField(value: &_storage._idleTimeout) }()
         case 25: try { try decoder.decodeRepeatedMessageField(value: &_storage._upgradeConfigs) }()
@@ -2094,6 +2570,9 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
       }()
       case nil: break
       }
+      try { if let v = _storage._metadataMatch {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
       if !_storage._prefixRewrite.isEmpty {
         try visitor.visitSingularStringField(value: _storage._prefixRewrite, fieldNumber: 5)
       }
@@ -2116,6 +2595,9 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
       } }()
       if _storage._priority != .default {
         try visitor.visitSingularEnumField(value: _storage._priority, fieldNumber: 11)
+      }
+      if !_storage._hashPolicy.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._hashPolicy, fieldNumber: 15)
       }
       if _storage._clusterNotFoundResponseCode != .serviceUnavailable {
         try visitor.visitSingularEnumField(value: _storage._clusterNotFoundResponseCode, fieldNumber: 20)
@@ -2157,11 +2639,13 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
         let _storage = _args.0
         let rhs_storage = _args.1
         if _storage._clusterSpecifier != rhs_storage._clusterSpecifier {return false}
+        if _storage._metadataMatch != rhs_storage._metadataMatch {return false}
         if _storage._prefixRewrite != rhs_storage._prefixRewrite {return false}
         if _storage._hostRewriteSpecifier != rhs_storage._hostRewriteSpecifier {return false}
         if _storage._timeout != rhs_storage._timeout {return false}
         if _storage._retryPolicy != rhs_storage._retryPolicy {return false}
         if _storage._priority != rhs_storage._priority {return false}
+        if _storage._hashPolicy != rhs_storage._hashPolicy {return false}
         if _storage._clusterNotFoundResponseCode != rhs_storage._clusterNotFoundResponseCode {return false}
         if _storage._idleTimeout != rhs_storage._idleTimeout {return false}
         if _storage._upgradeConfigs != rhs_storage._upgradeConfigs {return false}
@@ -2236,6 +2720,294 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction.RequestMirrorPolicy: Swi
   }
 }
 
+nonisolated extension Envoy_Config_Route_V3_RouteAction.HashPolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Route_V3_RouteAction.protoMessageName + ".HashPolicy"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}header\0\u{1}cookie\0\u{3}connection_properties\0\u{1}terminal\0\u{3}query_parameter\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: Envoy_Config_Route_V3_RouteAction.HashPolicy.Header?
+        var hadOneofValue = false
+        if let current = self.policySpecifier {
+          hadOneofValue = true
+          if case .header(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.policySpecifier = .header(v)
+        }
+      }()
+      case 2: try {
+        var v: Envoy_Config_Route_V3_RouteAction.HashPolicy.Cookie?
+        var hadOneofValue = false
+        if let current = self.policySpecifier {
+          hadOneofValue = true
+          if case .cookie(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.policySpecifier = .cookie(v)
+        }
+      }()
+      case 3: try {
+        var v: Envoy_Config_Route_V3_RouteAction.HashPolicy.ConnectionProperties?
+        var hadOneofValue = false
+        if let current = self.policySpecifier {
+          hadOneofValue = true
+          if case .connectionProperties(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.policySpecifier = .connectionProperties(v)
+        }
+      }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.terminal) }()
+      case 5: try {
+        var v: Envoy_Config_Route_V3_RouteAction.HashPolicy.QueryParameter?
+        var hadOneofValue = false
+        if let current = self.policySpecifier {
+          hadOneofValue = true
+          if case .queryParameter(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.policySpecifier = .queryParameter(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.policySpecifier {
+    case .header?: try {
+      guard case .header(let v)? = self.policySpecifier else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .cookie?: try {
+      guard case .cookie(let v)? = self.policySpecifier else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .connectionProperties?: try {
+      guard case .connectionProperties(let v)? = self.policySpecifier else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    default: break
+    }
+    if self.terminal != false {
+      try visitor.visitSingularBoolField(value: self.terminal, fieldNumber: 4)
+    }
+    try { if case .queryParameter(let v)? = self.policySpecifier {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Route_V3_RouteAction.HashPolicy, rhs: Envoy_Config_Route_V3_RouteAction.HashPolicy) -> Bool {
+    if lhs.policySpecifier != rhs.policySpecifier {return false}
+    if lhs.terminal != rhs.terminal {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Route_V3_RouteAction.HashPolicy.Header: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Route_V3_RouteAction.HashPolicy.protoMessageName + ".Header"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}header_name\0\u{3}regex_rewrite\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.headerName) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._regexRewrite) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.headerName.isEmpty {
+      try visitor.visitSingularStringField(value: self.headerName, fieldNumber: 1)
+    }
+    try { if let v = self._regexRewrite {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Route_V3_RouteAction.HashPolicy.Header, rhs: Envoy_Config_Route_V3_RouteAction.HashPolicy.Header) -> Bool {
+    if lhs.headerName != rhs.headerName {return false}
+    if lhs._regexRewrite != rhs._regexRewrite {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Route_V3_RouteAction.HashPolicy.CookieAttribute: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Route_V3_RouteAction.HashPolicy.protoMessageName + ".CookieAttribute"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}value\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.value) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.value.isEmpty {
+      try visitor.visitSingularStringField(value: self.value, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Route_V3_RouteAction.HashPolicy.CookieAttribute, rhs: Envoy_Config_Route_V3_RouteAction.HashPolicy.CookieAttribute) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.value != rhs.value {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Route_V3_RouteAction.HashPolicy.Cookie: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Route_V3_RouteAction.HashPolicy.protoMessageName + ".Cookie"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}ttl\0\u{1}path\0\u{1}attributes\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._ttl) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.path) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.attributes) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    try { if let v = self._ttl {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if !self.path.isEmpty {
+      try visitor.visitSingularStringField(value: self.path, fieldNumber: 3)
+    }
+    if !self.attributes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.attributes, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Route_V3_RouteAction.HashPolicy.Cookie, rhs: Envoy_Config_Route_V3_RouteAction.HashPolicy.Cookie) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs._ttl != rhs._ttl {return false}
+    if lhs.path != rhs.path {return false}
+    if lhs.attributes != rhs.attributes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Route_V3_RouteAction.HashPolicy.ConnectionProperties: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Route_V3_RouteAction.HashPolicy.protoMessageName + ".ConnectionProperties"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}source_ip\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.sourceIp) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.sourceIp != false {
+      try visitor.visitSingularBoolField(value: self.sourceIp, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Route_V3_RouteAction.HashPolicy.ConnectionProperties, rhs: Envoy_Config_Route_V3_RouteAction.HashPolicy.ConnectionProperties) -> Bool {
+    if lhs.sourceIp != rhs.sourceIp {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Route_V3_RouteAction.HashPolicy.QueryParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Route_V3_RouteAction.HashPolicy.protoMessageName + ".QueryParameter"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Route_V3_RouteAction.HashPolicy.QueryParameter, rhs: Envoy_Config_Route_V3_RouteAction.HashPolicy.QueryParameter) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Envoy_Config_Route_V3_RouteAction.UpgradeConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Envoy_Config_Route_V3_RouteAction.protoMessageName + ".UpgradeConfig"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}upgrade_type\0\u{1}enabled\0")
@@ -2277,7 +3049,7 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction.UpgradeConfig: SwiftProt
 
 nonisolated extension Envoy_Config_Route_V3_RouteAction.MaxStreamDuration: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Envoy_Config_Route_V3_RouteAction.protoMessageName + ".MaxStreamDuration"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}max_stream_duration\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}max_stream_duration\0\u{3}grpc_timeout_header_max\0\u{3}grpc_timeout_header_offset\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2286,6 +3058,8 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction.MaxStreamDuration: Swift
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._maxStreamDuration) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._grpcTimeoutHeaderMax) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._grpcTimeoutHeaderOffset) }()
       default: break
       }
     }
@@ -2299,11 +3073,19 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction.MaxStreamDuration: Swift
     try { if let v = self._maxStreamDuration {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
     } }()
+    try { if let v = self._grpcTimeoutHeaderMax {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._grpcTimeoutHeaderOffset {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Envoy_Config_Route_V3_RouteAction.MaxStreamDuration, rhs: Envoy_Config_Route_V3_RouteAction.MaxStreamDuration) -> Bool {
     if lhs._maxStreamDuration != rhs._maxStreamDuration {return false}
+    if lhs._grpcTimeoutHeaderMax != rhs._grpcTimeoutHeaderMax {return false}
+    if lhs._grpcTimeoutHeaderOffset != rhs._grpcTimeoutHeaderOffset {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2520,158 +3302,96 @@ nonisolated extension Envoy_Config_Route_V3_VirtualHost: SwiftProtobuf.Message, 
   public static let protoMessageName: String = _protobuf_package + ".VirtualHost"
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}domains\0\u{1}routes\0\u{3}require_tls\0\u{4}\u{3}request_headers_to_add\0\u{4}\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{4}\u{2}request_headers_to_remove\0\u{3}include_request_attempt_count\0\u{3}typed_per_filter_config\0\u{3}retry_policy\0\u{4}\u{2}per_request_buffer_limit_bytes\0\u{3}include_attempt_count_in_response\0\u{4}\u{3}request_mirror_policies\0")
 
-  fileprivate class _StorageClass {
-    var _name: String = String()
-    var _domains: [String] = []
-    var _routes: [Envoy_Config_Route_V3_Route] = []
-    var _requireTls: Envoy_Config_Route_V3_VirtualHost.TlsRequirementType = .none
-    var _requestHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
-    var _responseHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
-    var _responseHeadersToRemove: [String] = []
-    var _requestHeadersToRemove: [String] = []
-    var _includeRequestAttemptCount: Bool = false
-    var _typedPerFilterConfig: Dictionary<String,SwiftProtobuf.Google_Protobuf_Any> = [:]
-    var _retryPolicy: Envoy_Config_Route_V3_RetryPolicy? = nil
-    var _perRequestBufferLimitBytes: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
-    var _includeAttemptCountInResponse: Bool = false
-    var _requestMirrorPolicies: [Envoy_Config_Route_V3_RouteAction.RequestMirrorPolicy] = []
-
-      // This property is used as the initial default value for new instances of the type.
-      // The type itself is protecting the reference to its storage via CoW semantics.
-      // This will force a copy to be made of this reference when the first mutation occurs;
-      // hence, it is safe to mark this as `nonisolated(unsafe)`.
-      static nonisolated(unsafe) let defaultInstance = _StorageClass()
-
-    private init() {}
-
-    init(copying source: _StorageClass) {
-      _name = source._name
-      _domains = source._domains
-      _routes = source._routes
-      _requireTls = source._requireTls
-      _requestHeadersToAdd = source._requestHeadersToAdd
-      _responseHeadersToAdd = source._responseHeadersToAdd
-      _responseHeadersToRemove = source._responseHeadersToRemove
-      _requestHeadersToRemove = source._requestHeadersToRemove
-      _includeRequestAttemptCount = source._includeRequestAttemptCount
-      _typedPerFilterConfig = source._typedPerFilterConfig
-      _retryPolicy = source._retryPolicy
-      _perRequestBufferLimitBytes = source._perRequestBufferLimitBytes
-      _includeAttemptCountInResponse = source._includeAttemptCountInResponse
-      _requestMirrorPolicies = source._requestMirrorPolicies
-    }
-  }
-
-  fileprivate mutating func _uniqueStorage() -> _StorageClass {
-    if !isKnownUniquelyReferenced(&_storage) {
-      _storage = _StorageClass(copying: _storage)
-    }
-    return _storage
-  }
-
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    _ = _uniqueStorage()
-    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
-      while let fieldNumber = try decoder.nextFieldNumber() {
-        // The use of inline closures is to circumvent an issue where the compiler
-        // allocates stack space for every case branch when no optimizations are
-        // enabled. https://github.com/apple/swift-protobuf/issues/1034
-        switch fieldNumber {
-        case 1: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
-        case 2: try { try decoder.decodeRepeatedStringField(value: &_storage._domains) }()
-        case 3: try { try decoder.decodeRepeatedMessageField(value: &_storage._routes) }()
-        case 4: try { try decoder.decodeSingularEnumField(value: &_storage._requireTls) }()
-        case 7: try { try decoder.decodeRepeatedMessageField(value: &_storage._requestHeadersToAdd) }()
-        case 10: try { try decoder.decodeRepeatedMessageField(value: &_storage._responseHeadersToAdd) }()
-        case 11: try { try decoder.decodeRepeatedStringField(value: &_storage._responseHeadersToRemove) }()
-        case 13: try { try decoder.decodeRepeatedStringField(value: &_storage._requestHeadersToRemove) }()
-        case 14: try { try decoder.decodeSingularBoolField(value: &_storage._includeRequestAttemptCount) }()
-        case 15: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Any>.self, value: &_storage._typedPerFilterConfig) }()
-        case 16: try { try decoder.decodeSingularMessageField(value: &_storage._retryPolicy) }()
-        case 18: try { try decoder.decodeSingularMessageField(value: &_storage._perRequestBufferLimitBytes) }()
-        case 19: try { try decoder.decodeSingularBoolField(value: &_storage._includeAttemptCountInResponse) }()
-        case 22: try { try decoder.decodeRepeatedMessageField(value: &_storage._requestMirrorPolicies) }()
-        default: break
-        }
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.domains) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.routes) }()
+      case 4: try { try decoder.decodeSingularEnumField(value: &self.requireTls) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.requestHeadersToAdd) }()
+      case 10: try { try decoder.decodeRepeatedMessageField(value: &self.responseHeadersToAdd) }()
+      case 11: try { try decoder.decodeRepeatedStringField(value: &self.responseHeadersToRemove) }()
+      case 13: try { try decoder.decodeRepeatedStringField(value: &self.requestHeadersToRemove) }()
+      case 14: try { try decoder.decodeSingularBoolField(value: &self.includeRequestAttemptCount) }()
+      case 15: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Any>.self, value: &self.typedPerFilterConfig) }()
+      case 16: try { try decoder.decodeSingularMessageField(value: &self._retryPolicy) }()
+      case 18: try { try decoder.decodeSingularMessageField(value: &self._perRequestBufferLimitBytes) }()
+      case 19: try { try decoder.decodeSingularBoolField(value: &self.includeAttemptCountInResponse) }()
+      case 22: try { try decoder.decodeRepeatedMessageField(value: &self.requestMirrorPolicies) }()
+      default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every if/case branch local when no optimizations
-      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-      // https://github.com/apple/swift-protobuf/issues/1182
-      if !_storage._name.isEmpty {
-        try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 1)
-      }
-      if !_storage._domains.isEmpty {
-        try visitor.visitRepeatedStringField(value: _storage._domains, fieldNumber: 2)
-      }
-      if !_storage._routes.isEmpty {
-        try visitor.visitRepeatedMessageField(value: _storage._routes, fieldNumber: 3)
-      }
-      if _storage._requireTls != .none {
-        try visitor.visitSingularEnumField(value: _storage._requireTls, fieldNumber: 4)
-      }
-      if !_storage._requestHeadersToAdd.isEmpty {
-        try visitor.visitRepeatedMessageField(value: _storage._requestHeadersToAdd, fieldNumber: 7)
-      }
-      if !_storage._responseHeadersToAdd.isEmpty {
-        try visitor.visitRepeatedMessageField(value: _storage._responseHeadersToAdd, fieldNumber: 10)
-      }
-      if !_storage._responseHeadersToRemove.isEmpty {
-        try visitor.visitRepeatedStringField(value: _storage._responseHeadersToRemove, fieldNumber: 11)
-      }
-      if !_storage._requestHeadersToRemove.isEmpty {
-        try visitor.visitRepeatedStringField(value: _storage._requestHeadersToRemove, fieldNumber: 13)
-      }
-      if _storage._includeRequestAttemptCount != false {
-        try visitor.visitSingularBoolField(value: _storage._includeRequestAttemptCount, fieldNumber: 14)
-      }
-      if !_storage._typedPerFilterConfig.isEmpty {
-        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Any>.self, value: _storage._typedPerFilterConfig, fieldNumber: 15)
-      }
-      try { if let v = _storage._retryPolicy {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
-      } }()
-      try { if let v = _storage._perRequestBufferLimitBytes {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
-      } }()
-      if _storage._includeAttemptCountInResponse != false {
-        try visitor.visitSingularBoolField(value: _storage._includeAttemptCountInResponse, fieldNumber: 19)
-      }
-      if !_storage._requestMirrorPolicies.isEmpty {
-        try visitor.visitRepeatedMessageField(value: _storage._requestMirrorPolicies, fieldNumber: 22)
-      }
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.domains.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.domains, fieldNumber: 2)
+    }
+    if !self.routes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.routes, fieldNumber: 3)
+    }
+    if self.requireTls != .none {
+      try visitor.visitSingularEnumField(value: self.requireTls, fieldNumber: 4)
+    }
+    if !self.requestHeadersToAdd.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.requestHeadersToAdd, fieldNumber: 7)
+    }
+    if !self.responseHeadersToAdd.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.responseHeadersToAdd, fieldNumber: 10)
+    }
+    if !self.responseHeadersToRemove.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.responseHeadersToRemove, fieldNumber: 11)
+    }
+    if !self.requestHeadersToRemove.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.requestHeadersToRemove, fieldNumber: 13)
+    }
+    if self.includeRequestAttemptCount != false {
+      try visitor.visitSingularBoolField(value: self.includeRequestAttemptCount, fieldNumber: 14)
+    }
+    if !self.typedPerFilterConfig.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Any>.self, value: self.typedPerFilterConfig, fieldNumber: 15)
+    }
+    try { if let v = self._retryPolicy {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+    } }()
+    try { if let v = self._perRequestBufferLimitBytes {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
+    } }()
+    if self.includeAttemptCountInResponse != false {
+      try visitor.visitSingularBoolField(value: self.includeAttemptCountInResponse, fieldNumber: 19)
+    }
+    if !self.requestMirrorPolicies.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.requestMirrorPolicies, fieldNumber: 22)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Envoy_Config_Route_V3_VirtualHost, rhs: Envoy_Config_Route_V3_VirtualHost) -> Bool {
-    if lhs._storage !== rhs._storage {
-      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
-        let _storage = _args.0
-        let rhs_storage = _args.1
-        if _storage._name != rhs_storage._name {return false}
-        if _storage._domains != rhs_storage._domains {return false}
-        if _storage._routes != rhs_storage._routes {return false}
-        if _storage._requireTls != rhs_storage._requireTls {return false}
-        if _storage._requestHeadersToAdd != rhs_storage._requestHeadersToAdd {return false}
-        if _storage._responseHeadersToAdd != rhs_storage._responseHeadersToAdd {return false}
-        if _storage._responseHeadersToRemove != rhs_storage._responseHeadersToRemove {return false}
-        if _storage._requestHeadersToRemove != rhs_storage._requestHeadersToRemove {return false}
-        if _storage._includeRequestAttemptCount != rhs_storage._includeRequestAttemptCount {return false}
-        if _storage._typedPerFilterConfig != rhs_storage._typedPerFilterConfig {return false}
-        if _storage._retryPolicy != rhs_storage._retryPolicy {return false}
-        if _storage._perRequestBufferLimitBytes != rhs_storage._perRequestBufferLimitBytes {return false}
-        if _storage._includeAttemptCountInResponse != rhs_storage._includeAttemptCountInResponse {return false}
-        if _storage._requestMirrorPolicies != rhs_storage._requestMirrorPolicies {return false}
-        return true
-      }
-      if !storagesAreEqual {return false}
-    }
+    if lhs.name != rhs.name {return false}
+    if lhs.domains != rhs.domains {return false}
+    if lhs.routes != rhs.routes {return false}
+    if lhs.requireTls != rhs.requireTls {return false}
+    if lhs.requestHeadersToAdd != rhs.requestHeadersToAdd {return false}
+    if lhs.responseHeadersToAdd != rhs.responseHeadersToAdd {return false}
+    if lhs.responseHeadersToRemove != rhs.responseHeadersToRemove {return false}
+    if lhs.requestHeadersToRemove != rhs.requestHeadersToRemove {return false}
+    if lhs.includeRequestAttemptCount != rhs.includeRequestAttemptCount {return false}
+    if lhs.typedPerFilterConfig != rhs.typedPerFilterConfig {return false}
+    if lhs._retryPolicy != rhs._retryPolicy {return false}
+    if lhs._perRequestBufferLimitBytes != rhs._perRequestBufferLimitBytes {return false}
+    if lhs.includeAttemptCountInResponse != rhs.includeAttemptCountInResponse {return false}
+    if lhs.requestMirrorPolicies != rhs.requestMirrorPolicies {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2713,7 +3433,7 @@ nonisolated extension Envoy_Config_Route_V3_WeightedCluster: SwiftProtobuf.Messa
 
 nonisolated extension Envoy_Config_Route_V3_WeightedCluster.ClusterWeight: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Envoy_Config_Route_V3_WeightedCluster.protoMessageName + ".ClusterWeight"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}weight\0\u{4}\u{2}request_headers_to_add\0\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{4}\u{3}request_headers_to_remove\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}weight\0\u{3}metadata_match\0\u{3}request_headers_to_add\0\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{4}\u{3}request_headers_to_remove\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2723,6 +3443,7 @@ nonisolated extension Envoy_Config_Route_V3_WeightedCluster.ClusterWeight: Swift
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._weight) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._metadataMatch) }()
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.requestHeadersToAdd) }()
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.responseHeadersToAdd) }()
       case 6: try { try decoder.decodeRepeatedStringField(value: &self.responseHeadersToRemove) }()
@@ -2743,6 +3464,9 @@ nonisolated extension Envoy_Config_Route_V3_WeightedCluster.ClusterWeight: Swift
     try { if let v = self._weight {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
     } }()
+    try { if let v = self._metadataMatch {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
     if !self.requestHeadersToAdd.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.requestHeadersToAdd, fieldNumber: 4)
     }
@@ -2761,6 +3485,7 @@ nonisolated extension Envoy_Config_Route_V3_WeightedCluster.ClusterWeight: Swift
   public static func ==(lhs: Envoy_Config_Route_V3_WeightedCluster.ClusterWeight, rhs: Envoy_Config_Route_V3_WeightedCluster.ClusterWeight) -> Bool {
     if lhs.name != rhs.name {return false}
     if lhs._weight != rhs._weight {return false}
+    if lhs._metadataMatch != rhs._metadataMatch {return false}
     if lhs.requestHeadersToAdd != rhs.requestHeadersToAdd {return false}
     if lhs.responseHeadersToAdd != rhs.responseHeadersToAdd {return false}
     if lhs.responseHeadersToRemove != rhs.responseHeadersToRemove {return false}

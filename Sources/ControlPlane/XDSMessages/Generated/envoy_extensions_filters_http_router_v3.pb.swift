@@ -27,6 +27,8 @@ public nonisolated struct Envoy_Extensions_Filters_Http_Router_V3_Router: Sendab
 
   public var suppressEnvoyHeaders: Bool = false
 
+  public var respectExpectedRqTimeout: Bool = false
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -38,7 +40,7 @@ fileprivate nonisolated let _protobuf_package = "envoy.extensions.filters.http.r
 
 nonisolated extension Envoy_Extensions_Filters_Http_Router_V3_Router: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Router"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{4}suppress_envoy_headers\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{4}suppress_envoy_headers\0\u{4}\u{2}respect_expected_rq_timeout\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -47,6 +49,7 @@ nonisolated extension Envoy_Extensions_Filters_Http_Router_V3_Router: SwiftProto
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 4: try { try decoder.decodeSingularBoolField(value: &self.suppressEnvoyHeaders) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.respectExpectedRqTimeout) }()
       default: break
       }
     }
@@ -56,11 +59,15 @@ nonisolated extension Envoy_Extensions_Filters_Http_Router_V3_Router: SwiftProto
     if self.suppressEnvoyHeaders != false {
       try visitor.visitSingularBoolField(value: self.suppressEnvoyHeaders, fieldNumber: 4)
     }
+    if self.respectExpectedRqTimeout != false {
+      try visitor.visitSingularBoolField(value: self.respectExpectedRqTimeout, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Envoy_Extensions_Filters_Http_Router_V3_Router, rhs: Envoy_Extensions_Filters_Http_Router_V3_Router) -> Bool {
     if lhs.suppressEnvoyHeaders != rhs.suppressEnvoyHeaders {return false}
+    if lhs.respectExpectedRqTimeout != rhs.respectExpectedRqTimeout {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -47,7 +47,45 @@ public nonisolated struct Martlet_V1_Policy: Sendable {
 
   public var trustsLocalControls: Bool = false
 
+  public var adaptiveConcurrencyMode: Martlet_V1_Policy.Mode = .enforce
+
+  public var admissionControlMode: Martlet_V1_Policy.Mode = .enforce
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum Mode: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+    case enforce // = 0
+    case shadow // = 1
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .enforce
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .enforce
+      case 1: self = .shadow
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .enforce: return 0
+      case .shadow: return 1
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [Martlet_V1_Policy.Mode] = [
+      .enforce,
+      .shadow,
+    ]
+
+  }
 
   public nonisolated struct TraceContext: Sendable {
     // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -95,6 +133,8 @@ public nonisolated struct Martlet_V1_Route: Sendable {
 
   public var propagateDeadline: Bool = false
 
+  public var timeoutsMode: Martlet_V1_Policy.Mode = .enforce
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated struct Retry: Sendable {
@@ -107,6 +147,8 @@ public nonisolated struct Martlet_V1_Route: Sendable {
     public var methods: Martlet_V1_Route.Retry.Methods = .any
 
     public var idempotencyHeader: String = String()
+
+    public var mode: Martlet_V1_Policy.Mode = .enforce
 
     public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -156,19 +198,51 @@ public nonisolated struct Martlet_V1_Route: Sendable {
   fileprivate var _retry: Martlet_V1_Route.Retry? = nil
 }
 
-public nonisolated struct Martlet_V1_Cluster: Sendable {
+public nonisolated struct Martlet_V1_Cluster: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   public var retryBudget: Martlet_V1_Cluster.RetryBudget {
-    get {_retryBudget ?? Martlet_V1_Cluster.RetryBudget()}
-    set {_retryBudget = newValue}
+    get {_storage._retryBudget ?? Martlet_V1_Cluster.RetryBudget()}
+    set {_uniqueStorage()._retryBudget = newValue}
   }
   /// Returns true if `retryBudget` has been explicitly set.
-  public var hasRetryBudget: Bool {self._retryBudget != nil}
+  public var hasRetryBudget: Bool {_storage._retryBudget != nil}
   /// Clears the value of `retryBudget`. Subsequent reads from it will return its default value.
-  public mutating func clearRetryBudget() {self._retryBudget = nil}
+  public mutating func clearRetryBudget() {_uniqueStorage()._retryBudget = nil}
+
+  public var breaker: Martlet_V1_Cluster.Breaker {
+    get {_storage._breaker ?? Martlet_V1_Cluster.Breaker()}
+    set {_uniqueStorage()._breaker = newValue}
+  }
+  /// Returns true if `breaker` has been explicitly set.
+  public var hasBreaker: Bool {_storage._breaker != nil}
+  /// Clears the value of `breaker`. Subsequent reads from it will return its default value.
+  public mutating func clearBreaker() {_uniqueStorage()._breaker = nil}
+
+  public var limitsMode: Martlet_V1_Policy.Mode {
+    get {_storage._limitsMode}
+    set {_uniqueStorage()._limitsMode = newValue}
+  }
+
+  public var peakEwma: Martlet_V1_Cluster.PeakEWMA {
+    get {_storage._peakEwma ?? Martlet_V1_Cluster.PeakEWMA()}
+    set {_uniqueStorage()._peakEwma = newValue}
+  }
+  /// Returns true if `peakEwma` has been explicitly set.
+  public var hasPeakEwma: Bool {_storage._peakEwma != nil}
+  /// Clears the value of `peakEwma`. Subsequent reads from it will return its default value.
+  public mutating func clearPeakEwma() {_uniqueStorage()._peakEwma = nil}
+
+  public var outliers: Martlet_V1_Cluster.Outliers {
+    get {_storage._outliers ?? Martlet_V1_Cluster.Outliers()}
+    set {_uniqueStorage()._outliers = newValue}
+  }
+  /// Returns true if `outliers` has been explicitly set.
+  public var hasOutliers: Bool {_storage._outliers != nil}
+  /// Clears the value of `outliers`. Subsequent reads from it will return its default value.
+  public mutating func clearOutliers() {_uniqueStorage()._outliers = nil}
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -197,9 +271,119 @@ public nonisolated struct Martlet_V1_Cluster: Sendable {
     fileprivate var _window: SwiftProtobuf.Google_Protobuf_Duration? = nil
   }
 
+  public nonisolated struct Breaker: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var mode: Martlet_V1_Policy.Mode = .enforce
+
+    public var consecutiveFailures: UInt32 = 0
+
+    public var failureRate: Double = 0
+
+    public var slowCallDuration: SwiftProtobuf.Google_Protobuf_Duration {
+      get {_slowCallDuration ?? SwiftProtobuf.Google_Protobuf_Duration()}
+      set {_slowCallDuration = newValue}
+    }
+    /// Returns true if `slowCallDuration` has been explicitly set.
+    public var hasSlowCallDuration: Bool {self._slowCallDuration != nil}
+    /// Clears the value of `slowCallDuration`. Subsequent reads from it will return its default value.
+    public mutating func clearSlowCallDuration() {self._slowCallDuration = nil}
+
+    public var slowCallRate: Double = 0
+
+    public var window: SwiftProtobuf.Google_Protobuf_Duration {
+      get {_window ?? SwiftProtobuf.Google_Protobuf_Duration()}
+      set {_window = newValue}
+    }
+    /// Returns true if `window` has been explicitly set.
+    public var hasWindow: Bool {self._window != nil}
+    /// Clears the value of `window`. Subsequent reads from it will return its default value.
+    public mutating func clearWindow() {self._window = nil}
+
+    public var callsMin: UInt32 = 0
+
+    public var openDuration: SwiftProtobuf.Google_Protobuf_Duration {
+      get {_openDuration ?? SwiftProtobuf.Google_Protobuf_Duration()}
+      set {_openDuration = newValue}
+    }
+    /// Returns true if `openDuration` has been explicitly set.
+    public var hasOpenDuration: Bool {self._openDuration != nil}
+    /// Clears the value of `openDuration`. Subsequent reads from it will return its default value.
+    public mutating func clearOpenDuration() {self._openDuration = nil}
+
+    public var openDurationGrowth: Double = 0
+
+    public var openDurationMax: SwiftProtobuf.Google_Protobuf_Duration {
+      get {_openDurationMax ?? SwiftProtobuf.Google_Protobuf_Duration()}
+      set {_openDurationMax = newValue}
+    }
+    /// Returns true if `openDurationMax` has been explicitly set.
+    public var hasOpenDurationMax: Bool {self._openDurationMax != nil}
+    /// Clears the value of `openDurationMax`. Subsequent reads from it will return its default value.
+    public mutating func clearOpenDurationMax() {self._openDurationMax = nil}
+
+    public var probes: UInt32 = 0
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+
+    fileprivate var _slowCallDuration: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    fileprivate var _window: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    fileprivate var _openDuration: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    fileprivate var _openDurationMax: SwiftProtobuf.Google_Protobuf_Duration? = nil
+  }
+
+  public nonisolated struct PeakEWMA: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var decayTime: SwiftProtobuf.Google_Protobuf_Duration {
+      get {_decayTime ?? SwiftProtobuf.Google_Protobuf_Duration()}
+      set {_decayTime = newValue}
+    }
+    /// Returns true if `decayTime` has been explicitly set.
+    public var hasDecayTime: Bool {self._decayTime != nil}
+    /// Clears the value of `decayTime`. Subsequent reads from it will return its default value.
+    public mutating func clearDecayTime() {self._decayTime = nil}
+
+    public var latencyDefault: SwiftProtobuf.Google_Protobuf_Duration {
+      get {_latencyDefault ?? SwiftProtobuf.Google_Protobuf_Duration()}
+      set {_latencyDefault = newValue}
+    }
+    /// Returns true if `latencyDefault` has been explicitly set.
+    public var hasLatencyDefault: Bool {self._latencyDefault != nil}
+    /// Clears the value of `latencyDefault`. Subsequent reads from it will return its default value.
+    public mutating func clearLatencyDefault() {self._latencyDefault = nil}
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+
+    fileprivate var _decayTime: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    fileprivate var _latencyDefault: SwiftProtobuf.Google_Protobuf_Duration? = nil
+  }
+
+  public nonisolated struct Outliers: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var keepLast: Bool = false
+
+    public var mode: Martlet_V1_Policy.Mode = .enforce
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+  }
+
   public init() {}
 
-  fileprivate var _retryBudget: Martlet_V1_Cluster.RetryBudget? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 public nonisolated struct Martlet_V1_SignedManifest: Sendable {
@@ -254,7 +438,7 @@ fileprivate nonisolated let _protobuf_package = "martlet.v1"
 
 nonisolated extension Martlet_V1_Policy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Policy"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}trace_context\0\u{3}ignore_unknown_upgrades\0\u{3}send_proxy_status\0\u{3}send_retry_after\0\u{3}trusts_local_controls\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}trace_context\0\u{3}ignore_unknown_upgrades\0\u{3}send_proxy_status\0\u{3}send_retry_after\0\u{3}trusts_local_controls\0\u{3}adaptive_concurrency_mode\0\u{3}admission_control_mode\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -267,6 +451,8 @@ nonisolated extension Martlet_V1_Policy: SwiftProtobuf.Message, SwiftProtobuf._M
       case 3: try { try decoder.decodeSingularBoolField(value: &self.sendProxyStatus) }()
       case 4: try { try decoder.decodeSingularBoolField(value: &self.sendRetryAfter) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.trustsLocalControls) }()
+      case 6: try { try decoder.decodeSingularEnumField(value: &self.adaptiveConcurrencyMode) }()
+      case 7: try { try decoder.decodeSingularEnumField(value: &self.admissionControlMode) }()
       default: break
       }
     }
@@ -292,6 +478,12 @@ nonisolated extension Martlet_V1_Policy: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.trustsLocalControls != false {
       try visitor.visitSingularBoolField(value: self.trustsLocalControls, fieldNumber: 5)
     }
+    if self.adaptiveConcurrencyMode != .enforce {
+      try visitor.visitSingularEnumField(value: self.adaptiveConcurrencyMode, fieldNumber: 6)
+    }
+    if self.admissionControlMode != .enforce {
+      try visitor.visitSingularEnumField(value: self.admissionControlMode, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -301,9 +493,15 @@ nonisolated extension Martlet_V1_Policy: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs.sendProxyStatus != rhs.sendProxyStatus {return false}
     if lhs.sendRetryAfter != rhs.sendRetryAfter {return false}
     if lhs.trustsLocalControls != rhs.trustsLocalControls {return false}
+    if lhs.adaptiveConcurrencyMode != rhs.adaptiveConcurrencyMode {return false}
+    if lhs.admissionControlMode != rhs.admissionControlMode {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
+}
+
+nonisolated extension Martlet_V1_Policy.Mode: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ENFORCE\0\u{1}SHADOW\0")
 }
 
 nonisolated extension Martlet_V1_Policy.TraceContext: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -352,7 +550,7 @@ nonisolated extension Martlet_V1_Policy.TraceContext: SwiftProtobuf.Message, Swi
 
 nonisolated extension Martlet_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Route"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}retry\0\u{3}propagate_deadline\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}retry\0\u{3}propagate_deadline\0\u{3}timeouts_mode\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -362,6 +560,7 @@ nonisolated extension Martlet_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Me
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._retry) }()
       case 2: try { try decoder.decodeSingularBoolField(value: &self.propagateDeadline) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.timeoutsMode) }()
       default: break
       }
     }
@@ -378,12 +577,16 @@ nonisolated extension Martlet_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.propagateDeadline != false {
       try visitor.visitSingularBoolField(value: self.propagateDeadline, fieldNumber: 2)
     }
+    if self.timeoutsMode != .enforce {
+      try visitor.visitSingularEnumField(value: self.timeoutsMode, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Martlet_V1_Route, rhs: Martlet_V1_Route) -> Bool {
     if lhs._retry != rhs._retry {return false}
     if lhs.propagateDeadline != rhs.propagateDeadline {return false}
+    if lhs.timeoutsMode != rhs.timeoutsMode {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -391,7 +594,7 @@ nonisolated extension Martlet_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Martlet_V1_Route.Retry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Martlet_V1_Route.protoMessageName + ".Retry"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}provably_safe\0\u{1}methods\0\u{3}idempotency_header\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}provably_safe\0\u{1}methods\0\u{3}idempotency_header\0\u{1}mode\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -402,6 +605,7 @@ nonisolated extension Martlet_V1_Route.Retry: SwiftProtobuf.Message, SwiftProtob
       case 1: try { try decoder.decodeSingularBoolField(value: &self.provablySafe) }()
       case 2: try { try decoder.decodeSingularEnumField(value: &self.methods) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.idempotencyHeader) }()
+      case 4: try { try decoder.decodeSingularEnumField(value: &self.mode) }()
       default: break
       }
     }
@@ -417,6 +621,9 @@ nonisolated extension Martlet_V1_Route.Retry: SwiftProtobuf.Message, SwiftProtob
     if !self.idempotencyHeader.isEmpty {
       try visitor.visitSingularStringField(value: self.idempotencyHeader, fieldNumber: 3)
     }
+    if self.mode != .enforce {
+      try visitor.visitSingularEnumField(value: self.mode, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -424,6 +631,7 @@ nonisolated extension Martlet_V1_Route.Retry: SwiftProtobuf.Message, SwiftProtob
     if lhs.provablySafe != rhs.provablySafe {return false}
     if lhs.methods != rhs.methods {return false}
     if lhs.idempotencyHeader != rhs.idempotencyHeader {return false}
+    if lhs.mode != rhs.mode {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -435,33 +643,97 @@ nonisolated extension Martlet_V1_Route.Retry.Methods: SwiftProtobuf._ProtoNamePr
 
 nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Cluster"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_budget\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_budget\0\u{1}breaker\0\u{3}limits_mode\0\u{3}peak_ewma\0\u{1}outliers\0")
+
+  fileprivate class _StorageClass {
+    var _retryBudget: Martlet_V1_Cluster.RetryBudget? = nil
+    var _breaker: Martlet_V1_Cluster.Breaker? = nil
+    var _limitsMode: Martlet_V1_Policy.Mode = .enforce
+    var _peakEwma: Martlet_V1_Cluster.PeakEWMA? = nil
+    var _outliers: Martlet_V1_Cluster.Outliers? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _retryBudget = source._retryBudget
+      _breaker = source._breaker
+      _limitsMode = source._limitsMode
+      _peakEwma = source._peakEwma
+      _outliers = source._outliers
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularMessageField(value: &self._retryBudget) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._retryBudget) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._breaker) }()
+        case 3: try { try decoder.decodeSingularEnumField(value: &_storage._limitsMode) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._peakEwma) }()
+        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._outliers) }()
+        default: break
+        }
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    try { if let v = self._retryBudget {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
-    } }()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._retryBudget {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      try { if let v = _storage._breaker {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      if _storage._limitsMode != .enforce {
+        try visitor.visitSingularEnumField(value: _storage._limitsMode, fieldNumber: 3)
+      }
+      try { if let v = _storage._peakEwma {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      try { if let v = _storage._outliers {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      } }()
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Martlet_V1_Cluster, rhs: Martlet_V1_Cluster) -> Bool {
-    if lhs._retryBudget != rhs._retryBudget {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._retryBudget != rhs_storage._retryBudget {return false}
+        if _storage._breaker != rhs_storage._breaker {return false}
+        if _storage._limitsMode != rhs_storage._limitsMode {return false}
+        if _storage._peakEwma != rhs_storage._peakEwma {return false}
+        if _storage._outliers != rhs_storage._outliers {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -506,6 +778,164 @@ nonisolated extension Martlet_V1_Cluster.RetryBudget: SwiftProtobuf.Message, Swi
     if lhs.percent != rhs.percent {return false}
     if lhs._window != rhs._window {return false}
     if lhs.retriesMin != rhs.retriesMin {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_V1_Cluster.Breaker: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Martlet_V1_Cluster.protoMessageName + ".Breaker"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}mode\0\u{3}consecutive_failures\0\u{3}failure_rate\0\u{3}slow_call_duration\0\u{3}slow_call_rate\0\u{1}window\0\u{3}calls_min\0\u{3}open_duration\0\u{3}open_duration_growth\0\u{3}open_duration_max\0\u{1}probes\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.mode) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.consecutiveFailures) }()
+      case 3: try { try decoder.decodeSingularDoubleField(value: &self.failureRate) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._slowCallDuration) }()
+      case 5: try { try decoder.decodeSingularDoubleField(value: &self.slowCallRate) }()
+      case 6: try { try decoder.decodeSingularMessageField(value: &self._window) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.callsMin) }()
+      case 8: try { try decoder.decodeSingularMessageField(value: &self._openDuration) }()
+      case 9: try { try decoder.decodeSingularDoubleField(value: &self.openDurationGrowth) }()
+      case 10: try { try decoder.decodeSingularMessageField(value: &self._openDurationMax) }()
+      case 11: try { try decoder.decodeSingularUInt32Field(value: &self.probes) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.mode != .enforce {
+      try visitor.visitSingularEnumField(value: self.mode, fieldNumber: 1)
+    }
+    if self.consecutiveFailures != 0 {
+      try visitor.visitSingularUInt32Field(value: self.consecutiveFailures, fieldNumber: 2)
+    }
+    if self.failureRate.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.failureRate, fieldNumber: 3)
+    }
+    try { if let v = self._slowCallDuration {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    if self.slowCallRate.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.slowCallRate, fieldNumber: 5)
+    }
+    try { if let v = self._window {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    } }()
+    if self.callsMin != 0 {
+      try visitor.visitSingularUInt32Field(value: self.callsMin, fieldNumber: 7)
+    }
+    try { if let v = self._openDuration {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    } }()
+    if self.openDurationGrowth.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.openDurationGrowth, fieldNumber: 9)
+    }
+    try { if let v = self._openDurationMax {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    } }()
+    if self.probes != 0 {
+      try visitor.visitSingularUInt32Field(value: self.probes, fieldNumber: 11)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Martlet_V1_Cluster.Breaker, rhs: Martlet_V1_Cluster.Breaker) -> Bool {
+    if lhs.mode != rhs.mode {return false}
+    if lhs.consecutiveFailures != rhs.consecutiveFailures {return false}
+    if lhs.failureRate != rhs.failureRate {return false}
+    if lhs._slowCallDuration != rhs._slowCallDuration {return false}
+    if lhs.slowCallRate != rhs.slowCallRate {return false}
+    if lhs._window != rhs._window {return false}
+    if lhs.callsMin != rhs.callsMin {return false}
+    if lhs._openDuration != rhs._openDuration {return false}
+    if lhs.openDurationGrowth != rhs.openDurationGrowth {return false}
+    if lhs._openDurationMax != rhs._openDurationMax {return false}
+    if lhs.probes != rhs.probes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_V1_Cluster.PeakEWMA: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Martlet_V1_Cluster.protoMessageName + ".PeakEWMA"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}decay_time\0\u{3}latency_default\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._decayTime) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._latencyDefault) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._decayTime {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._latencyDefault {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Martlet_V1_Cluster.PeakEWMA, rhs: Martlet_V1_Cluster.PeakEWMA) -> Bool {
+    if lhs._decayTime != rhs._decayTime {return false}
+    if lhs._latencyDefault != rhs._latencyDefault {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_V1_Cluster.Outliers: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Martlet_V1_Cluster.protoMessageName + ".Outliers"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}keep_last\0\u{1}mode\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.keepLast) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.mode) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.keepLast != false {
+      try visitor.visitSingularBoolField(value: self.keepLast, fieldNumber: 1)
+    }
+    if self.mode != .enforce {
+      try visitor.visitSingularEnumField(value: self.mode, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Martlet_V1_Cluster.Outliers, rhs: Martlet_V1_Cluster.Outliers) -> Bool {
+    if lhs.keepLast != rhs.keepLast {return false}
+    if lhs.mode != rhs.mode {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
