@@ -8,13 +8,14 @@ A case is a YAML file:
   router:    fields of the router's configuration
   runtime:   a static layer of runtime keys
   clusters:  more clusters than `a` and `b`, each of which has one origin
-  requests:  a list of {send: "GET /path", host:, headers: [[name, value]…], body:, times:, at_least: SECONDS}
+  requests:  a list of {send: "GET /path", host:, headers: [[name, value]…], body:, times:,
+             at_least: SECONDS, at_most: SECONDS}
   settle:    seconds to wait after each answer, for what origins see later
   ignore:    names of fields that need not be the same in this case
   differs:   what does on purpose: how its place begins, and why; a request may have some too
 
 Each request goes over a connection of its own. An origin answers 200 with what it has seen; a request may say otherwise
-by the path's end: `/@503`, `/@302=LOCATION`; `x-origin-NAME: VALUE` in a request becomes `NAME: VALUE` of the answer.
+by its path: `/@503`, `/@302=LOCATION`, `/~BYTES` for a body of that length; `x-origin-NAME: VALUE` in a request becomes `NAME: VALUE` of the answer.
 Compared are status, fields (names in order of the alphabet, values in their order) and body of the answer, and of
 what each origin has seen: method, path, fields and body. Dates, ids, ports and durations are made the same first.
 """
@@ -76,6 +77,9 @@ class Origin(threading.Thread):
             if name.lower().startswith("x-origin-"):
                 lines.append(f"{name[9:]}: {value}")
         body = (self.name + "\n").encode()
+        size = re.search(r"/~(\d+)", path)
+        if size:
+            body = b"x" * int(size.group(1))
         lines.append(f"content-length: {len(body)}")
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         return head if request["start"].startswith("HEAD ") else head + body
@@ -238,8 +242,9 @@ def run(kind, binary, case, folder):
                     origin.seen.clear()
                 started = time.monotonic()
                 answer = normal(exchange(proxy.port, request), ports, ignored)
-                if time.monotonic() - started < request.get("at_least", 0):
-                    answer = {"start": "too early"}
+                took = time.monotonic() - started
+                if not request.get("at_least", 0) <= took <= request.get("at_most", 10):
+                    answer = {"start": f"after {took:.2f} s"}
                 if case.get("settle"):
                     time.sleep(case["settle"])
                 seen = {name: [normal(m, ports, ignored) for m in origin.seen] for name, origin in origins.items() if origin.seen}

@@ -204,6 +204,30 @@ struct RouteFilterTests {
         #expect(peer.requests.isEmpty)
     }
 
+    @Test("A body that may leave slowly comes whole, after its time, and nothing is read ahead without bound")
+    func pace() throws {
+        let peer = try HTTPPeer { request in .long(request.message.target == "/short" ? 1000 : 700_000) }
+        var fault = Fault()
+        (fault.rate, fault.rateShare) = (.fixed(1500), .all)
+        let proxy = try proxy(
+            [peer], filters: [.fault(fault, name: "fault")], [host(.forward("", .prefix("/")))])
+        let client = try proxy.client()
+        let started = ContinuousClock.now
+        try client.sendRequest("GET", "/short")
+        #expect(try client.readAnswer().bodyCount == 1000)
+        #expect(ContinuousClock.now - started < .milliseconds(300))
+        try client.sendRequest("GET", "/long")
+        #expect(try client.readAnswer().bodyCount == 700_000)
+        // A slice of 76,800 bytes may go at once, the rest takes 0.4 s.
+        #expect(ContinuousClock.now - started >= .milliseconds(300))
+        try proxy.expect(.downstreamRqActive, 0)
+        try proxy.expect(.upstreamRqActive, 0)
+        try client.sendRequest("GET", "/long")
+        try proxy.expect(.downstreamRqActive, 1)
+        client.reset()
+        try proxy.expect(.downstreamRqActive, 0)
+    }
+
     @Test("The route's fault replaces the filter's, and headers may choose it")
     func abort() throws {
         let peer = try HTTPPeer()

@@ -43,10 +43,20 @@ public struct Fault: Sendable, Equatable {
         case header
     }
 
+    public enum Rate: Sendable, Equatable {
+        /// KiB a second, at most 2^30.
+        case fixed(Int)
+        /// `x-envoy-fault-throughput-response` says how many KiB a second.
+        case header
+    }
+
     public var delay: Delay?
     public var delayShare = Fraction.none
     public var abort: Abort?
     public var abortShare = Fraction.none
+    /// Of the body of an endpoint's answer.
+    public var rate: Rate?
+    public var rateShare = Fraction.none
     /// Only requests to this cluster; empty for all.
     public var cluster = ""
     public var headers: [HeaderMatch] = []

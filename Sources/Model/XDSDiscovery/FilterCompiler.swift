@@ -55,6 +55,16 @@ extension ResourceCompiler {
             }
             fault.abortShare = abort.child(A.percentage).map { percent($0) } ?? .none
         }
+        if let rate = node.child(F.responseRateLimit) {
+            typealias R = XDS.FaultRateLimit
+            if let fixed = rate.message.message(R.fixedLimit) {
+                fault.rate = .fixed(
+                    min(Int(clamping: fixed.unsigned(XDS.FaultRateLimitFixedLimit.limitKbps)), 1 << 30))
+            } else {
+                fault.rate = .header
+            }
+            fault.rateShare = rate.child(R.percentage).map { percent($0) } ?? .none
+        }
         fault.cluster = node.message.text(F.upstreamCluster)
         fault.headers = node.children(F.headers).compactMap { headerMatch($0) }
         fault.nodes = node.message.texts(F.downstreamNodes)

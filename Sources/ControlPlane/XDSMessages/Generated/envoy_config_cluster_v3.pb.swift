@@ -185,6 +185,11 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
     set {_uniqueStorage()._lbPolicy = newValue}
   }
 
+  public var healthChecks: [Envoy_Config_Core_V3_HealthCheck] {
+    get {_storage._healthChecks}
+    set {_uniqueStorage()._healthChecks = newValue}
+  }
+
   public var circuitBreakers: Envoy_Config_Cluster_V3_CircuitBreakers {
     get {_storage._circuitBreakers ?? Envoy_Config_Cluster_V3_CircuitBreakers()}
     set {_uniqueStorage()._circuitBreakers = newValue}
@@ -194,6 +199,20 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
   /// Clears the value of `circuitBreakers`. Subsequent reads from it will return its default value.
   public mutating func clearCircuitBreakers() {_uniqueStorage()._circuitBreakers = nil}
 
+  public var dnsRefreshRate: SwiftProtobuf.Google_Protobuf_Duration {
+    get {_storage._dnsRefreshRate ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._dnsRefreshRate = newValue}
+  }
+  /// Returns true if `dnsRefreshRate` has been explicitly set.
+  public var hasDnsRefreshRate: Bool {_storage._dnsRefreshRate != nil}
+  /// Clears the value of `dnsRefreshRate`. Subsequent reads from it will return its default value.
+  public mutating func clearDnsRefreshRate() {_uniqueStorage()._dnsRefreshRate = nil}
+
+  public var dnsLookupFamily: Envoy_Config_Cluster_V3_Cluster.DnsLookupFamily {
+    get {_storage._dnsLookupFamily}
+    set {_uniqueStorage()._dnsLookupFamily = newValue}
+  }
+
   public var outlierDetection: Envoy_Config_Cluster_V3_OutlierDetection {
     get {_storage._outlierDetection ?? Envoy_Config_Cluster_V3_OutlierDetection()}
     set {_uniqueStorage()._outlierDetection = newValue}
@@ -202,6 +221,15 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
   public var hasOutlierDetection: Bool {_storage._outlierDetection != nil}
   /// Clears the value of `outlierDetection`. Subsequent reads from it will return its default value.
   public mutating func clearOutlierDetection() {_uniqueStorage()._outlierDetection = nil}
+
+  public var cleanupInterval: SwiftProtobuf.Google_Protobuf_Duration {
+    get {_storage._cleanupInterval ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._cleanupInterval = newValue}
+  }
+  /// Returns true if `cleanupInterval` has been explicitly set.
+  public var hasCleanupInterval: Bool {_storage._cleanupInterval != nil}
+  /// Clears the value of `cleanupInterval`. Subsequent reads from it will return its default value.
+  public mutating func clearCleanupInterval() {_uniqueStorage()._cleanupInterval = nil}
 
   public var lbSubsetConfig: Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig {
     get {_storage._lbSubsetConfig ?? Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig()}
@@ -223,6 +251,14 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
       return Envoy_Config_Cluster_V3_Cluster.RingHashLbConfig()
     }
     set {_uniqueStorage()._lbConfig = .ringHashLbConfig(newValue)}
+  }
+
+  public var originalDstLbConfig: Envoy_Config_Cluster_V3_Cluster.OriginalDstLbConfig {
+    get {
+      if case .originalDstLbConfig(let v)? = _storage._lbConfig {return v}
+      return Envoy_Config_Cluster_V3_Cluster.OriginalDstLbConfig()
+    }
+    set {_uniqueStorage()._lbConfig = .originalDstLbConfig(newValue)}
   }
 
   public var leastRequestLbConfig: Envoy_Config_Cluster_V3_Cluster.LeastRequestLbConfig {
@@ -281,6 +317,11 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
     set {_uniqueStorage()._typedExtensionProtocolOptions = newValue}
   }
 
+  public var respectDnsTtl: Bool {
+    get {_storage._respectDnsTtl}
+    set {_uniqueStorage()._respectDnsTtl = newValue}
+  }
+
   public var loadBalancingPolicy: Envoy_Config_Cluster_V3_LoadBalancingPolicy {
     get {_storage._loadBalancingPolicy ?? Envoy_Config_Cluster_V3_LoadBalancingPolicy()}
     set {_uniqueStorage()._loadBalancingPolicy = newValue}
@@ -295,6 +336,33 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
     set {_uniqueStorage()._transportSocketMatches = newValue}
   }
 
+  public var dnsFailureRefreshRate: Envoy_Config_Cluster_V3_Cluster.RefreshRate {
+    get {_storage._dnsFailureRefreshRate ?? Envoy_Config_Cluster_V3_Cluster.RefreshRate()}
+    set {_uniqueStorage()._dnsFailureRefreshRate = newValue}
+  }
+  /// Returns true if `dnsFailureRefreshRate` has been explicitly set.
+  public var hasDnsFailureRefreshRate: Bool {_storage._dnsFailureRefreshRate != nil}
+  /// Clears the value of `dnsFailureRefreshRate`. Subsequent reads from it will return its default value.
+  public mutating func clearDnsFailureRefreshRate() {_uniqueStorage()._dnsFailureRefreshRate = nil}
+
+  public var typedDnsResolverConfig: Envoy_Config_Core_V3_TypedExtensionConfig {
+    get {_storage._typedDnsResolverConfig ?? Envoy_Config_Core_V3_TypedExtensionConfig()}
+    set {_uniqueStorage()._typedDnsResolverConfig = newValue}
+  }
+  /// Returns true if `typedDnsResolverConfig` has been explicitly set.
+  public var hasTypedDnsResolverConfig: Bool {_storage._typedDnsResolverConfig != nil}
+  /// Clears the value of `typedDnsResolverConfig`. Subsequent reads from it will return its default value.
+  public mutating func clearTypedDnsResolverConfig() {_uniqueStorage()._typedDnsResolverConfig = nil}
+
+  public var dnsJitter: SwiftProtobuf.Google_Protobuf_Duration {
+    get {_storage._dnsJitter ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._dnsJitter = newValue}
+  }
+  /// Returns true if `dnsJitter` has been explicitly set.
+  public var hasDnsJitter: Bool {_storage._dnsJitter != nil}
+  /// Clears the value of `dnsJitter`. Subsequent reads from it will return its default value.
+  public mutating func clearDnsJitter() {_uniqueStorage()._dnsJitter = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_ClusterDiscoveryType: Equatable, Sendable {
@@ -304,6 +372,7 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
 
   public nonisolated enum OneOf_LbConfig: Equatable, Sendable {
     case ringHashLbConfig(Envoy_Config_Cluster_V3_Cluster.RingHashLbConfig)
+    case originalDstLbConfig(Envoy_Config_Cluster_V3_Cluster.OriginalDstLbConfig)
     case leastRequestLbConfig(Envoy_Config_Cluster_V3_Cluster.LeastRequestLbConfig)
     case maglevLbConfig(Envoy_Config_Cluster_V3_Cluster.MaglevLbConfig)
     case roundRobinLbConfig(Envoy_Config_Cluster_V3_Cluster.RoundRobinLbConfig)
@@ -906,6 +975,31 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
     fileprivate var _tableSize: SwiftProtobuf.Google_Protobuf_UInt64Value? = nil
   }
 
+  public nonisolated struct OriginalDstLbConfig: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var useHTTPHeader: Bool = false
+
+    public var httpHeaderName: String = String()
+
+    public var upstreamPortOverride: SwiftProtobuf.Google_Protobuf_UInt32Value {
+      get {_upstreamPortOverride ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+      set {_upstreamPortOverride = newValue}
+    }
+    /// Returns true if `upstreamPortOverride` has been explicitly set.
+    public var hasUpstreamPortOverride: Bool {self._upstreamPortOverride != nil}
+    /// Clears the value of `upstreamPortOverride`. Subsequent reads from it will return its default value.
+    public mutating func clearUpstreamPortOverride() {self._upstreamPortOverride = nil}
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+
+    fileprivate var _upstreamPortOverride: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+  }
+
   public nonisolated struct CommonLbConfig: Sendable {
     // SwiftProtobuf.Message conformance is added in an extension below. See the
     // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -937,6 +1031,8 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
       }
       set {localityConfigSpecifier = .localityWeightedLbConfig(newValue)}
     }
+
+    public var ignoreNewHostsUntilFirstHc: Bool = false
 
     public var consistentHashingLbConfig: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ConsistentHashingLbConfig {
       get {_consistentHashingLbConfig ?? Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ConsistentHashingLbConfig()}
@@ -1014,6 +1110,37 @@ public nonisolated struct Envoy_Config_Cluster_V3_Cluster: @unchecked Sendable {
 
     fileprivate var _healthyPanicThreshold: Envoy_Type_V3_Percent? = nil
     fileprivate var _consistentHashingLbConfig: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ConsistentHashingLbConfig? = nil
+  }
+
+  public nonisolated struct RefreshRate: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var baseInterval: SwiftProtobuf.Google_Protobuf_Duration {
+      get {_baseInterval ?? SwiftProtobuf.Google_Protobuf_Duration()}
+      set {_baseInterval = newValue}
+    }
+    /// Returns true if `baseInterval` has been explicitly set.
+    public var hasBaseInterval: Bool {self._baseInterval != nil}
+    /// Clears the value of `baseInterval`. Subsequent reads from it will return its default value.
+    public mutating func clearBaseInterval() {self._baseInterval = nil}
+
+    public var maxInterval: SwiftProtobuf.Google_Protobuf_Duration {
+      get {_maxInterval ?? SwiftProtobuf.Google_Protobuf_Duration()}
+      set {_maxInterval = newValue}
+    }
+    /// Returns true if `maxInterval` has been explicitly set.
+    public var hasMaxInterval: Bool {self._maxInterval != nil}
+    /// Clears the value of `maxInterval`. Subsequent reads from it will return its default value.
+    public mutating func clearMaxInterval() {self._maxInterval = nil}
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+
+    fileprivate var _baseInterval: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    fileprivate var _maxInterval: SwiftProtobuf.Google_Protobuf_Duration? = nil
   }
 
   public init() {}
@@ -1422,7 +1549,7 @@ nonisolated extension Envoy_Config_Cluster_V3_CircuitBreakers.Thresholds.RetryBu
 
 nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Cluster"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{3}eds_cluster_config\0\u{3}connect_timeout\0\u{3}per_connection_buffer_limit_bytes\0\u{3}lb_policy\0\u{4}\u{4}circuit_breakers\0\u{4}\u{9}outlier_detection\0\u{4}\u{3}lb_subset_config\0\u{3}ring_hash_lb_config\0\u{3}transport_socket\0\u{4}\u{3}common_lb_config\0\u{4}\u{6}load_assignment\0\u{4}\u{3}typed_extension_protocol_options\0\u{3}least_request_lb_config\0\u{4}\u{4}load_balancing_policy\0\u{4}\u{2}transport_socket_matches\0\u{4}\u{9}maglev_lb_config\0\u{4}\u{4}round_robin_lb_config\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{3}eds_cluster_config\0\u{3}connect_timeout\0\u{3}per_connection_buffer_limit_bytes\0\u{3}lb_policy\0\u{4}\u{2}health_checks\0\u{4}\u{2}circuit_breakers\0\u{4}\u{6}dns_refresh_rate\0\u{3}dns_lookup_family\0\u{4}\u{2}outlier_detection\0\u{3}cleanup_interval\0\u{4}\u{2}lb_subset_config\0\u{3}ring_hash_lb_config\0\u{3}transport_socket\0\u{4}\u{3}common_lb_config\0\u{4}\u{6}load_assignment\0\u{3}original_dst_lb_config\0\u{4}\u{2}typed_extension_protocol_options\0\u{3}least_request_lb_config\0\u{4}\u{2}respect_dns_ttl\0\u{4}\u{2}load_balancing_policy\0\u{4}\u{2}transport_socket_matches\0\u{3}dns_failure_refresh_rate\0\u{4}\u{8}maglev_lb_config\0\u{4}\u{3}typed_dns_resolver_config\0\u{3}round_robin_lb_config\0\u{4}\u{2}dns_jitter\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -1431,16 +1558,24 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
     var _connectTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _perConnectionBufferLimitBytes: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
     var _lbPolicy: Envoy_Config_Cluster_V3_Cluster.LbPolicy = .roundRobin
+    var _healthChecks: [Envoy_Config_Core_V3_HealthCheck] = []
     var _circuitBreakers: Envoy_Config_Cluster_V3_CircuitBreakers? = nil
+    var _dnsRefreshRate: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    var _dnsLookupFamily: Envoy_Config_Cluster_V3_Cluster.DnsLookupFamily = .auto
     var _outlierDetection: Envoy_Config_Cluster_V3_OutlierDetection? = nil
+    var _cleanupInterval: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _lbSubsetConfig: Envoy_Config_Cluster_V3_Cluster.LbSubsetConfig? = nil
     var _lbConfig: Envoy_Config_Cluster_V3_Cluster.OneOf_LbConfig?
     var _transportSocket: Envoy_Config_Core_V3_TransportSocket? = nil
     var _commonLbConfig: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig? = nil
     var _loadAssignment: Envoy_Config_Endpoint_V3_ClusterLoadAssignment? = nil
     var _typedExtensionProtocolOptions: Dictionary<String,SwiftProtobuf.Google_Protobuf_Any> = [:]
+    var _respectDnsTtl: Bool = false
     var _loadBalancingPolicy: Envoy_Config_Cluster_V3_LoadBalancingPolicy? = nil
     var _transportSocketMatches: [Envoy_Config_Cluster_V3_Cluster.TransportSocketMatch] = []
+    var _dnsFailureRefreshRate: Envoy_Config_Cluster_V3_Cluster.RefreshRate? = nil
+    var _typedDnsResolverConfig: Envoy_Config_Core_V3_TypedExtensionConfig? = nil
+    var _dnsJitter: SwiftProtobuf.Google_Protobuf_Duration? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1457,16 +1592,24 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
       _connectTimeout = source._connectTimeout
       _perConnectionBufferLimitBytes = source._perConnectionBufferLimitBytes
       _lbPolicy = source._lbPolicy
+      _healthChecks = source._healthChecks
       _circuitBreakers = source._circuitBreakers
+      _dnsRefreshRate = source._dnsRefreshRate
+      _dnsLookupFamily = source._dnsLookupFamily
       _outlierDetection = source._outlierDetection
+      _cleanupInterval = source._cleanupInterval
       _lbSubsetConfig = source._lbSubsetConfig
       _lbConfig = source._lbConfig
       _transportSocket = source._transportSocket
       _commonLbConfig = source._commonLbConfig
       _loadAssignment = source._loadAssignment
       _typedExtensionProtocolOptions = source._typedExtensionProtocolOptions
+      _respectDnsTtl = source._respectDnsTtl
       _loadBalancingPolicy = source._loadBalancingPolicy
       _transportSocketMatches = source._transportSocketMatches
+      _dnsFailureRefreshRate = source._dnsFailureRefreshRate
+      _typedDnsResolverConfig = source._typedDnsResolverConfig
+      _dnsJitter = source._dnsJitter
     }
   }
 
@@ -1498,8 +1641,12 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
         case 4: try { try decoder.decodeSingularMessageField(value: &_storage._connectTimeout) }()
         case 5: try { try decoder.decodeSingularMessageField(value: &_storage._perConnectionBufferLimitBytes) }()
         case 6: try { try decoder.decodeSingularEnumField(value: &_storage._lbPolicy) }()
+        case 8: try { try decoder.decodeRepeatedMessageField(value: &_storage._healthChecks) }()
         case 10: try { try decoder.decodeSingularMessageField(value: &_storage._circuitBreakers) }()
+        case 16: try { try decoder.decodeSingularMessageField(value: &_storage._dnsRefreshRate) }()
+        case 17: try { try decoder.decodeSingularEnumField(value: &_storage._dnsLookupFamily) }()
         case 19: try { try decoder.decodeSingularMessageField(value: &_storage._outlierDetection) }()
+        case 20: try { try decoder.decodeSingularMessageField(value: &_storage._cleanupInterval) }()
         case 22: try { try decoder.decodeSingularMessageField(value: &_storage._lbSubsetConfig) }()
         case 23: try {
           var v: Envoy_Config_Cluster_V3_Cluster.RingHashLbConfig?
@@ -1517,6 +1664,19 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
         case 24: try { try decoder.decodeSingularMessageField(value: &_storage._transportSocket) }()
         case 27: try { try decoder.decodeSingularMessageField(value: &_storage._commonLbConfig) }()
         case 33: try { try decoder.decodeSingularMessageField(value: &_storage._loadAssignment) }()
+        case 34: try {
+          var v: Envoy_Config_Cluster_V3_Cluster.OriginalDstLbConfig?
+          var hadOneofValue = false
+          if let current = _storage._lbConfig {
+            hadOneofValue = true
+            if case .originalDstLbConfig(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._lbConfig = .originalDstLbConfig(v)
+          }
+        }()
         case 36: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Any>.self, value: &_storage._typedExtensionProtocolOptions) }()
         case 37: try {
           var v: Envoy_Config_Cluster_V3_Cluster.LeastRequestLbConfig?
@@ -1531,8 +1691,10 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
             _storage._lbConfig = .leastRequestLbConfig(v)
           }
         }()
+        case 39: try { try decoder.decodeSingularBoolField(value: &_storage._respectDnsTtl) }()
         case 41: try { try decoder.decodeSingularMessageField(value: &_storage._loadBalancingPolicy) }()
         case 43: try { try decoder.decodeRepeatedMessageField(value: &_storage._transportSocketMatches) }()
+        case 44: try { try decoder.decodeSingularMessageField(value: &_storage._dnsFailureRefreshRate) }()
         case 52: try {
           var v: Envoy_Config_Cluster_V3_Cluster.MaglevLbConfig?
           var hadOneofValue = false
@@ -1546,6 +1708,7 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
             _storage._lbConfig = .maglevLbConfig(v)
           }
         }()
+        case 55: try { try decoder.decodeSingularMessageField(value: &_storage._typedDnsResolverConfig) }()
         case 56: try {
           var v: Envoy_Config_Cluster_V3_Cluster.RoundRobinLbConfig?
           var hadOneofValue = false
@@ -1559,6 +1722,7 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
             _storage._lbConfig = .roundRobinLbConfig(v)
           }
         }()
+        case 58: try { try decoder.decodeSingularMessageField(value: &_storage._dnsJitter) }()
         default: break
         }
       }
@@ -1589,11 +1753,23 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
       if _storage._lbPolicy != .roundRobin {
         try visitor.visitSingularEnumField(value: _storage._lbPolicy, fieldNumber: 6)
       }
+      if !_storage._healthChecks.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._healthChecks, fieldNumber: 8)
+      }
       try { if let v = _storage._circuitBreakers {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
       } }()
+      try { if let v = _storage._dnsRefreshRate {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+      } }()
+      if _storage._dnsLookupFamily != .auto {
+        try visitor.visitSingularEnumField(value: _storage._dnsLookupFamily, fieldNumber: 17)
+      }
       try { if let v = _storage._outlierDetection {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
+      } }()
+      try { if let v = _storage._cleanupInterval {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
       } }()
       try { if let v = _storage._lbSubsetConfig {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
@@ -1610,29 +1786,39 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
       try { if let v = _storage._loadAssignment {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 33)
       } }()
+      try { if case .originalDstLbConfig(let v)? = _storage._lbConfig {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 34)
+      } }()
       if !_storage._typedExtensionProtocolOptions.isEmpty {
         try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Any>.self, value: _storage._typedExtensionProtocolOptions, fieldNumber: 36)
       }
       try { if case .leastRequestLbConfig(let v)? = _storage._lbConfig {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 37)
       } }()
+      if _storage._respectDnsTtl != false {
+        try visitor.visitSingularBoolField(value: _storage._respectDnsTtl, fieldNumber: 39)
+      }
       try { if let v = _storage._loadBalancingPolicy {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 41)
       } }()
       if !_storage._transportSocketMatches.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._transportSocketMatches, fieldNumber: 43)
       }
-      switch _storage._lbConfig {
-      case .maglevLbConfig?: try {
-        guard case .maglevLbConfig(let v)? = _storage._lbConfig else { preconditionFailure() }
+      try { if let v = _storage._dnsFailureRefreshRate {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 44)
+      } }()
+      try { if case .maglevLbConfig(let v)? = _storage._lbConfig {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 52)
-      }()
-      case .roundRobinLbConfig?: try {
-        guard case .roundRobinLbConfig(let v)? = _storage._lbConfig else { preconditionFailure() }
+      } }()
+      try { if let v = _storage._typedDnsResolverConfig {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 55)
+      } }()
+      try { if case .roundRobinLbConfig(let v)? = _storage._lbConfig {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 56)
-      }()
-      default: break
-      }
+      } }()
+      try { if let v = _storage._dnsJitter {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 58)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1648,16 +1834,24 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster: SwiftProtobuf.Message, Sw
         if _storage._connectTimeout != rhs_storage._connectTimeout {return false}
         if _storage._perConnectionBufferLimitBytes != rhs_storage._perConnectionBufferLimitBytes {return false}
         if _storage._lbPolicy != rhs_storage._lbPolicy {return false}
+        if _storage._healthChecks != rhs_storage._healthChecks {return false}
         if _storage._circuitBreakers != rhs_storage._circuitBreakers {return false}
+        if _storage._dnsRefreshRate != rhs_storage._dnsRefreshRate {return false}
+        if _storage._dnsLookupFamily != rhs_storage._dnsLookupFamily {return false}
         if _storage._outlierDetection != rhs_storage._outlierDetection {return false}
+        if _storage._cleanupInterval != rhs_storage._cleanupInterval {return false}
         if _storage._lbSubsetConfig != rhs_storage._lbSubsetConfig {return false}
         if _storage._lbConfig != rhs_storage._lbConfig {return false}
         if _storage._transportSocket != rhs_storage._transportSocket {return false}
         if _storage._commonLbConfig != rhs_storage._commonLbConfig {return false}
         if _storage._loadAssignment != rhs_storage._loadAssignment {return false}
         if _storage._typedExtensionProtocolOptions != rhs_storage._typedExtensionProtocolOptions {return false}
+        if _storage._respectDnsTtl != rhs_storage._respectDnsTtl {return false}
         if _storage._loadBalancingPolicy != rhs_storage._loadBalancingPolicy {return false}
         if _storage._transportSocketMatches != rhs_storage._transportSocketMatches {return false}
+        if _storage._dnsFailureRefreshRate != rhs_storage._dnsFailureRefreshRate {return false}
+        if _storage._typedDnsResolverConfig != rhs_storage._typedDnsResolverConfig {return false}
+        if _storage._dnsJitter != rhs_storage._dnsJitter {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -2091,9 +2285,53 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster.MaglevLbConfig: SwiftProto
   }
 }
 
+nonisolated extension Envoy_Config_Cluster_V3_Cluster.OriginalDstLbConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Cluster_V3_Cluster.protoMessageName + ".OriginalDstLbConfig"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}use_http_header\0\u{3}http_header_name\0\u{3}upstream_port_override\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.useHTTPHeader) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.httpHeaderName) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._upstreamPortOverride) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.useHTTPHeader != false {
+      try visitor.visitSingularBoolField(value: self.useHTTPHeader, fieldNumber: 1)
+    }
+    if !self.httpHeaderName.isEmpty {
+      try visitor.visitSingularStringField(value: self.httpHeaderName, fieldNumber: 2)
+    }
+    try { if let v = self._upstreamPortOverride {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Cluster_V3_Cluster.OriginalDstLbConfig, rhs: Envoy_Config_Cluster_V3_Cluster.OriginalDstLbConfig) -> Bool {
+    if lhs.useHTTPHeader != rhs.useHTTPHeader {return false}
+    if lhs.httpHeaderName != rhs.httpHeaderName {return false}
+    if lhs._upstreamPortOverride != rhs._upstreamPortOverride {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Envoy_Config_Cluster_V3_Cluster.CommonLbConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Envoy_Config_Cluster_V3_Cluster.protoMessageName + ".CommonLbConfig"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}healthy_panic_threshold\0\u{3}zone_aware_lb_config\0\u{3}locality_weighted_lb_config\0\u{4}\u{4}consistent_hashing_lb_config\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}healthy_panic_threshold\0\u{3}zone_aware_lb_config\0\u{3}locality_weighted_lb_config\0\u{4}\u{2}ignore_new_hosts_until_first_hc\0\u{4}\u{2}consistent_hashing_lb_config\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2128,6 +2366,7 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster.CommonLbConfig: SwiftProto
           self.localityConfigSpecifier = .localityWeightedLbConfig(v)
         }
       }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.ignoreNewHostsUntilFirstHc) }()
       case 7: try { try decoder.decodeSingularMessageField(value: &self._consistentHashingLbConfig) }()
       default: break
       }
@@ -2153,6 +2392,9 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster.CommonLbConfig: SwiftProto
     }()
     case nil: break
     }
+    if self.ignoreNewHostsUntilFirstHc != false {
+      try visitor.visitSingularBoolField(value: self.ignoreNewHostsUntilFirstHc, fieldNumber: 5)
+    }
     try { if let v = self._consistentHashingLbConfig {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
     } }()
@@ -2162,6 +2404,7 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster.CommonLbConfig: SwiftProto
   public static func ==(lhs: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig, rhs: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig) -> Bool {
     if lhs._healthyPanicThreshold != rhs._healthyPanicThreshold {return false}
     if lhs.localityConfigSpecifier != rhs.localityConfigSpecifier {return false}
+    if lhs.ignoreNewHostsUntilFirstHc != rhs.ignoreNewHostsUntilFirstHc {return false}
     if lhs._consistentHashingLbConfig != rhs._consistentHashingLbConfig {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -2256,6 +2499,45 @@ nonisolated extension Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ConsistentH
 
   public static func ==(lhs: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ConsistentHashingLbConfig, rhs: Envoy_Config_Cluster_V3_Cluster.CommonLbConfig.ConsistentHashingLbConfig) -> Bool {
     if lhs.useHostnameForHashing != rhs.useHostnameForHashing {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Cluster_V3_Cluster.RefreshRate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Cluster_V3_Cluster.protoMessageName + ".RefreshRate"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}base_interval\0\u{3}max_interval\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._baseInterval) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._maxInterval) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._baseInterval {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._maxInterval {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Cluster_V3_Cluster.RefreshRate, rhs: Envoy_Config_Cluster_V3_Cluster.RefreshRate) -> Bool {
+    if lhs._baseInterval != rhs._baseInterval {return false}
+    if lhs._maxInterval != rhs._maxInterval {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

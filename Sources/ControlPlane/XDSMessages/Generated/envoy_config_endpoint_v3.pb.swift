@@ -82,13 +82,39 @@ public nonisolated struct Envoy_Config_Endpoint_V3_Endpoint: Sendable {
   /// Clears the value of `address`. Subsequent reads from it will return its default value.
   public mutating func clearAddress() {self._address = nil}
 
+  public var healthCheckConfig: Envoy_Config_Endpoint_V3_Endpoint.HealthCheckConfig {
+    get {_healthCheckConfig ?? Envoy_Config_Endpoint_V3_Endpoint.HealthCheckConfig()}
+    set {_healthCheckConfig = newValue}
+  }
+  /// Returns true if `healthCheckConfig` has been explicitly set.
+  public var hasHealthCheckConfig: Bool {self._healthCheckConfig != nil}
+  /// Clears the value of `healthCheckConfig`. Subsequent reads from it will return its default value.
+  public mutating func clearHealthCheckConfig() {self._healthCheckConfig = nil}
+
   public var hostname: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
+  public nonisolated struct HealthCheckConfig: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var portValue: UInt32 = 0
+
+    public var hostname: String = String()
+
+    public var disableActiveHealthCheck: Bool = false
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+  }
+
   public init() {}
 
   fileprivate var _address: Envoy_Config_Core_V3_Address? = nil
+  fileprivate var _healthCheckConfig: Envoy_Config_Endpoint_V3_Endpoint.HealthCheckConfig? = nil
 }
 
 public nonisolated struct Envoy_Config_Endpoint_V3_LbEndpoint: Sendable {
@@ -263,7 +289,7 @@ nonisolated extension Envoy_Config_Endpoint_V3_ClusterLoadAssignment.Policy: Swi
 
 nonisolated extension Envoy_Config_Endpoint_V3_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Endpoint"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{2}\u{2}hostname\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{3}health_check_config\0\u{1}hostname\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -272,6 +298,7 @@ nonisolated extension Envoy_Config_Endpoint_V3_Endpoint: SwiftProtobuf.Message, 
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._address) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._healthCheckConfig) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.hostname) }()
       default: break
       }
@@ -286,6 +313,9 @@ nonisolated extension Envoy_Config_Endpoint_V3_Endpoint: SwiftProtobuf.Message, 
     try { if let v = self._address {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
     } }()
+    try { if let v = self._healthCheckConfig {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
     if !self.hostname.isEmpty {
       try visitor.visitSingularStringField(value: self.hostname, fieldNumber: 3)
     }
@@ -294,7 +324,48 @@ nonisolated extension Envoy_Config_Endpoint_V3_Endpoint: SwiftProtobuf.Message, 
 
   public static func ==(lhs: Envoy_Config_Endpoint_V3_Endpoint, rhs: Envoy_Config_Endpoint_V3_Endpoint) -> Bool {
     if lhs._address != rhs._address {return false}
+    if lhs._healthCheckConfig != rhs._healthCheckConfig {return false}
     if lhs.hostname != rhs.hostname {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Endpoint_V3_Endpoint.HealthCheckConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Endpoint_V3_Endpoint.protoMessageName + ".HealthCheckConfig"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}port_value\0\u{1}hostname\0\u{4}\u{2}disable_active_health_check\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.portValue) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.hostname) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.disableActiveHealthCheck) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.portValue != 0 {
+      try visitor.visitSingularUInt32Field(value: self.portValue, fieldNumber: 1)
+    }
+    if !self.hostname.isEmpty {
+      try visitor.visitSingularStringField(value: self.hostname, fieldNumber: 2)
+    }
+    if self.disableActiveHealthCheck != false {
+      try visitor.visitSingularBoolField(value: self.disableActiveHealthCheck, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Endpoint_V3_Endpoint.HealthCheckConfig, rhs: Envoy_Config_Endpoint_V3_Endpoint.HealthCheckConfig) -> Bool {
+    if lhs.portValue != rhs.portValue {return false}
+    if lhs.hostname != rhs.hostname {return false}
+    if lhs.disableActiveHealthCheck != rhs.disableActiveHealthCheck {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

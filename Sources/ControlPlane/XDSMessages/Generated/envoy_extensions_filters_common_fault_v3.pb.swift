@@ -105,6 +105,73 @@ public nonisolated struct Envoy_Extensions_Filters_Common_Fault_V3_FaultDelay: S
   fileprivate var _percentage: Envoy_Type_V3_FractionalPercent? = nil
 }
 
+public nonisolated struct Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var limitType: Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.OneOf_LimitType? = nil
+
+  public var fixedLimit: Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.FixedLimit {
+    get {
+      if case .fixedLimit(let v)? = limitType {return v}
+      return Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.FixedLimit()
+    }
+    set {limitType = .fixedLimit(newValue)}
+  }
+
+  public var headerLimit: Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.HeaderLimit {
+    get {
+      if case .headerLimit(let v)? = limitType {return v}
+      return Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.HeaderLimit()
+    }
+    set {limitType = .headerLimit(newValue)}
+  }
+
+  public var percentage: Envoy_Type_V3_FractionalPercent {
+    get {_percentage ?? Envoy_Type_V3_FractionalPercent()}
+    set {_percentage = newValue}
+  }
+  /// Returns true if `percentage` has been explicitly set.
+  public var hasPercentage: Bool {self._percentage != nil}
+  /// Clears the value of `percentage`. Subsequent reads from it will return its default value.
+  public mutating func clearPercentage() {self._percentage = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_LimitType: Equatable, Sendable {
+    case fixedLimit(Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.FixedLimit)
+    case headerLimit(Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.HeaderLimit)
+
+  }
+
+  public nonisolated struct FixedLimit: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var limitKbps: UInt64 = 0
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+  }
+
+  public nonisolated struct HeaderLimit: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+  }
+
+  public init() {}
+
+  fileprivate var _percentage: Envoy_Type_V3_FractionalPercent? = nil
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "envoy.extensions.filters.common.fault.v3"
@@ -194,6 +261,122 @@ nonisolated extension Envoy_Extensions_Filters_Common_Fault_V3_FaultDelay.Header
   }
 
   public static func ==(lhs: Envoy_Extensions_Filters_Common_Fault_V3_FaultDelay.HeaderDelay, rhs: Envoy_Extensions_Filters_Common_Fault_V3_FaultDelay.HeaderDelay) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FaultRateLimit"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}fixed_limit\0\u{1}percentage\0\u{3}header_limit\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.FixedLimit?
+        var hadOneofValue = false
+        if let current = self.limitType {
+          hadOneofValue = true
+          if case .fixedLimit(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.limitType = .fixedLimit(v)
+        }
+      }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._percentage) }()
+      case 3: try {
+        var v: Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.HeaderLimit?
+        var hadOneofValue = false
+        if let current = self.limitType {
+          hadOneofValue = true
+          if case .headerLimit(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.limitType = .headerLimit(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if case .fixedLimit(let v)? = self.limitType {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._percentage {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if case .headerLimit(let v)? = self.limitType {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit, rhs: Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit) -> Bool {
+    if lhs.limitType != rhs.limitType {return false}
+    if lhs._percentage != rhs._percentage {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.FixedLimit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.protoMessageName + ".FixedLimit"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}limit_kbps\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.limitKbps) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.limitKbps != 0 {
+      try visitor.visitSingularUInt64Field(value: self.limitKbps, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.FixedLimit, rhs: Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.FixedLimit) -> Bool {
+    if lhs.limitKbps != rhs.limitKbps {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.HeaderLimit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.protoMessageName + ".HeaderLimit"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.HeaderLimit, rhs: Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit.HeaderLimit) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

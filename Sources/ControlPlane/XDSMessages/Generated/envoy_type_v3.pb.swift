@@ -20,6 +20,44 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+public nonisolated enum Envoy_Type_V3_CodecClientType: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case http1 // = 0
+  case http2 // = 1
+  case http3 // = 2
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .http1
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .http1
+    case 1: self = .http2
+    case 2: self = .http3
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .http1: return 0
+    case .http2: return 1
+    case .http3: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Envoy_Type_V3_CodecClientType] = [
+    .http1,
+    .http2,
+    .http3,
+  ]
+
+}
+
 public nonisolated enum Envoy_Type_V3_StatusCode: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
   case empty // = 0
@@ -465,6 +503,10 @@ public nonisolated struct Envoy_Type_V3_TokenBucket: Sendable {
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "envoy.type.v3"
+
+nonisolated extension Envoy_Type_V3_CodecClientType: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0HTTP1\0\u{1}HTTP2\0\u{1}HTTP3\0")
+}
 
 nonisolated extension Envoy_Type_V3_StatusCode: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0Empty\0\u{2}d\u{1}Continue\0\u{2}d\u{1}OK\0\u{1}Created\0\u{1}Accepted\0\u{1}NonAuthoritativeInformation\0\u{1}NoContent\0\u{1}ResetContent\0\u{1}PartialContent\0\u{1}MultiStatus\0\u{1}AlreadyReported\0\u{2}\u{12}IMUsed\0\u{2}J\u{1}MultipleChoices\0\u{1}MovedPermanently\0\u{1}Found\0\u{1}SeeOther\0\u{1}NotModified\0\u{1}UseProxy\0\u{2}\u{2}TemporaryRedirect\0\u{1}PermanentRedirect\0\u{2}\\\u{1}BadRequest\0\u{1}Unauthorized\0\u{1}PaymentRequired\0\u{1}Forbidden\0\u{1}NotFound\0\u{1}MethodNotAllowed\0\u{1}NotAcceptable\0\u{1}ProxyAuthenticationRequired\0\u{1}RequestTimeout\0\u{1}Conflict\0\u{1}Gone\0\u{1}LengthRequired\0\u{1}PreconditionFailed\0\u{1}PayloadTooLarge\0\u{1}URITooLong\0\u{1}UnsupportedMediaType\0\u{1}RangeNotSatisfiable\0\u{1}ExpectationFailed\0\u{2}\u{4}MisdirectedRequest\0\u{1}UnprocessableEntity\0\u{1}Locked\0\u{1}FailedDependency\0\u{2}\u{2}UpgradeRequired\0\u{2}\u{2}PreconditionRequired\0\u{1}TooManyRequests\0\u{2}\u{2}RequestHeaderFieldsTooLarge\0\u{2}E\u{1}InternalServerError\0\u{1}NotImplemented\0\u{1}BadGateway\0\u{1}ServiceUnavailable\0\u{1}GatewayTimeout\0\u{1}HTTPVersionNotSupported\0\u{1}VariantAlsoNegotiates\0\u{1}InsufficientStorage\0\u{1}LoopDetected\0\u{2}\u{2}NotExtended\0\u{1}NetworkAuthenticationRequired\0")

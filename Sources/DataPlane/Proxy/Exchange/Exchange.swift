@@ -62,6 +62,12 @@ struct Exchange: BitwiseCopyable {
     /// Set by the filter for cross-origin requests: the caller's origin may read the answer, and it only asked whether.
     var isCrossOrigin = false
     var isPreflight = false
+    /// Bytes a second at which the body of the answer may leave; 0 for any. Nothing else of this is used then.
+    var paceRate: Int64 = 0
+    var paceTokens: Int64 = 0
+    var paceFilled = MonotonicInstant.zero
+    var paced = ByteQueue()
+    var pacedToEnd = false
     /// It has been delayed once.
     var wasDelayed = false
     /// Redirects of endpoints that were followed here.
@@ -309,7 +315,7 @@ extension Exchange {
     }
 
     enum Expired: Equatable {
-        case none, request, attempt, streamIdle, streamDuration, backoff, delay
+        case none, request, attempt, streamIdle, streamDuration, backoff, delay, pace
     }
 
     /// Which limit has been reached.
@@ -318,6 +324,7 @@ extension Exchange {
         if now >= streamDeadline { return .streamDuration }
         if phase == .backingOff, now >= retryAt { return .backoff }
         if phase == .routing, now >= retryAt { return .delay }
+        if phase == .answering, now >= retryAt { return .pace }
         if now >= tryDeadline, phase == .waiting || phase == .sent { return .attempt }
         if streamIdleTimeout > 0, now >= lastMoved.advanced(byNanoseconds: streamIdleTimeout) {
             return .streamIdle

@@ -652,7 +652,11 @@ extension Worker {
     mutating func answerBody(_ exchange: ExchangePlace, _ bytes: ByteView) {
         guard exchange.value.phase == .answering else { return }
         exchange.value.lastMoved = now
-        writeAnswerBody(exchange, bytes)
+        if exchange.value.paceRate > 0 {
+            paceBody(exchange, bytes)
+        } else {
+            writeAnswerBody(exchange, bytes)
+        }
         holdBackAnswer(exchange)
     }
 
@@ -665,7 +669,7 @@ extension Worker {
             exchange.value.framing == .stream
             ? exchange.value.answerQueue.count >= Self.bodyAheadMax
             : connection.value.pending.count >= Self.queuedHigh
-        guard isFull else { return }
+        guard isFull || exchange.value.paced.count >= Self.bodyAheadMax else { return }
         exchange.value.hasPausedUpstream = true
         if upstream.value.codec == .http1 {
             upstream.value.isPaused = true
@@ -674,7 +678,7 @@ extension Worker {
     }
 
     mutating func releaseAnswer(_ exchange: ExchangePlace) {
-        guard exchange.value.hasPausedUpstream else { return }
+        guard exchange.value.hasPausedUpstream, exchange.value.paced.count < Self.bodyAheadMax else { return }
         exchange.value.hasPausedUpstream = false
         guard let upstream = exchange.value.upstream, upstream.isInUse else { return }
         if upstream.value.codec == .http1 {
@@ -716,6 +720,11 @@ extension Worker {
     mutating func answerEnded(_ exchange: ExchangePlace, trailers: ByteView) {
         guard exchange.value.phase == .answering else { return }
         exchange.value.record.responseCompleted = now.nanoseconds(since: exchange.value.started)
+        if !exchange.value.paced.isEmpty { return holdEnd(exchange, trailers: trailers) }
+        finishAnswer(exchange, trailers: trailers)
+    }
+
+    mutating func finishAnswer(_ exchange: ExchangePlace, trailers: ByteView) {
         exchange.value.answerEnded = true
         leaveUpstream(
             exchange, isReusable: exchange.value.upstreamKeepsAlive && exchange.value.requestSent)
@@ -919,6 +928,7 @@ extension Worker {
             pool.give(&exchange.value.location)
             queues.removeAll(from: &exchange.value.body, pool: &pool)
             queues.removeAll(from: &exchange.value.answerQueue, pool: &pool)
+            queues.removeAll(from: &exchange.value.paced, pool: &pool)
             timers.cancel(exchange.value.timer)
             shelf.release(exchange.value.snapshot)
             heads.remove(exchange.value.head)
@@ -952,6 +962,9 @@ extension Worker {
         switch exchange.value.expired(at: now) {
         case .none: armTimer(exchange)
         case .backoff: startAttempt(exchange)
+        case .pace:
+            sendPaced(exchange)
+            if exchange.isInUse, exchange.value.phase == .answering { releaseAnswer(exchange) }
         case .delay:
             exchange.value.retryAt = .distantFuture
             runFilters(exchange)

@@ -116,6 +116,7 @@ extension Worker {
         guard index >= 0 else { return true }
         let fault = shelf.tables(exchange.value.snapshot).filters.faults.reference(index)
         guard concerns(fault, exchange) else { return true }
+        if let rate = rate(fault, exchange) { setPace(exchange, rate: rate) }
         if !exchange.value.wasDelayed, let wait = delay(fault, exchange) {
             exchange.value.wasDelayed = true
             exchange.value.record.flags.insert(.delayInjected)
@@ -178,6 +179,20 @@ extension Worker {
         let share = share(
             fault.value.delayShare, lowered: reads, by: "x-envoy-fault-delay-request-percentage", exchange)
         return share.contains(&random) ? wait : nil
+    }
+
+    /// Bytes a second of the answer's body.
+    private mutating func rate(_ fault: Reference<FaultRecord>, _ exchange: ExchangePlace) -> Int64? {
+        let reads = fault.value.readsRate
+        var rate = fault.value.rate
+        if reads {
+            rate = Int64(min(number("x-envoy-fault-throughput-response", exchange) ?? 0, 1 << 30)) * 1024
+        }
+        guard rate > 0, exchange.value.paceRate == 0 else { return nil }
+        let share = share(
+            fault.value.rateShare, lowered: reads, by: "x-envoy-fault-throughput-response-percentage",
+            exchange)
+        return share.contains(&random) ? rate : nil
     }
 
     private mutating func abort(_ fault: Reference<FaultRecord>, _ exchange: ExchangePlace) -> LocalAnswer? {

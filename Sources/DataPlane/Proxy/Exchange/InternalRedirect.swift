@@ -58,6 +58,7 @@ extension Worker {
         exchange.value.filtersPassed = 0
         (exchange.value.isCrossOrigin, exchange.value.wasDelayed) = (false, false)
         exchange.value.marksExhausted = false
+        exchange.value.paceRate = 0
         exchange.value.mirror = nil
         (exchange.value.deadline, exchange.value.tryDeadline) = (.distantFuture, .distantFuture)
         findRoute(exchange)

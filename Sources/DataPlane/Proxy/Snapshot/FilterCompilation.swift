@@ -102,6 +102,12 @@ extension SnapshotCompiler {
         case .header: record.readsAbort = true
         }
         record.abortShare = fraction(fault.abortShare)
+        switch fault.rate {
+        case nil: break
+        case .fixed(let kibibytes): record.rate = Int64(clamping: kibibytes) * 1024
+        case .header: record.readsRate = true
+        }
+        record.rateShare = fraction(fault.rateShare)
         record.cluster = arena.store(text: fault.cluster)
         var headers: [HeaderMatchRecord] = []
         for header in fault.headers { headers.append(try compile(header, place)) }

@@ -32,6 +32,10 @@ struct FaultRecord: BitwiseCopyable {
     var abortGRPC: Int16 = -1
     var readsAbort = false
     var abortShare = FractionRecord(numerator: 0, denominator: 100)
+    /// Of answers' bodies, in bytes a second; 0 for any.
+    var rate: Int64 = 0
+    var readsRate = false
+    var rateShare = FractionRecord(numerator: 0, denominator: 100)
     /// Empty for all.
     var cluster = ByteView("")
     var headers = Table<HeaderMatchRecord>()
