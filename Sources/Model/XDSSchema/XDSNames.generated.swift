@@ -1015,14 +1015,14 @@ public enum XDS {
         public static var messageType: MessageType { MessageType(232) }
         public static var retryBudget: FieldNumber { 1 }
         public static var breaker: FieldNumber { 2 }
-        public static var limitsMode: FieldNumber { 3 }
+        public static var shadowLimits: FieldNumber { 3 }
         public static var peakEwma: FieldNumber { 4 }
         public static var outliers: FieldNumber { 5 }
+        public static var shadowBreaker: FieldNumber { 6 }
     }
     /// martlet.v1.Cluster.Breaker
     public enum MartletClusterBreaker {
         public static var messageType: MessageType { MessageType(233) }
-        public static var mode: FieldNumber { 1 }
         public static var consecutiveFailures: FieldNumber { 2 }
         public static var failureRate: FieldNumber { 3 }
         public static var slowCallDuration: FieldNumber { 4 }
@@ -1034,41 +1034,49 @@ public enum XDS {
         public static var openDurationMax: FieldNumber { 10 }
         public static var probes: FieldNumber { 11 }
     }
+    /// martlet.v1.Cluster.Limits
+    public enum MartletClusterLimits {
+        public static var messageType: MessageType { MessageType(234) }
+        public static var connections: FieldNumber { 1 }
+        public static var pending: FieldNumber { 2 }
+        public static var requests: FieldNumber { 3 }
+        public static var retries: FieldNumber { 4 }
+    }
     /// martlet.v1.Cluster.Outliers
     public enum MartletClusterOutliers {
-        public static var messageType: MessageType { MessageType(234) }
+        public static var messageType: MessageType { MessageType(235) }
         public static var keepLast: FieldNumber { 1 }
         public static var mode: FieldNumber { 2 }
     }
     /// martlet.v1.Cluster.PeakEWMA
     public enum MartletClusterPeakEWMA {
-        public static var messageType: MessageType { MessageType(235) }
+        public static var messageType: MessageType { MessageType(236) }
         public static var decayTime: FieldNumber { 1 }
         public static var latencyDefault: FieldNumber { 2 }
     }
     /// martlet.v1.Cluster.RetryBudget
     public enum MartletClusterRetryBudget {
-        public static var messageType: MessageType { MessageType(236) }
+        public static var messageType: MessageType { MessageType(237) }
         public static var percent: FieldNumber { 1 }
         public static var window: FieldNumber { 2 }
         public static var retriesMin: FieldNumber { 3 }
     }
     /// martlet.v1.Manifest
     public enum MartletManifest {
-        public static var messageType: MessageType { MessageType(237) }
+        public static var messageType: MessageType { MessageType(238) }
         public static var service: FieldNumber { 1 }
         public static var resources: FieldNumber { 2 }
     }
     /// martlet.v1.Manifest.Resource
     public enum MartletManifestResource {
-        public static var messageType: MessageType { MessageType(238) }
+        public static var messageType: MessageType { MessageType(239) }
         public static var typeUrl: FieldNumber { 1 }
         public static var name: FieldNumber { 2 }
         public static var digest: FieldNumber { 3 }
     }
     /// martlet.v1.Policy
     public enum MartletPolicy {
-        public static var messageType: MessageType { MessageType(239) }
+        public static var messageType: MessageType { MessageType(240) }
         public static var traceContext: FieldNumber { 1 }
         public static var ignoreUnknownUpgrades: FieldNumber { 2 }
         public static var sendProxyStatus: FieldNumber { 3 }
@@ -1079,25 +1087,34 @@ public enum XDS {
     }
     /// martlet.v1.Policy.TraceContext
     public enum MartletPolicyTraceContext {
-        public static var messageType: MessageType { MessageType(240) }
+        public static var messageType: MessageType { MessageType(241) }
         public static var sampled: FieldNumber { 1 }
         public static var startW3c: FieldNumber { 2 }
         public static var startB3: FieldNumber { 3 }
     }
     /// martlet.v1.Route
     public enum MartletRoute {
-        public static var messageType: MessageType { MessageType(241) }
+        public static var messageType: MessageType { MessageType(242) }
         public static var retry: FieldNumber { 1 }
         public static var propagateDeadline: FieldNumber { 2 }
-        public static var timeoutsMode: FieldNumber { 3 }
+        public static var shadow: FieldNumber { 3 }
     }
     /// martlet.v1.Route.Retry
     public enum MartletRouteRetry {
-        public static var messageType: MessageType { MessageType(242) }
+        public static var messageType: MessageType { MessageType(243) }
         public static var provablySafe: FieldNumber { 1 }
         public static var methods: FieldNumber { 2 }
         public static var idempotencyHeader: FieldNumber { 3 }
-        public static var mode: FieldNumber { 4 }
+    }
+    /// martlet.v1.Route.Shadow
+    public enum MartletRouteShadow {
+        public static var messageType: MessageType { MessageType(244) }
+        public static var retryOn: FieldNumber { 1 }
+        public static var numRetries: FieldNumber { 2 }
+        public static var retriableStatusCodes: FieldNumber { 3 }
+        public static var retry: FieldNumber { 4 }
+        public static var timeout: FieldNumber { 5 }
+        public static var perTryTimeout: FieldNumber { 6 }
     }
     /// martlet.ca.v1.SignRequest
     public enum MartletSignRequest {
@@ -1114,7 +1131,7 @@ public enum XDS {
     }
     /// martlet.v1.SignedManifest
     public enum MartletSignedManifest {
-        public static var messageType: MessageType { MessageType(243) }
+        public static var messageType: MessageType { MessageType(245) }
         public static var name: FieldNumber { 1 }
         public static var manifest: FieldNumber { 2 }
         public static var signature: FieldNumber { 3 }

@@ -133,7 +133,14 @@ public nonisolated struct Martlet_V1_Route: Sendable {
 
   public var propagateDeadline: Bool = false
 
-  public var timeoutsMode: Martlet_V1_Policy.Mode = .enforce
+  public var shadow: Martlet_V1_Route.Shadow {
+    get {_shadow ?? Martlet_V1_Route.Shadow()}
+    set {_shadow = newValue}
+  }
+  /// Returns true if `shadow` has been explicitly set.
+  public var hasShadow: Bool {self._shadow != nil}
+  /// Clears the value of `shadow`. Subsequent reads from it will return its default value.
+  public mutating func clearShadow() {self._shadow = nil}
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -147,8 +154,6 @@ public nonisolated struct Martlet_V1_Route: Sendable {
     public var methods: Martlet_V1_Route.Retry.Methods = .any
 
     public var idempotencyHeader: String = String()
-
-    public var mode: Martlet_V1_Policy.Mode = .enforce
 
     public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -193,9 +198,57 @@ public nonisolated struct Martlet_V1_Route: Sendable {
     public init() {}
   }
 
+  public nonisolated struct Shadow: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var retryOn: String = String()
+
+    public var numRetries: UInt32 = 0
+
+    public var retriableStatusCodes: [UInt32] = []
+
+    public var retry: Martlet_V1_Route.Retry {
+      get {_retry ?? Martlet_V1_Route.Retry()}
+      set {_retry = newValue}
+    }
+    /// Returns true if `retry` has been explicitly set.
+    public var hasRetry: Bool {self._retry != nil}
+    /// Clears the value of `retry`. Subsequent reads from it will return its default value.
+    public mutating func clearRetry() {self._retry = nil}
+
+    public var timeout: SwiftProtobuf.Google_Protobuf_Duration {
+      get {_timeout ?? SwiftProtobuf.Google_Protobuf_Duration()}
+      set {_timeout = newValue}
+    }
+    /// Returns true if `timeout` has been explicitly set.
+    public var hasTimeout: Bool {self._timeout != nil}
+    /// Clears the value of `timeout`. Subsequent reads from it will return its default value.
+    public mutating func clearTimeout() {self._timeout = nil}
+
+    public var perTryTimeout: SwiftProtobuf.Google_Protobuf_Duration {
+      get {_perTryTimeout ?? SwiftProtobuf.Google_Protobuf_Duration()}
+      set {_perTryTimeout = newValue}
+    }
+    /// Returns true if `perTryTimeout` has been explicitly set.
+    public var hasPerTryTimeout: Bool {self._perTryTimeout != nil}
+    /// Clears the value of `perTryTimeout`. Subsequent reads from it will return its default value.
+    public mutating func clearPerTryTimeout() {self._perTryTimeout = nil}
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+
+    fileprivate var _retry: Martlet_V1_Route.Retry? = nil
+    fileprivate var _timeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    fileprivate var _perTryTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
+  }
+
   public init() {}
 
   fileprivate var _retry: Martlet_V1_Route.Retry? = nil
+  fileprivate var _shadow: Martlet_V1_Route.Shadow? = nil
 }
 
 public nonisolated struct Martlet_V1_Cluster: @unchecked Sendable {
@@ -221,10 +274,23 @@ public nonisolated struct Martlet_V1_Cluster: @unchecked Sendable {
   /// Clears the value of `breaker`. Subsequent reads from it will return its default value.
   public mutating func clearBreaker() {_uniqueStorage()._breaker = nil}
 
-  public var limitsMode: Martlet_V1_Policy.Mode {
-    get {_storage._limitsMode}
-    set {_uniqueStorage()._limitsMode = newValue}
+  public var shadowLimits: Martlet_V1_Cluster.Limits {
+    get {_storage._shadowLimits ?? Martlet_V1_Cluster.Limits()}
+    set {_uniqueStorage()._shadowLimits = newValue}
   }
+  /// Returns true if `shadowLimits` has been explicitly set.
+  public var hasShadowLimits: Bool {_storage._shadowLimits != nil}
+  /// Clears the value of `shadowLimits`. Subsequent reads from it will return its default value.
+  public mutating func clearShadowLimits() {_uniqueStorage()._shadowLimits = nil}
+
+  public var shadowBreaker: Martlet_V1_Cluster.Breaker {
+    get {_storage._shadowBreaker ?? Martlet_V1_Cluster.Breaker()}
+    set {_uniqueStorage()._shadowBreaker = newValue}
+  }
+  /// Returns true if `shadowBreaker` has been explicitly set.
+  public var hasShadowBreaker: Bool {_storage._shadowBreaker != nil}
+  /// Clears the value of `shadowBreaker`. Subsequent reads from it will return its default value.
+  public mutating func clearShadowBreaker() {_uniqueStorage()._shadowBreaker = nil}
 
   public var peakEwma: Martlet_V1_Cluster.PeakEWMA {
     get {_storage._peakEwma ?? Martlet_V1_Cluster.PeakEWMA()}
@@ -275,8 +341,6 @@ public nonisolated struct Martlet_V1_Cluster: @unchecked Sendable {
     // SwiftProtobuf.Message conformance is added in an extension below. See the
     // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
     // methods supported on all messages.
-
-    public var mode: Martlet_V1_Policy.Mode = .enforce
 
     public var consecutiveFailures: UInt32 = 0
 
@@ -334,6 +398,24 @@ public nonisolated struct Martlet_V1_Cluster: @unchecked Sendable {
     fileprivate var _window: SwiftProtobuf.Google_Protobuf_Duration? = nil
     fileprivate var _openDuration: SwiftProtobuf.Google_Protobuf_Duration? = nil
     fileprivate var _openDurationMax: SwiftProtobuf.Google_Protobuf_Duration? = nil
+  }
+
+  public nonisolated struct Limits: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var connections: UInt32 = 0
+
+    public var pending: UInt32 = 0
+
+    public var requests: UInt32 = 0
+
+    public var retries: UInt32 = 0
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
   }
 
   public nonisolated struct PeakEWMA: Sendable {
@@ -550,7 +632,7 @@ nonisolated extension Martlet_V1_Policy.TraceContext: SwiftProtobuf.Message, Swi
 
 nonisolated extension Martlet_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Route"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}retry\0\u{3}propagate_deadline\0\u{3}timeouts_mode\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}retry\0\u{3}propagate_deadline\0\u{1}shadow\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -560,7 +642,7 @@ nonisolated extension Martlet_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Me
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._retry) }()
       case 2: try { try decoder.decodeSingularBoolField(value: &self.propagateDeadline) }()
-      case 3: try { try decoder.decodeSingularEnumField(value: &self.timeoutsMode) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._shadow) }()
       default: break
       }
     }
@@ -577,16 +659,16 @@ nonisolated extension Martlet_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.propagateDeadline != false {
       try visitor.visitSingularBoolField(value: self.propagateDeadline, fieldNumber: 2)
     }
-    if self.timeoutsMode != .enforce {
-      try visitor.visitSingularEnumField(value: self.timeoutsMode, fieldNumber: 3)
-    }
+    try { if let v = self._shadow {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Martlet_V1_Route, rhs: Martlet_V1_Route) -> Bool {
     if lhs._retry != rhs._retry {return false}
     if lhs.propagateDeadline != rhs.propagateDeadline {return false}
-    if lhs.timeoutsMode != rhs.timeoutsMode {return false}
+    if lhs._shadow != rhs._shadow {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -594,7 +676,7 @@ nonisolated extension Martlet_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Martlet_V1_Route.Retry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Martlet_V1_Route.protoMessageName + ".Retry"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}provably_safe\0\u{1}methods\0\u{3}idempotency_header\0\u{1}mode\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}provably_safe\0\u{1}methods\0\u{3}idempotency_header\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -605,7 +687,6 @@ nonisolated extension Martlet_V1_Route.Retry: SwiftProtobuf.Message, SwiftProtob
       case 1: try { try decoder.decodeSingularBoolField(value: &self.provablySafe) }()
       case 2: try { try decoder.decodeSingularEnumField(value: &self.methods) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.idempotencyHeader) }()
-      case 4: try { try decoder.decodeSingularEnumField(value: &self.mode) }()
       default: break
       }
     }
@@ -621,9 +702,6 @@ nonisolated extension Martlet_V1_Route.Retry: SwiftProtobuf.Message, SwiftProtob
     if !self.idempotencyHeader.isEmpty {
       try visitor.visitSingularStringField(value: self.idempotencyHeader, fieldNumber: 3)
     }
-    if self.mode != .enforce {
-      try visitor.visitSingularEnumField(value: self.mode, fieldNumber: 4)
-    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -631,7 +709,6 @@ nonisolated extension Martlet_V1_Route.Retry: SwiftProtobuf.Message, SwiftProtob
     if lhs.provablySafe != rhs.provablySafe {return false}
     if lhs.methods != rhs.methods {return false}
     if lhs.idempotencyHeader != rhs.idempotencyHeader {return false}
-    if lhs.mode != rhs.mode {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -641,14 +718,74 @@ nonisolated extension Martlet_V1_Route.Retry.Methods: SwiftProtobuf._ProtoNamePr
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ANY\0\u{1}IDEMPOTENT\0\u{1}SAFE\0")
 }
 
+nonisolated extension Martlet_V1_Route.Shadow: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Martlet_V1_Route.protoMessageName + ".Shadow"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_on\0\u{3}num_retries\0\u{3}retriable_status_codes\0\u{1}retry\0\u{1}timeout\0\u{3}per_try_timeout\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.retryOn) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.numRetries) }()
+      case 3: try { try decoder.decodeRepeatedUInt32Field(value: &self.retriableStatusCodes) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._retry) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._timeout) }()
+      case 6: try { try decoder.decodeSingularMessageField(value: &self._perTryTimeout) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.retryOn.isEmpty {
+      try visitor.visitSingularStringField(value: self.retryOn, fieldNumber: 1)
+    }
+    if self.numRetries != 0 {
+      try visitor.visitSingularUInt32Field(value: self.numRetries, fieldNumber: 2)
+    }
+    if !self.retriableStatusCodes.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.retriableStatusCodes, fieldNumber: 3)
+    }
+    try { if let v = self._retry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._timeout {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._perTryTimeout {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Martlet_V1_Route.Shadow, rhs: Martlet_V1_Route.Shadow) -> Bool {
+    if lhs.retryOn != rhs.retryOn {return false}
+    if lhs.numRetries != rhs.numRetries {return false}
+    if lhs.retriableStatusCodes != rhs.retriableStatusCodes {return false}
+    if lhs._retry != rhs._retry {return false}
+    if lhs._timeout != rhs._timeout {return false}
+    if lhs._perTryTimeout != rhs._perTryTimeout {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Cluster"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_budget\0\u{1}breaker\0\u{3}limits_mode\0\u{3}peak_ewma\0\u{1}outliers\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_budget\0\u{1}breaker\0\u{3}shadow_limits\0\u{3}peak_ewma\0\u{1}outliers\0\u{3}shadow_breaker\0")
 
   fileprivate class _StorageClass {
     var _retryBudget: Martlet_V1_Cluster.RetryBudget? = nil
     var _breaker: Martlet_V1_Cluster.Breaker? = nil
-    var _limitsMode: Martlet_V1_Policy.Mode = .enforce
+    var _shadowLimits: Martlet_V1_Cluster.Limits? = nil
+    var _shadowBreaker: Martlet_V1_Cluster.Breaker? = nil
     var _peakEwma: Martlet_V1_Cluster.PeakEWMA? = nil
     var _outliers: Martlet_V1_Cluster.Outliers? = nil
 
@@ -663,7 +800,8 @@ nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._
     init(copying source: _StorageClass) {
       _retryBudget = source._retryBudget
       _breaker = source._breaker
-      _limitsMode = source._limitsMode
+      _shadowLimits = source._shadowLimits
+      _shadowBreaker = source._shadowBreaker
       _peakEwma = source._peakEwma
       _outliers = source._outliers
     }
@@ -686,9 +824,10 @@ nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._
         switch fieldNumber {
         case 1: try { try decoder.decodeSingularMessageField(value: &_storage._retryBudget) }()
         case 2: try { try decoder.decodeSingularMessageField(value: &_storage._breaker) }()
-        case 3: try { try decoder.decodeSingularEnumField(value: &_storage._limitsMode) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._shadowLimits) }()
         case 4: try { try decoder.decodeSingularMessageField(value: &_storage._peakEwma) }()
         case 5: try { try decoder.decodeSingularMessageField(value: &_storage._outliers) }()
+        case 6: try { try decoder.decodeSingularMessageField(value: &_storage._shadowBreaker) }()
         default: break
         }
       }
@@ -707,14 +846,17 @@ nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._
       try { if let v = _storage._breaker {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
       } }()
-      if _storage._limitsMode != .enforce {
-        try visitor.visitSingularEnumField(value: _storage._limitsMode, fieldNumber: 3)
-      }
+      try { if let v = _storage._shadowLimits {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
       try { if let v = _storage._peakEwma {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
       } }()
       try { if let v = _storage._outliers {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      } }()
+      try { if let v = _storage._shadowBreaker {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
       } }()
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -727,7 +869,8 @@ nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._
         let rhs_storage = _args.1
         if _storage._retryBudget != rhs_storage._retryBudget {return false}
         if _storage._breaker != rhs_storage._breaker {return false}
-        if _storage._limitsMode != rhs_storage._limitsMode {return false}
+        if _storage._shadowLimits != rhs_storage._shadowLimits {return false}
+        if _storage._shadowBreaker != rhs_storage._shadowBreaker {return false}
         if _storage._peakEwma != rhs_storage._peakEwma {return false}
         if _storage._outliers != rhs_storage._outliers {return false}
         return true
@@ -785,7 +928,7 @@ nonisolated extension Martlet_V1_Cluster.RetryBudget: SwiftProtobuf.Message, Swi
 
 nonisolated extension Martlet_V1_Cluster.Breaker: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Martlet_V1_Cluster.protoMessageName + ".Breaker"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}mode\0\u{3}consecutive_failures\0\u{3}failure_rate\0\u{3}slow_call_duration\0\u{3}slow_call_rate\0\u{1}window\0\u{3}calls_min\0\u{3}open_duration\0\u{3}open_duration_growth\0\u{3}open_duration_max\0\u{1}probes\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{2}consecutive_failures\0\u{3}failure_rate\0\u{3}slow_call_duration\0\u{3}slow_call_rate\0\u{1}window\0\u{3}calls_min\0\u{3}open_duration\0\u{3}open_duration_growth\0\u{3}open_duration_max\0\u{1}probes\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -793,7 +936,6 @@ nonisolated extension Martlet_V1_Cluster.Breaker: SwiftProtobuf.Message, SwiftPr
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularEnumField(value: &self.mode) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.consecutiveFailures) }()
       case 3: try { try decoder.decodeSingularDoubleField(value: &self.failureRate) }()
       case 4: try { try decoder.decodeSingularMessageField(value: &self._slowCallDuration) }()
@@ -814,9 +956,6 @@ nonisolated extension Martlet_V1_Cluster.Breaker: SwiftProtobuf.Message, SwiftPr
     // allocates stack space for every if/case branch local when no optimizations
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
     // https://github.com/apple/swift-protobuf/issues/1182
-    if self.mode != .enforce {
-      try visitor.visitSingularEnumField(value: self.mode, fieldNumber: 1)
-    }
     if self.consecutiveFailures != 0 {
       try visitor.visitSingularUInt32Field(value: self.consecutiveFailures, fieldNumber: 2)
     }
@@ -851,7 +990,6 @@ nonisolated extension Martlet_V1_Cluster.Breaker: SwiftProtobuf.Message, SwiftPr
   }
 
   public static func ==(lhs: Martlet_V1_Cluster.Breaker, rhs: Martlet_V1_Cluster.Breaker) -> Bool {
-    if lhs.mode != rhs.mode {return false}
     if lhs.consecutiveFailures != rhs.consecutiveFailures {return false}
     if lhs.failureRate != rhs.failureRate {return false}
     if lhs._slowCallDuration != rhs._slowCallDuration {return false}
@@ -862,6 +1000,51 @@ nonisolated extension Martlet_V1_Cluster.Breaker: SwiftProtobuf.Message, SwiftPr
     if lhs.openDurationGrowth != rhs.openDurationGrowth {return false}
     if lhs._openDurationMax != rhs._openDurationMax {return false}
     if lhs.probes != rhs.probes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_V1_Cluster.Limits: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Martlet_V1_Cluster.protoMessageName + ".Limits"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}connections\0\u{1}pending\0\u{1}requests\0\u{1}retries\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.connections) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.pending) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.requests) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.retries) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.connections != 0 {
+      try visitor.visitSingularUInt32Field(value: self.connections, fieldNumber: 1)
+    }
+    if self.pending != 0 {
+      try visitor.visitSingularUInt32Field(value: self.pending, fieldNumber: 2)
+    }
+    if self.requests != 0 {
+      try visitor.visitSingularUInt32Field(value: self.requests, fieldNumber: 3)
+    }
+    if self.retries != 0 {
+      try visitor.visitSingularUInt32Field(value: self.retries, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Martlet_V1_Cluster.Limits, rhs: Martlet_V1_Cluster.Limits) -> Bool {
+    if lhs.connections != rhs.connections {return false}
+    if lhs.pending != rhs.pending {return false}
+    if lhs.requests != rhs.requests {return false}
+    if lhs.retries != rhs.retries {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
