@@ -187,6 +187,7 @@ struct RouteFilterTests {
         try client.send("cde")
         #expect(try client.readAnswer().text == "abcde")
         try proxy.expect(.downstreamRqActive, 0)
+        try proxy.expect(.faultDelaysInjected, 2)
     }
 
     @Test("A caller that does not wait for its delayed request is forgotten")
@@ -280,6 +281,8 @@ struct RouteFilterTests {
         #expect(
             answer["access-control-max-age"] == "60" && answer["access-control-allow-credentials"] == "true")
         #expect(peer.requests.count == 2)
+        try proxy.expect(.corsOriginValid, 2)
+        try proxy.expect(.corsOriginInvalid, 1)
     }
 
     @Test("Mutations are made one after the other, and each sees what was done before")

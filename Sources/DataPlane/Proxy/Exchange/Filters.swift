@@ -74,6 +74,9 @@ extension Worker {
         }
         let origins = policy.value.origins
         exchange.value.isCrossOrigin = origins.indices.contains { origins[$0].matches(origin) }
+        counters.add(
+            exchange.chain.http.scope,
+            exchange.value.isCrossOrigin ? .corsOriginValid : .corsOriginInvalid)
         guard exchange.head.method == .options,
             let method = exchange.head.value(named: ByteView("access-control-request-method"), in: bytes),
             !method.isEmpty, exchange.value.isCrossOrigin || !policy.value.forwardsOthers
@@ -116,16 +119,21 @@ extension Worker {
         guard index >= 0 else { return true }
         let fault = shelf.tables(exchange.value.snapshot).filters.faults.reference(index)
         guard concerns(fault, exchange) else { return true }
-        if let rate = rate(fault, exchange) { setPace(exchange, rate: rate) }
+        if let rate = rate(fault, exchange) {
+            counters.add(exchange.chain.http.scope, .faultResponseRlInjected)
+            setPace(exchange, rate: rate)
+        }
         if !exchange.value.wasDelayed, let wait = delay(fault, exchange) {
             exchange.value.wasDelayed = true
             exchange.value.record.flags.insert(.delayInjected)
+            counters.add(exchange.chain.http.scope, .faultDelaysInjected)
             exchange.value.retryAt = now.advanced(byNanoseconds: wait)
             armTimer(exchange)
             return false
         }
         exchange.value.wasDelayed = false
         guard let answer = abort(fault, exchange) else { return true }
+        counters.add(exchange.chain.http.scope, .faultAbortsInjected)
         answerLocally(exchange, answer)
         return false
     }

@@ -64,6 +64,11 @@ public enum HTTPCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
     case tracingClientEnabled
     case tracingNotTraceable
     case tracingHealthCheck
+    case corsOriginValid
+    case corsOriginInvalid
+    case faultAbortsInjected
+    case faultDelaysInjected
+    case faultResponseRlInjected
 
     /// Envoy's name, behind that of the scope.
     public var name: StaticString {
@@ -132,6 +137,11 @@ public enum HTTPCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         case .tracingClientEnabled: "tracing.client_enabled"
         case .tracingNotTraceable: "tracing.not_traceable"
         case .tracingHealthCheck: "tracing.health_check"
+        case .corsOriginValid: "cors.origin_valid"
+        case .corsOriginInvalid: "cors.origin_invalid"
+        case .faultAbortsInjected: "fault.aborts_injected"
+        case .faultDelaysInjected: "fault.delays_injected"
+        case .faultResponseRlInjected: "fault.response_rl_injected"
         }
     }
 
