@@ -155,6 +155,40 @@ struct RouteFilterTests {
         }
     }
 
+    @Test("Of a location only an absolute URL of plain characters is a target")
+    func targets() {
+        for (location, wanted) in [
+            ("http://h/a?b#c", "http h /a?b"), ("HTTPS://h:8443", "https h:8443 /"),
+            ("http://h#x", "http h /"),
+            ("http://[::1]:80/x", "http [::1]:80 /x"), ("//h/a", nil), ("/a", nil), ("http:///a", nil),
+            ("http://h?b", nil), ("http://u@h/", nil), ("http://h/a b", nil), ("http://h /", nil),
+            ("ftp://h/", nil), ("http:/h", nil), ("", nil), ("http://h/\r\nx: y", nil), ("http://é/", nil),
+        ] as [(String, String?)] {
+            let found = location.withByteView { bytes in
+                RedirectTarget(bytes).map {
+                    "\($0.isHTTPS ? "https" : "http") \($0.host.text) \($0.path.text)"
+                }
+            }
+            #expect(found == wanted, "\(location)")
+        }
+        var random = SeededRandom(seed: 7)
+        for _ in 0..<5_000 {
+            let alphabet = Array("htps:/?#@ .[]\r\n1a".utf8)
+            let bytes = (0..<Int(random.below(20))).map { _ in
+                alphabet[Int(random.below(UInt64(alphabet.count)))]
+            }
+            (Array("http://".utf8) + bytes).withByteView { location in
+                guard let target = RedirectTarget(location) else { return }
+                let text = target.host.text + target.path.text
+                #expect(
+                    !text.contains(where: {
+                        $0.isWhitespace || $0 == "#" || $0 == "@" && target.host.text.contains("@")
+                    }))
+                #expect(target.path.hasPrefix("/") && !target.host.isEmpty)
+            }
+        }
+    }
+
     @Test("See other turns a POST into a GET without body")
     func seeOther() throws {
         let peer = try HTTPPeer { request in

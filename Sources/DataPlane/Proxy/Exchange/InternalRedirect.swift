@@ -158,7 +158,7 @@ struct RedirectTarget: BitwiseCopyable {
         let whole = behind.prefix(behind.firstIndex(of: UInt8(ascii: "#")) ?? behind.count)
         // Neither a user's name nor what could end a line belongs there.
         guard !host.isEmpty, host.firstIndex(of: UInt8(ascii: "@")) == nil,
-            !whole.indices.contains(where: { whole[$0] <= 0x20 })
+            !rest.indices.contains(where: { rest[$0] <= 0x20 || rest[$0] >= 0x7f })
         else { return nil }
         if whole.isEmpty {
             path = ByteView("/")

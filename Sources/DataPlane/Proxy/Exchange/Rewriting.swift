@@ -148,7 +148,7 @@ extension Worker {
             let authority = bytes[exchange.head.authority.range]
             let colon = RouteTable.portColon(authority)
             var keeps = record.port == 0
-            if let colon, !scheme.equals(isHTTPS ? "https" : "http") {
+            if !record.keepsPort, let colon, !scheme.equals(isHTTPS ? "https" : "http") {
                 // The default port of the scheme that the caller comes by means nothing in another one.
                 if authority.dropFirst(colon).equals(isHTTPS ? ":443" : ":80") { keeps = false }
             }

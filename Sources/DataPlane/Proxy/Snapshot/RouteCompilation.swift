@@ -188,6 +188,7 @@ extension SnapshotCompiler {
     private mutating func redirectToHTTPS(_ host: Int32) -> RouteRecord {
         var redirect = RedirectRecord()
         redirect.scheme = ByteView("https")
+        redirect.keepsPort = true
         redirects.append(redirect)
         var route = RouteRecord()
         (route.action, route.status, route.host) = (.redirect, 301, host)

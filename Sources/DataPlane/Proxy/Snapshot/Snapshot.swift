@@ -294,6 +294,8 @@ struct RedirectRecord: BitwiseCopyable {
     /// In place of the path; empty for none.
     var path = ByteView("")
     var stripsQuery = false
+    /// The host goes with its port, whatever that is.
+    var keepsPort = false
 }
 
 struct RateLimitRecord: BitwiseCopyable {
