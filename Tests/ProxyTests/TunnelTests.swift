@@ -56,6 +56,48 @@ struct TunnelTests {
         #expect(try client.discard(5_000_000) == 5_000_000)
     }
 
+    @Test(
+        "tcp_proxy: what moves fast, through a pipe, arrives whole and in order, then small pieces, then the end"
+    )
+    func spliced() throws {
+        let amount = 12_000_000
+        let pattern = (0..<amount).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 11) }
+        let peer = try RawPeer { stream in
+            try stream.send(pattern)
+            let word = try stream.read(5)
+            try stream.send(word ?? [])
+            stream.finishSending()
+        }
+        let proxy = try tcp(peer.port)
+        let client = try proxy.client()
+        // A few kilobytes at a time at first, so that sockets, pipe and queues fill up.
+        var got: [UInt8] = []
+        while got.count < 400_000 { got += try client.read(4000) ?? [] }
+        got += try client.read(amount - got.count) ?? []
+        #expect(got == pattern)
+        try client.send("hello")
+        client.finishSending()
+        #expect(try client.readToEnd() == Array("hello".utf8))
+        try proxy.expect(.upstreamCxActive, 0)
+    }
+
+    @Test("tcp_proxy: a caller that goes away while much waits for it takes nothing else with it")
+    func splicedAndGone() throws {
+        let peer = try RawPeer { stream in
+            let piece = [UInt8](repeating: 1, count: 1 << 20)
+            for _ in 0..<64 { try stream.send(piece) }
+        }
+        let proxy = try tcp(peer.port)
+        for _ in 0..<3 {
+            let client = try proxy.client()
+            _ = try client.read(1_000_000)
+            client.reset()
+        }
+        try proxy.expect(.upstreamCxActive, 0)
+        let last = try proxy.client()
+        #expect(try last.discard(64 << 20) == 64 << 20)
+    }
+
     @Test("tcp_proxy: an endpoint that is not there ends the connection; a reset passes on")
     func refused() throws {
         let gone = try HTTPPeer()

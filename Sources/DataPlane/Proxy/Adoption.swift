@@ -183,6 +183,7 @@ extension Worker {
             }
             settle()
         }
+        pipes.closeKept(kernel)
     }
 
     // MARK: What happens to a connection

@@ -58,6 +58,11 @@ struct Connection: BitwiseCopyable {
     var cipherRemainder = PooledBuffer.none
     /// Bytes (ciphertext, if TLS) that the socket had no room for.
     var pending = ByteQueue()
+    /// Bytes before those, in a pipe of the worker (see Splicing.swift).
+    var piped = 0
+    var pipe: Int32 = -1
+    /// A tunnel's large reads in a row, which a pipe would carry for less.
+    var largeReads: UInt8 = 0
     var session: Unowned<HTTP2Session>?
     /// HTTP/1: the exchange under way.
     var exchange: ExchangePlace?
@@ -120,6 +125,9 @@ struct Connection: BitwiseCopyable {
 }
 
 extension Place<Connection> {
+    /// Something that was written has not reached the socket.
+    var hasUnsent: Bool { !value.pending.isEmpty || value.piped > 0 }
+
     /// Of a downstream connection: its chain, in the snapshot that it was last brought up to.
     var chain: ChainRecord {
         unsafeAddress {
@@ -199,6 +207,7 @@ extension Worker {
 
     @inline(__always)
     private mutating func readPlain(_ connection: ConnectionPlace) {
+        if connection.value.codec == .tunnel, spliceTunnel(connection) { return }
         if connection.value.remainder.isEmpty {
             readBuffer.removeAll()
             let result = kernel.receive(connection.value.descriptor, into: &readBuffer)
@@ -217,7 +226,7 @@ extension Worker {
 
     /// Whether bytes came; sees to everything else that a read can say.
     @inline(__always)
-    private mutating func noteRead(_ connection: ConnectionPlace, _ result: IOResult, room: Int) -> Bool {
+    mutating func noteRead(_ connection: ConnectionPlace, _ result: IOResult, room: Int) -> Bool {
         switch result {
         case .bytes(let count):
             if count < room, !connection.value.sawEnd { connection.value.mayRead = false }
@@ -453,7 +462,7 @@ extension Worker {
     @inline(__always)
     private mutating func sendOrQueue(_ connection: ConnectionPlace, _ first: ByteView, _ second: ByteView) {
         var sent = 0
-        if connection.value.canWrite, connection.value.pending.isEmpty {
+        if connection.value.canWrite, connection.value.pending.isEmpty, connection.value.piped == 0 {
             let descriptor = connection.value.descriptor
             let result =
                 second.isEmpty
@@ -475,16 +484,18 @@ extension Worker {
     }
 
     /// What the peer sent before it hung up may still be worth reading (an early answer); reading then tells the end.
-    private mutating func writingFailed(_ connection: ConnectionPlace) {
+    mutating func writingFailed(_ connection: ConnectionPlace) {
         connection.value.writeFailed = true
         connection.value.sawEnd = true
         connection.value.mayRead = true
         queues.removeAll(from: &connection.value.pending, pool: &pool)
+        dropPipe(connection)
         if connection.value.phase == .closing { return close(connection) }
         enqueue(connection)
     }
 
     private mutating func writePending(_ connection: ConnectionPlace) {
+        if connection.value.piped > 0, !writePiped(connection) { return }
         while !connection.value.pending.isEmpty {
             let first = queues.front(of: connection.value.pending)
             let second = queues.second(of: connection.value.pending)
@@ -512,7 +523,7 @@ extension Worker {
             connection.value.phase != .lingering
         else { return }
         connection.value.phase = .closing
-        if connection.value.pending.isEmpty || connection.value.writeFailed {
+        if !connection.hasUnsent || connection.value.writeFailed {
             return finishClosing(connection)
         }
         connection.value.lastUsed = now
@@ -574,6 +585,7 @@ extension Worker {
             pool.give(&connection.value.remainder)
             pool.give(&connection.value.cipherRemainder)
             queues.removeAll(from: &connection.value.pending, pool: &pool)
+            dropPipe(connection)
             if let session = connection.value.tls { session.free() }
             if let session = connection.value.session { sessions.remove(session) }
             connections.remove(connection)

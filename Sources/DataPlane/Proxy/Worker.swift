@@ -25,6 +25,7 @@ struct Worker: ~Copyable {
     var timers: TimerWheel
     var pool = BufferPool()
     var queues = ByteQueueStore()
+    var pipes = PipePool()
     var random: SeededRandom
     let counters: CounterWriter
     let recorder: FlightRecorder

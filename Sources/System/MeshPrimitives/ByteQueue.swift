@@ -83,7 +83,10 @@ public struct ByteQueueStore: ~Copyable {
     }
 
     private mutating func addBlock(for count: Int, to queue: inout ByteQueue, _ pool: inout BufferPool) {
-        let size = count > BufferPool.sizes.small ? BufferPool.sizes.medium : BufferPool.sizes.small
+        let size =
+            count > BufferPool.sizes.medium
+            ? BufferPool.sizes.large
+            : count > BufferPool.sizes.small ? BufferPool.sizes.medium : BufferPool.sizes.small
         guard let block = blocks.insert(Block(buffer: pool.take(size), next: .none)) else {
             fatalError("more blocks wait than the bounds of all connections allow")
         }

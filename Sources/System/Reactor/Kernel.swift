@@ -240,6 +240,33 @@ import MeshPrimitives
                 UnsafeRawPointer(fourth.pointer), fourth.count))
     }
 
+    /// A pipe that holds up to about `capacity` bytes, or as many as the machine allows; fails where there are none.
+    public func makePipe(capacity: Int) throws(SystemErrno) -> Pipe {
+        var ends = (Int32(-1), Int32(-1))
+        let capacity = unsafe withUnsafeMutableBytes(of: &ends) { bytes in
+            guard let start = unsafe bytes.assumingMemoryBound(to: Int32.self).baseAddress else { return 0 }
+            return unsafe table.pointee.makePipe(context, start, capacity)
+        }
+        try check(capacity)
+        return Pipe(
+            output: Descriptor(rawValue: ends.0), input: Descriptor(rawValue: ends.1), capacity: capacity)
+    }
+
+    /// Moves bytes from a socket into a pipe without their being read. `wouldBlock` also if the pipe is full.
+    public func splice(_ socket: Descriptor, into pipe: Pipe, max count: Int) -> IOResult {
+        IOResult(read: unsafe table.pointee.splice(context, socket.rawValue, pipe.input.rawValue, count))
+    }
+
+    /// Moves bytes from a pipe, which has that many, into a socket.
+    public func splice(_ pipe: Pipe, into socket: Descriptor, count: Int) -> IOResult {
+        IOResult(written: unsafe table.pointee.splice(context, pipe.output.rawValue, socket.rawValue, count))
+    }
+
+    public func close(_ pipe: Pipe) {
+        close(pipe.output)
+        close(pipe.input)
+    }
+
     /// Sends the FIN after what was written. A failure means that the connection is gone, which reading will tell.
     public func shutdownWrite(_ descriptor: Descriptor) {
         _ = unsafe table.pointee.shutdownWrite(context, descriptor.rawValue)

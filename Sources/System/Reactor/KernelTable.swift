@@ -36,6 +36,10 @@
     public var send: @convention(c) (Context, Int32, UnsafeRawPointer, Int) -> Int
     public var sendGathered:
         @convention(c) (Context, Int32, Bytes, Int, Bytes, Int, Bytes, Int, Bytes, Int) -> Int
+    /// room for the descriptors to read and to write, the capacity that is wanted; the capacity that it has
+    public var makePipe: @convention(c) (Context, UnsafeMutablePointer<Int32>, Int) -> Int
+    /// from, to, bytes at the most; one of the two is a pipe
+    public var splice: @convention(c) (Context, Int32, Int32, Int) -> Int
     public var shutdownWrite: @convention(c) (Context, Int32) -> Int
     public var close: @convention(c) (Context, Int32) -> Void
     public var reset: @convention(c) (Context, Int32) -> Void
@@ -70,6 +74,8 @@
         send: @escaping @convention(c) (Context, Int32, UnsafeRawPointer, Int) -> Int,
         sendGathered:
             @escaping @convention(c) (Context, Int32, Bytes, Int, Bytes, Int, Bytes, Int, Bytes, Int) -> Int,
+        makePipe: @escaping @convention(c) (Context, UnsafeMutablePointer<Int32>, Int) -> Int,
+        splice: @escaping @convention(c) (Context, Int32, Int32, Int) -> Int,
         shutdownWrite: @escaping @convention(c) (Context, Int32) -> Int,
         close: @escaping @convention(c) (Context, Int32) -> Void,
         reset: @escaping @convention(c) (Context, Int32) -> Void,
@@ -97,6 +103,8 @@
         unsafe self.peek = peek
         unsafe self.send = send
         unsafe self.sendGathered = sendGathered
+        unsafe self.makePipe = makePipe
+        unsafe self.splice = splice
         unsafe self.shutdownWrite = shutdownWrite
         unsafe self.close = close
         unsafe self.reset = reset

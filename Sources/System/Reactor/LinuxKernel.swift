@@ -71,6 +71,8 @@ public enum LinuxKernel {
             sendGathered: { _, descriptor, a, aCount, b, bCount, c, cCount, d, dCount in
                 unsafe martlet_send4(descriptor, a, aCount, b, bCount, c, cCount, d, dCount)
             },
+            makePipe: { _, ends, capacity in unsafe martlet_pipe(ends, Int32(clamping: capacity)) },
+            splice: { _, from, to, count in martlet_splice(from, to, count) },
             shutdownWrite: { _, descriptor in
                 martlet_result(Int(Glibc.shutdown(descriptor, Int32(SHUT_WR))))
             },

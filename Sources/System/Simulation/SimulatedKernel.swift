@@ -141,6 +141,9 @@ private func makeTable() -> KernelTable {
             unsafe append(d, dCount, to: &all)
             return unsafe host(context)?.send(descriptor, all) ?? isGone
         },
+        // Bytes are copied in a simulation.
+        makePipe: { _, _, _ in -Int(ENOSYS) },
+        splice: { _, _, _, _ in -Int(ENOSYS) },
         shutdownWrite: { context, descriptor in unsafe host(context)?.shutdownWrite(descriptor) ?? isGone },
         close: { context, descriptor in unsafe host(context)?.close(descriptor, byReset: false) },
         reset: { context, descriptor in unsafe host(context)?.close(descriptor, byReset: true) },

@@ -442,7 +442,12 @@ extension Worker {
                 queues.append(bytes.dropFirst(accepted), to: &exchange.value.body, pool: &pool)
             }
         } else {
+            let isNext =
+                exchange.value.headSent && exchange.value.bodySent == exchange.value.body.count
+                && (exchange.value.phase == .sent || exchange.value.phase == .answering)
             queues.append(bytes, to: &exchange.value.body, pool: &pool)
+            // They lie together here, and in the queue they do not.
+            if isNext { exchange.value.bodySent += writeRequestBody(exchange, bytes) }
             sendBody(exchange)
         }
         holdBackRequest(exchange)

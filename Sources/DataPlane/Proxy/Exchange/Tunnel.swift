@@ -116,16 +116,11 @@ extension Worker {
             connection.value.isPaused = true
             return 0
         }
-        connection.value.lastUsed = now
-        let exchange =
-            connection.value.side == .downstream ? connection.value.exchange : other.value.exchange
-        if let exchange, exchange.isInUse {
-            exchange.value.lastMoved = now
-            if connection.value.side == .downstream {
-                exchange.value.record.bytesReceived &+= UInt64(bytes.count)
-            } else {
-                exchange.value.record.bytesSent &+= UInt64(bytes.count)
-            }
+        tunnelMoved(connection, other, bytes.count)
+        if bytes.count >= Self.largeRead {
+            connection.value.largeReads = min(connection.value.largeReads + 1, .max - 1)
+        } else {
+            connection.value.largeReads = 0
         }
         write(other, bytes)
         flushStaged()
@@ -133,21 +128,36 @@ extension Worker {
         return bytes.count
     }
 
+    /// Bytes of `connection` have gone on to the tunnel's `other` end.
+    mutating func tunnelMoved(_ connection: ConnectionPlace, _ other: ConnectionPlace, _ count: Int) {
+        connection.value.lastUsed = now
+        let exchange =
+            connection.value.side == .downstream ? connection.value.exchange : other.value.exchange
+        guard let exchange, exchange.isInUse else { return }
+        exchange.value.lastMoved = now
+        if connection.value.side == .downstream {
+            exchange.value.record.bytesReceived &+= UInt64(count)
+        } else {
+            exchange.value.record.bytesSent &+= UInt64(count)
+        }
+    }
+
     mutating func tunnelDrained(_ connection: ConnectionPlace) {
         guard let other = connection.value.tunnelPeer, other.isInUse else { return }
-        if other.value.readEnded, connection.value.pending.isEmpty { finishTunnelWrite(connection) }
+        if other.value.readEnded, !connection.hasUnsent { finishTunnelWrite(connection) }
         resume(other)
     }
 
     /// One direction is over; the other may go on.
     mutating func tunnelEnded(_ connection: ConnectionPlace, cause: EndCause) {
         let other = connection.value.tunnelPeer
-        guard cause == .finished, let other, other.isInUse, other.value.phase == .open,
-            other.value.codec == .tunnel
+        // Whoever takes no more bytes is gone, even if its last sign looks like a FIN.
+        guard cause == .finished, !connection.value.writeFailed, let other, other.isInUse,
+            other.value.phase == .open, other.value.codec == .tunnel
         else { return closeTunnel(connection, other) }
         flushStaged()
-        if other.value.pending.isEmpty { finishTunnelWrite(other) }
-        if other.value.readEnded, other.value.pending.isEmpty, connection.value.pending.isEmpty {
+        if !other.hasUnsent { finishTunnelWrite(other) }
+        if other.value.readEnded, !other.hasUnsent, !connection.hasUnsent {
             closeTunnel(connection, other)
         }
     }
@@ -159,7 +169,7 @@ extension Worker {
         }
         kernel.shutdownWrite(connection.value.descriptor)
         if connection.value.readEnded, let other = connection.value.tunnelPeer, other.isInUse,
-            other.value.pending.isEmpty
+            !other.hasUnsent
         {
             closeTunnel(connection, other)
         }

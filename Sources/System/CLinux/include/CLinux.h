@@ -267,6 +267,24 @@ static inline long martlet_send4(
     }
 }
 
+/// The capacity; a process may be refused a larger one than the machine gives by itself.
+static inline long martlet_pipe(int ends[2], int capacity) {
+    if (syscall(SYS_pipe2, ends, O_NONBLOCK | O_CLOEXEC) != 0) return -(long)errno;
+    enum { F_SETPIPE_SZ_ = 1031, F_GETPIPE_SZ_ = 1032 };
+    long got = fcntl(ends[1], F_SETPIPE_SZ_, capacity);
+    if (got < 0) got = fcntl(ends[1], F_GETPIPE_SZ_);
+    return martlet_result(got);
+}
+
+/// Whole pages move where they can; never waits.
+static inline long martlet_splice(int from, int to, size_t count) {
+    enum { SPLICE_F_MOVE_ = 1, SPLICE_F_NONBLOCK_ = 2 };
+    for (;;) {
+        long moved = syscall(SYS_splice, from, NULL, to, NULL, count, SPLICE_F_MOVE_ | SPLICE_F_NONBLOCK_);
+        if (moved >= 0 || errno != EINTR) return martlet_result(moved);
+    }
+}
+
 /// Closes with a reset instead of a FIN.
 static inline void martlet_reset(int fd) {
     struct linger now = {1, 0};
