@@ -28,6 +28,9 @@ public final class ProcessState: Sendable {
     private let slots = Atomic<Int>(0)
     private let wakers = Mutex<[(worker: Int, waker: Waker)]>([])
     private let limiters = Mutex<[String: RateLimiter]>([:])
+    private let breakers = Mutex<[String: ServiceBreaker]>([:])
+    private let concurrency = Mutex<[String: AdaptiveConcurrency]>([:])
+    private let admissionSlots = Mutex<[String: Int32]>([:])
 
     public let logFiles = AccessLogFiles()
     let sockets = ListeningSockets()
@@ -146,6 +149,43 @@ public final class ProcessState: Sendable {
             let limiter = RateLimiter(settings: settings, scope: scope, now: now)
             table[place] = limiter
             return limiter
+        }
+    }
+
+    /// The breaker of that cluster, as open as it is, if its settings are the same.
+    func breaker(of cluster: String, _ settings: CircuitBreakerSettings, isShadow: Bool) -> ServiceBreaker {
+        breakers.withLock { table in
+            let key = isShadow ? "\(cluster)|shadow" : cluster
+            if let known = table[key], known.breaker.settings == settings { return known }
+            let made = ServiceBreaker(cluster: cluster, settings, isShadow: isShadow)
+            table[key] = made
+            return made
+        }
+    }
+
+    /// The state of each breaker, for the statistics.
+    public func breakerStates() -> [(cluster: String, isShadow: Bool, state: CircuitBreaker.State)] {
+        breakers.withLock { $0.values.map { ($0.cluster, $0.isShadow, $0.breaker.state) } }
+    }
+
+    func adaptiveConcurrency(
+        at place: String, _ settings: AdaptiveConcurrencySettings, now: MonotonicInstant
+    ) -> AdaptiveConcurrency {
+        concurrency.withLock { table in
+            if let known = table[place], known.settings == settings { return known }
+            let made = AdaptiveConcurrency(settings, at: now)
+            table[place] = made
+            return made
+        }
+    }
+
+    /// Where each worker keeps its state of the admission control of that place. Places are few and keep their number.
+    func admissionSlot(at place: String) -> Int32 {
+        admissionSlots.withLock { table in
+            if let known = table[place] { return known }
+            let slot = Int32(table.count)
+            table[place] = slot
+            return slot
         }
     }
 

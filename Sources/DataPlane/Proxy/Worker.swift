@@ -83,6 +83,9 @@ struct Worker: ~Copyable {
     var listeners: [ListenerSocket] = []
     var clusters = OwnedList<ClusterState>()
     var acceptLimit = AcceptLimit()
+    /// The worker's own states of admission controls, by slot.
+    var admissions = OwnedList<AdmissionControl>()
+    var nextConcurrencyLook = MonotonicInstant.zero
 
     var stopping = Stopping.no
     enum Stopping { case no, draining, stopped }

@@ -53,7 +53,7 @@ extension AdminPages {
         if record.grpcStatus >= 0 { json.value("grpc_status", record.grpcStatus) }
         json.value("flags", record.flags.text)
         json.value("details", "\(record.details.text)")
-        if let refusal = record.retryRefusal { json.value("retry_refused", "\(refusal)") }
+        if let refusal = record.retryRefusal { json.value("retry_refused", "\(refusal.text)") }
         addresses(record, &json)
         if let cluster = process.clusterName(record.cluster) { json.value("cluster", cluster) }
         json.value("connection_id", record.connectionID)

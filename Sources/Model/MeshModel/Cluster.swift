@@ -1,4 +1,5 @@
 import MeshPrimitives
+import TrafficPolicy
 
 /// envoy.config.cluster.v3.Cluster, its endpoints included (whether they came with it or by EDS).
 public struct Cluster: Sendable, Equatable {
@@ -46,6 +47,11 @@ public struct Cluster: Sendable, Equatable {
     public var overprovisioningFactor: UInt32 = 140
     /// martlet.v1.Cluster: retries within a share of requests over a window; replaces `retries` and `retryBudget`.
     public var windowBudget: WindowBudget?
+    /// martlet.v1.Cluster.
+    public var breaker: CircuitBreakerSettings?
+    /// martlet.v1.Cluster: what policies in shadow mode say.
+    public var shadowBreaker: CircuitBreakerSettings?
+    public var shadowLimits: ShadowLimits?
 
     public init(name: String) { self.name = name }
 }
@@ -68,6 +74,16 @@ public struct Limits: Sendable, Equatable {
             (self.percent, self.concurrencyMin) = (percent, concurrencyMin)
         }
     }
+
+    public init() {}
+}
+
+/// Bounds that are only watched; nil: none.
+public struct ShadowLimits: Sendable, Equatable {
+    public var connections: UInt32?
+    public var pending: UInt32?
+    public var requests: UInt32?
+    public var retries: UInt32?
 
     public init() {}
 }

@@ -1,4 +1,5 @@
 import MeshPrimitives
+import TrafficPolicy
 
 /// envoy.config.listener.v3.Listener
 public struct Listener: Sendable, Equatable {
@@ -138,6 +139,8 @@ public struct HTTPConnectionManager: Sendable, Equatable {
     public var trustsLocalControls = false
     /// `proxy_status_config`, or the mesh: local answers carry `Proxy-Status`.
     public var sendsProxyStatus = false
+    /// `respect_expected_rq_timeout` of the router: a proxy before this one is believed about time.
+    public var respectsExpectedTimeout = false
 
     public var idleTimeout: Duration? = .seconds(3600)
     public var streamIdleTimeout: Duration? = .seconds(300)
@@ -187,6 +190,41 @@ public enum HTTPFilter: Sendable, Equatable {
     case cors(name: String)
     case fault(Fault, name: String)
     case headerMutation(HeaderMutation, name: String)
+    case adaptiveConcurrency(AdaptiveConcurrencyFilter)
+    case admissionControl(AdmissionControlFilter)
+}
+
+/// envoy.extensions.filters.http.adaptive_concurrency.v3.AdaptiveConcurrency
+public struct AdaptiveConcurrencyFilter: Sendable, Equatable {
+    public var settings: AdaptiveConcurrencySettings
+    public var isEnabled = true
+    public var runtimeKey = ""
+    public var status = 503
+    public var mode = PolicyMode.enforce
+
+    public init(_ settings: AdaptiveConcurrencySettings) { self.settings = settings }
+}
+
+/// envoy.extensions.filters.http.admission_control.v3.AdmissionControl
+public struct AdmissionControlFilter: Sendable, Equatable {
+    public var settings = AdmissionControlSettings()
+    public var isEnabled = true
+    public var runtimeKey = ""
+    /// Statuses that are successes, each range without its end.
+    public var statuses = [Range<Int>](arrayLiteral: 100..<500)
+    /// Bit n: gRPC's status n is a success.
+    public var grpcStatuses = Self.standardGRPC
+    public var mode = PolicyMode.enforce
+
+    /// What Envoy takes where nothing is said: all but those that tell of an endpoint in trouble (DEADLINE_EXCEEDED,
+    /// RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE, DATA_LOSS).
+    public static let standardGRPC: UInt32 = {
+        var set: UInt32 = (1 << 17) - 1
+        for status: UInt32 in [4, 8, 10, 13, 14, 15] { set &= ~(1 << status) }
+        return set
+    }()
+
+    public init() {}
 }
 
 /// envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit

@@ -1,4 +1,5 @@
 import MeshPrimitives
+import TrafficPolicy
 
 /// envoy.config.route.v3.RouteConfiguration
 public struct RouteConfiguration: Sendable, Equatable {
@@ -164,6 +165,10 @@ public struct Forward: Sendable, Equatable {
     /// nil: the connection manager's stream idle time-out; `.zero`: none.
     public var idleTimeout: Duration?
     public var maxStreamDuration: Duration?
+    /// What `grpc-timeout` may ask for, in place of `maxStreamDuration`; `.zero`: anything; nil: it is not looked at.
+    public var grpcTimeoutMax: Duration?
+    /// Taken off what `grpc-timeout` asks for.
+    public var grpcTimeoutOffset: Duration = .zero
     public var retryPolicy: RetryPolicy?
     public var priority = Priority.normal
     /// Protocols by name, lower case: whether this route takes an upgrade to them, whatever the connection manager says.
@@ -172,6 +177,10 @@ public struct Forward: Sendable, Equatable {
     public var internalRedirects: InternalRedirects?
     /// martlet.v1.Route: the remaining time is passed on, and work whose deadline has passed is refused.
     public var propagatesDeadline = false
+    /// martlet.v1.Route: what policies in shadow mode say.
+    public var shadowRetryPolicy: RetryPolicy?
+    public var shadowTimeout: Duration?
+    public var shadowPerTryTimeout: Duration?
 
     public init(target: Target) { self.target = target }
 }
@@ -231,9 +240,23 @@ public struct RetryPolicy: Sendable, Equatable {
     public var perTryTimeout: Duration?
     public var backoffMin: Duration = .milliseconds(25)
     public var backoffMax: Duration = .milliseconds(250)
+    /// Nothing came of the answer for so long.
+    public var perTryIdleTimeout: Duration?
     public var retriableStatusCodes: [Int] = []
+    /// Of answers; for `retriable-headers`.
+    public var retriableHeaders: [HeaderMatch] = []
+    /// Of requests: where there are some, one of them must match for anything to be repeated.
+    public var retriableRequestHeaders: [HeaderMatch] = []
+    /// Fields of an answer that say when to come back, in order (`rate_limited_retry_back_off`).
+    public var resetHeaders: [ResetHeader] = []
+    /// A longer wait that a reset header asks for is not looked at.
+    public var rateLimitedBackoffMax: Duration = .seconds(300)
     /// `envoy.retry_host_predicates.previous_hosts`
     public var avoidsPreviousHosts = false
+    /// `envoy.retry_host_predicates.omit_canary_hosts`
+    public var avoidsCanaries = false
+    /// `envoy.retry_priorities.previous_priorities`: after so many attempts their priorities are passed over.
+    public var prioritiesUpdateFrequency: Int?
     public var hostSelectionAttempts = 1
     /// Which methods `retryOn` may repeat. Envoy: any.
     public var methods = Methods.any
@@ -241,6 +264,14 @@ public struct RetryPolicy: Sendable, Equatable {
     public var provablySafe = false
     /// A request with this header counts as idempotent; lower case.
     public var idempotencyHeader: String?
+
+    public struct ResetHeader: Sendable, Equatable {
+        /// Lower case.
+        public var name: String
+        public var format: ResetField.Format
+
+        public init(name: String, format: ResetField.Format) { (self.name, self.format) = (name, format) }
+    }
 
     public init(retryOn: [String]) { self.retryOn = retryOn }
 }

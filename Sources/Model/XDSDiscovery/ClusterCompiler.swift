@@ -1,5 +1,6 @@
 import MeshModel
 import MeshPrimitives
+import TrafficPolicy
 import XDSSchema
 
 /// A cluster and what has to arrive before it can be used.
@@ -171,9 +172,46 @@ extension ResourceCompiler {
                     percent: budget.double(F.percent), window: budget.duration(F.window) ?? .seconds(10),
                     retriesMin: UInt32(clamping: budget.unsigned(F.retriesMin)))
             }
+            cluster.breaker = node.child(XDS.MartletCluster.breaker).map { breaker($0) }
+            cluster.shadowBreaker = node.child(XDS.MartletCluster.shadowBreaker).map { breaker($0) }
+            cluster.shadowLimits = node.message.message(XDS.MartletCluster.shadowLimits).map { limits in
+                typealias F = XDS.MartletClusterLimits
+                func bound(_ number: FieldNumber) -> UInt32? {
+                    let most = UInt32(clamping: limits.unsigned(number))
+                    return most == 0 ? nil : most
+                }
+                var shadow = ShadowLimits()
+                (shadow.connections, shadow.pending) = (bound(F.connections), bound(F.pending))
+                (shadow.requests, shadow.retries) = (bound(F.requests), bound(F.retries))
+                return shadow
+            }
         default:
             add("the type '\(node.type.name)' is not supported here", at: node)
         }
+    }
+
+    private mutating func breaker(_ node: ConfigNode) -> CircuitBreakerSettings {
+        typealias F = XDS.MartletClusterBreaker
+        let message = node.message
+        var settings = CircuitBreakerSettings(
+            consecutiveFailuresMax: UInt32(clamping: message.unsigned(F.consecutiveFailures)),
+            failureRateMax: message.double(F.failureRate))
+        settings.slowCallDuration = message.duration(F.slowCallDuration)?.nanoseconds ?? 0
+        settings.slowCallRateMax = message.double(F.slowCallRate)
+        if let window = message.duration(F.window) { settings.window = window.nanoseconds }
+        let (calls, probes) = (message.unsigned(F.callsMin), message.unsigned(F.probes))
+        if calls > 0 { settings.callsMin = UInt32(clamping: calls) }
+        if let open = message.duration(F.openDuration) { settings.openDuration = open.nanoseconds }
+        settings.openDurationGrowth = max(1, message.double(F.openDurationGrowth))
+        settings.openDurationMax = message.duration(F.openDurationMax)?.nanoseconds ?? 0
+        if probes > 0 { settings.probes = UInt32(clamping: probes) }
+        if settings.consecutiveFailuresMax == 0, settings.failureRateMax == 0, settings.slowCallRateMax == 0 {
+            add("needs 'consecutive_failures', 'failure_rate' or 'slow_call_rate' above 0", at: node)
+        }
+        if settings.slowCallRateMax > 0, settings.slowCallDuration == 0 {
+            add("needs 'slow_call_duration'", at: node, F.slowCallRate)
+        }
+        return settings
     }
 
     private mutating func httpOptions(_ node: ConfigNode, into cluster: inout Cluster) {

@@ -145,6 +145,7 @@ extension ResourceCompiler {
             case XDS.Router.messageType:
                 if !isLast { add("the router must be the last filter", at: filter) }
                 manager.suppressesEnvoyHeaders = config.message.bool(XDS.Router.suppressEnvoyHeaders)
+                manager.respectsExpectedTimeout = config.message.bool(XDS.Router.respectExpectedRqTimeout)
             case XDS.LocalRateLimit.messageType:
                 manager.filters.append(.localRateLimit(localRateLimit(config)))
             case XDS.Cors.messageType:
@@ -155,6 +156,10 @@ extension ResourceCompiler {
             case XDS.HeaderMutationHeaderMutation.messageType:
                 manager.filters.append(
                     .headerMutation(headerMutation(config), name: filter.message.text(XDS.HttpFilter.name)))
+            case XDS.AdaptiveConcurrency.messageType:
+                manager.filters.append(.adaptiveConcurrency(adaptiveConcurrency(config)))
+            case XDS.AdmissionControl.messageType:
+                manager.filters.append(.admissionControl(admissionControl(config)))
             case XDS.MartletPolicy.messageType:
                 policy = config
             default:
@@ -183,16 +188,22 @@ extension ResourceCompiler {
             settings.startsB3 = context.message.bool(T.startB3)
             manager.traceContext = settings
         }
-        guard policy.message.bool(F.sendRetryAfter) else { return }
+        let sendsRetryAfter = policy.message.bool(F.sendRetryAfter)
         manager.filters = manager.filters.map { filter in
             switch filter {
             case .localRateLimit(var limit):
-                limit.sendsRetryAfter = true
+                if sendsRetryAfter { limit.sendsRetryAfter = true }
                 return .localRateLimit(limit)
+            case .adaptiveConcurrency(var concurrency):
+                concurrency.mode = mode(policy.message.enumerated(F.adaptiveConcurrencyMode))
+                return .adaptiveConcurrency(concurrency)
+            case .admissionControl(var control):
+                control.mode = mode(policy.message.enumerated(F.admissionControlMode))
+                return .admissionControl(control)
             case .cors, .fault, .headerMutation: return filter
             }
         }
-        manager.setSendsRetryAfter()
+        if sendsRetryAfter { manager.setSendsRetryAfter() }
     }
 
     mutating func localRateLimit(_ node: ConfigNode) -> LocalRateLimit {

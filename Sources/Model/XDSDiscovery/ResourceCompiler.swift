@@ -1,6 +1,7 @@
 import MeshModel
 import MeshPrimitives
 import Telemetry
+import TrafficPolicy
 import XDSSchema
 
 /// What a configuration may refer to outside of itself. Files are read when the resource is compiled.
@@ -157,6 +158,9 @@ struct ResourceCompiler {
         if !key.isEmpty { fraction.runtimeKey = key }
         return fraction
     }
+
+    /// martlet.v1.Policy.Mode
+    func mode(_ number: Int32) -> PolicyMode { number == 1 ? .shadow : .enforce }
 
     func percent(_ node: ConfigNode) -> Fraction {
         let denominators: [UInt32] = [100, 10_000, 1_000_000]

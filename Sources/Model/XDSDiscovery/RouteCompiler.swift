@@ -226,10 +226,12 @@ extension ResourceCompiler {
         forward.appendsForwardedHost = message.bool(F.appendXForwardedHost)
         forward.timeout = limit(message.duration(F.timeout), default: .seconds(15))
         forward.idleTimeout = message.duration(F.idleTimeout)
-        forward.maxStreamDuration = limit(
-            message.message(F.maxStreamDuration)?.duration(
-                XDS.RouteActionMaxStreamDuration.maxStreamDuration),
-            default: nil)
+        if let duration = node.child(F.maxStreamDuration) {
+            typealias D = XDS.RouteActionMaxStreamDuration
+            forward.maxStreamDuration = duration.message.duration(D.maxStreamDuration)
+            forward.grpcTimeoutMax = duration.message.duration(D.grpcTimeoutHeaderMax)
+            forward.grpcTimeoutOffset = duration.message.duration(D.grpcTimeoutHeaderOffset) ?? .zero
+        }
         forward.retryPolicy = node.child(F.retryPolicy).map { retryPolicy($0) }
         forward.priority = message.enumerated(F.priority) == 1 ? .high : .normal
         for upgrade in node.children(F.upgradeConfigs) {
@@ -318,19 +320,14 @@ extension ResourceCompiler {
     private mutating func retryPolicy(_ node: ConfigNode) -> RetryPolicy {
         typealias F = XDS.RetryPolicy
         let message = node.message
-        var policy = RetryPolicy(retryOn: [])
-        for word in message.text(F.retryOn).split(separator: ",") {
-            let name = word.filter { $0 != " " }.lowercased()
-            if name.isEmpty { continue }
-            let condition = name.withByteView { RetryConditions(word: $0) }
-            if condition == nil { add("'\(name)' is not a known condition", at: node, F.retryOn) }
-            if condition == .retriableHeaders {
-                add("'retriable-headers' is not supported", at: node, F.retryOn)
-            }
-            policy.retryOn.append(name)
-        }
+        var policy = RetryPolicy(retryOn: words(node, F.retryOn))
         policy.attempts = Int(message.wrappedUnsigned(F.numRetries) ?? 1)
         policy.perTryTimeout = limit(message.duration(F.perTryTimeout), default: nil)
+        policy.perTryIdleTimeout = limit(message.duration(F.perTryIdleTimeout), default: nil)
+        policy.retriableHeaders = node.children(F.retriableHeaders).compactMap { headerMatch($0) }
+        policy.retriableRequestHeaders = node.children(F.retriableRequestHeaders).compactMap {
+            headerMatch($0)
+        }
         policy.retriableStatusCodes = message.numbers(F.retriableStatusCodes).map { Int(clamping: $0) }
         for code in policy.retriableStatusCodes where !(100..<600).contains(code) {
             add("\(code) is not a status", at: node, F.retriableStatusCodes)
@@ -343,15 +340,31 @@ extension ResourceCompiler {
                 add("is below 'base_interval'", at: backOff, B.maxInterval)
             }
         }
+        resetHeaders(node.child(F.rateLimitedRetryBackOff), into: &policy)
         for predicate in node.children(F.retryHostPredicate) {
             let config = predicate.message.message(XDS.RetryPolicyRetryHostPredicate.typedConfig)
-            guard config?.type == XDS.PreviousHostsPredicate.messageType else {
+            switch config?.type {
+            case XDS.PreviousHostsPredicate.messageType: policy.avoidsPreviousHosts = true
+            case XDS.OmitCanaryHostsPredicate.messageType: policy.avoidsCanaries = true
+            default:
                 add(
-                    "needs 'typed_config' of type \(XDS.PreviousHostsPredicate.messageType.name)",
-                    at: predicate)
-                continue
+                    "needs 'typed_config' of type \(XDS.PreviousHostsPredicate.messageType.name) or "
+                        + XDS.OmitCanaryHostsPredicate.messageType.name, at: predicate)
             }
-            policy.avoidsPreviousHosts = true
+        }
+        if let priority = node.child(F.retryPriority) {
+            let config = priority.child(XDS.RetryPolicyRetryPriority.typedConfig)
+            if let config, config.type == XDS.PreviousPrioritiesConfig.messageType {
+                let frequency = config.message.signed(XDS.PreviousPrioritiesConfig.updateFrequency)
+                if frequency < 1 {
+                    add("must be above 0", at: config, XDS.PreviousPrioritiesConfig.updateFrequency)
+                }
+                policy.prioritiesUpdateFrequency = max(1, Int(clamping: frequency))
+            } else {
+                add(
+                    "needs 'typed_config' of type \(XDS.PreviousPrioritiesConfig.messageType.name)",
+                    at: priority)
+            }
         }
         if message.has(F.hostSelectionRetryMaxAttempts) {
             policy.hostSelectionAttempts = Int(clamping: message.signed(F.hostSelectionRetryMaxAttempts))
@@ -363,21 +376,65 @@ extension ResourceCompiler {
     }
 
     /// martlet.v1.Route
+    private mutating func resetHeaders(_ node: ConfigNode?, into policy: inout RetryPolicy) {
+        typealias F = XDS.RetryPolicyRateLimitedRetryBackOff
+        guard let node else { return }
+        policy.resetHeaders = node.children(F.resetHeaders).map { header in
+            RetryPolicy.ResetHeader(
+                name: header.message.text(XDS.RetryPolicyResetHeader.name).lowercased(),
+                format: header.message.enumerated(XDS.RetryPolicyResetHeader.format) == 1
+                    ? .unixTimestamp : .seconds)
+        }
+        if policy.resetHeaders.isEmpty { add("needs at least one", at: node, F.resetHeaders) }
+        policy.rateLimitedBackoffMax = node.message.duration(F.maxInterval) ?? .seconds(300)
+    }
+
     private mutating func apply(_ node: ConfigNode, to route: inout Route, hostPolicy: RetryPolicy?) {
         guard case .forward(var forward) = route.action else {
             return add("has a meaning only on a route to a cluster", at: node)
         }
         forward.propagatesDeadline = node.message.bool(XDS.MartletRoute.propagateDeadline)
         if let retry = node.message.message(XDS.MartletRoute.retry) {
-            typealias F = XDS.MartletRouteRetry
             var policy = forward.retryPolicy ?? hostPolicy ?? RetryPolicy(retryOn: [])
-            let methods: [RetryPolicy.Methods] = [.any, .idempotent, .safe]
-            policy.methods = methods[Int(clamping: retry.enumerated(F.methods)) % methods.count]
-            policy.provablySafe = retry.bool(F.provablySafe)
-            let header = retry.text(F.idempotencyHeader).lowercased()
-            policy.idempotencyHeader = header.isEmpty ? nil : header
+            apply(retry, to: &policy)
             forward.retryPolicy = policy
         }
+        if let shadow = node.child(XDS.MartletRoute.shadow) { self.shadow(shadow, of: &forward) }
         route.action = .forward(forward)
+    }
+
+    private func apply(_ retry: ConfigMessage, to policy: inout RetryPolicy) {
+        typealias F = XDS.MartletRouteRetry
+        let methods: [RetryPolicy.Methods] = [.any, .idempotent, .safe]
+        policy.methods = methods[Int(clamping: retry.enumerated(F.methods)) % methods.count]
+        policy.provablySafe = retry.bool(F.provablySafe)
+        let header = retry.text(F.idempotencyHeader).lowercased()
+        policy.idempotencyHeader = header.isEmpty ? nil : header
+    }
+
+    private mutating func shadow(_ node: ConfigNode, of forward: inout Forward) {
+        typealias F = XDS.MartletRouteShadow
+        forward.shadowTimeout = limit(node.message.duration(F.timeout), default: nil)
+        forward.shadowPerTryTimeout = limit(node.message.duration(F.perTryTimeout), default: nil)
+        guard node.message.unsigned(F.numRetries) > 0 else { return }
+        var policy = RetryPolicy(retryOn: words(node, F.retryOn))
+        policy.attempts = Int(clamping: node.message.unsigned(F.numRetries))
+        policy.retriableStatusCodes = node.message.numbers(F.retriableStatusCodes).map { Int(clamping: $0) }
+        if let retry = node.message.message(F.retry) { apply(retry, to: &policy) }
+        forward.shadowRetryPolicy = policy
+    }
+
+    /// Conditions, those unknown reported.
+    private mutating func words(_ node: ConfigNode, _ number: FieldNumber) -> [String] {
+        var words: [String] = []
+        for word in node.message.text(number).split(separator: ",") {
+            let name = word.filter { $0 != " " }.lowercased()
+            if name.isEmpty { continue }
+            if name.withByteView({ RetryConditions(word: $0) }) == nil {
+                add("'\(name)' is not a known condition", at: node, number)
+            }
+            words.append(name)
+        }
+        return words
     }
 }

@@ -123,6 +123,23 @@ struct Exchange: BitwiseCopyable {
     /// When the back-off ends.
     var retryAt = MonotonicInstant.distantFuture
     var requestControls = RequestControls()
+    /// Why the attempt under way was made; nil for the first one.
+    var cause: RetryReason?
+    /// Where the policy passes over priorities of earlier attempts.
+    var priorities: PreviousPriorities?
+    /// Of the endpoint that was chosen last.
+    var priority: UInt8 = 0
+    /// The attempt was let through by breakers that have not heard how it ended.
+    var hasCalls = false
+    var call: BreakerCall?
+    var shadowCall: BreakerCall?
+    /// It holds a place of a limit that follows latency, or its success is asked for.
+    var isMeasured = false
+    var concurrency: Unowned<AdaptiveConcurrency>?
+    /// Index of the settings of the admission control that let it through; -1 for none.
+    var admission: Int32 = -1
+    /// What `RetryState` is for the policy in force, for the one in shadow mode.
+    var shadowRetry = RetryState()
 
     // The answer.
     var status: UInt16 = 0
@@ -162,6 +179,8 @@ struct Exchange: BitwiseCopyable {
     var streamDeadline = MonotonicInstant.distantFuture
     /// Nanoseconds; 0 for none.
     var timeout: Int64 = 0
+    var perTryTimeout: Int64 = 0
+    var perTryIdleTimeout: Int64 = 0
     var streamIdleTimeout: Int64 = 0
     var record = ExchangeRecord()
     var rateLimit: RateLimitDecision?
@@ -225,12 +244,16 @@ struct RequestControls: BitwiseCopyable {
     var perTryTimeout: Int64 = -1
     var retriesMax: Int32 = -1
     var conditions = RetryConditions()
+    /// `x-envoy-retriable-status-codes` and `x-envoy-retriable-header-names` count; they are read where they are needed.
+    var addsAnswers = false
+    /// Something was said about retries.
+    var changesRetries = false
 }
 
 extension Exchange {
     /// What to do now that an attempt has ended without an answer that can be passed on.
     enum AfterFailure: Equatable {
-        case retry(after: Int64, counted: Bool)
+        case retry(after: Int64, RetryReason)
         case answer(LocalAnswer)
         /// The answer was on its way already: it is cut off.
         case cut
@@ -238,7 +261,7 @@ extension Exchange {
 
     enum AfterAnswer: Equatable {
         case pass(markExhausted: Bool)
-        case retry(after: Int64, counted: Bool)
+        case retry(after: Int64, RetryReason)
     }
 
     var repeatability: Repeatability {
@@ -257,7 +280,7 @@ extension Exchange {
         }
     }
 
-    @_addressableSelf private func retryRequest(_ repeatability: Repeatability, at now: MonotonicInstant)
+    @_addressableSelf func retryRequest(_ repeatability: Repeatability, at now: MonotonicInstant)
         -> RetryRequest
     {
         RetryRequest(
@@ -267,14 +290,15 @@ extension Exchange {
 
     /// An attempt ended before the head of an answer.
     mutating func attemptFailed(
-        _ outcome: AttemptOutcome, _ settings: RetrySettings, _ repeatability: Repeatability,
-        at now: MonotonicInstant, random: inout SeededRandom
+        _ outcome: AttemptOutcome, _ settings: RetrySettings, _ request: RetryRequest,
+        random: inout SeededRandom
     ) -> AfterFailure {
         guard phase != .answering, phase != .tunnelling else { return .cut }
-        switch retry.decide(outcome, retryRequest(repeatability, at: now), settings, random: &random) {
+        switch retry.decide(outcome, request, settings, random: &random) {
         case .yes(let wait, let reason):
-            return .retry(after: wait, counted: reason.isCounted)
+            return .retry(after: wait, reason)
         case .no(let refusal):
+            if refusal != .notConfigured { record.retryRefusal = refusal }
             if refusal == .limitExceeded { record.flags.insert(.upstreamRetryLimitExceeded) }
             return .answer(LocalAnswer(outcome, isRetried: retry.retries > 0))
         }
@@ -282,26 +306,18 @@ extension Exchange {
 
     /// The head of an answer came.
     mutating func answered(
-        _ answer: AnswerSummary, _ settings: RetrySettings, _ repeatability: Repeatability,
-        at now: MonotonicInstant,
+        _ answer: AnswerSummary, _ settings: RetrySettings, _ request: RetryRequest,
         random: inout SeededRandom
     ) -> AfterAnswer {
         if settings.conditions.isEmpty { return .pass(markExhausted: false) }
-        switch retry.decide(
-            .answered(answer), retryRequest(repeatability, at: now), settings, random: &random)
-        {
+        switch retry.decide(.answered(answer), request, settings, random: &random) {
         case .yes(let wait, let reason):
-            return .retry(after: wait, counted: reason.isCounted)
+            return .retry(after: wait, reason)
         case .no(let refusal):
-            switch refusal {
-            case .limitExceeded:
-                record.flags.insert(.upstreamRetryLimitExceeded)
-                return .pass(markExhausted: true)
-            case .methodNotRepeatable, .bodyNotReplayable, .deadline, .exhaustedNearer:
-                return .pass(markExhausted: true)
-            case .final, .notConfigured, .noCondition:
-                return .pass(markExhausted: false)
-            }
+            if refusal == .limitExceeded { record.flags.insert(.upstreamRetryLimitExceeded) }
+            // That no condition wants an ordinary answer repeated says nothing.
+            if refusal.marksExhausted { record.retryRefusal = refusal }
+            return .pass(markExhausted: refusal.marksExhausted)
         }
     }
 
@@ -311,11 +327,14 @@ extension Exchange {
         if streamIdleTimeout > 0 {
             earliest = min(earliest, lastMoved.advanced(byNanoseconds: streamIdleTimeout))
         }
+        if perTryIdleTimeout > 0, phase == .sent || phase == .answering {
+            earliest = min(earliest, lastMoved.advanced(byNanoseconds: perTryIdleTimeout))
+        }
         return earliest
     }
 
     enum Expired: Equatable {
-        case none, request, attempt, streamIdle, streamDuration, backoff, delay, pace
+        case none, request, attempt, attemptIdle, streamIdle, streamDuration, backoff, delay, pace
     }
 
     /// Which limit has been reached.
@@ -326,6 +345,11 @@ extension Exchange {
         if phase == .routing, now >= retryAt { return .delay }
         if phase == .answering, now >= retryAt { return .pace }
         if now >= tryDeadline, phase == .waiting || phase == .sent { return .attempt }
+        if perTryIdleTimeout > 0, phase == .sent || phase == .answering,
+            now >= lastMoved.advanced(byNanoseconds: perTryIdleTimeout)
+        {
+            return .attemptIdle
+        }
         if streamIdleTimeout > 0, now >= lastMoved.advanced(byNanoseconds: streamIdleTimeout) {
             return .streamIdle
         }

@@ -11,35 +11,6 @@ import TrafficPolicy
 /// Carries a request through: filters, routing, attempts, the answer, the end. What `Exchange` decides is done here, and
 /// only here.
 extension Worker {
-    private func retryConditions(_ exchange: ExchangePlace) -> RetryConditions {
-        guard exchange.value.hasRoute, !exchange.value.isMirror else { return [] }
-        return exchange.route.retry.conditions.union(exchange.value.requestControls.conditions)
-    }
-
-    private func retrySettings(_ exchange: ExchangePlace) -> RetrySettings {
-        guard exchange.value.hasRoute, !exchange.value.isMirror else { return .none }
-        var settings = exchange.route.retry
-        let controls = exchange.value.requestControls
-        if !controls.conditions.isEmpty {
-            settings.conditions.formUnion(controls.conditions)
-            if settings.retriesMax == 0 { settings.retriesMax = 1 }
-        }
-        if controls.retriesMax >= 0 { settings.retriesMax = UInt32(controls.retriesMax) }
-        if controls.perTryTimeout >= 0 { settings.perTryTimeout = controls.perTryTimeout }
-        return settings
-    }
-
-    private func repeatability(_ exchange: ExchangePlace) -> Repeatability {
-        let method = exchange.value.repeatability
-        guard method == .unrepeatable, exchange.value.hasRoute,
-            !exchange.route.idempotencyHeader.isEmpty
-        else { return method }
-        let bytes = exchange.value.headBytes.view
-        return exchange.head.value(named: exchange.route.idempotencyHeader, in: bytes)
-            == nil
-            ? .unrepeatable : .keyed
-    }
-
     // MARK: The request's head
 
     /// A place for an exchange and its head; nil if all are taken.
@@ -192,7 +163,10 @@ extension Worker {
         exchange.value.cluster = shelf.tables(exchange.value.snapshot).clusters[cluster].slot
         exchange.value.record.cluster = NameID(UInt32(exchange.value.cluster) + 1)
         readControls(exchange)
-        applyTimes(exchange)
+        guard applyTimes(exchange) else {
+            counters.add(clusterScope(slot: exchange.value.cluster), .upstreamRqDeadlinePassed)
+            return answerLocally(exchange, .deadlinePassed)
+        }
         let limits = clusters[Int(exchange.value.cluster)].limits(
             exchange.route.priority)
         exchange.value.limits = limits
@@ -202,6 +176,7 @@ extension Worker {
         }
         exchange.value.holdsRequest = true
         limits.with { $0.requestStarted(at: now) }
+        noteShadowLimits(exchange)
         exchange.value.keepsBody = !exchange.value.requestEnded || !exchange.value.body.isEmpty
         if !exchange.route.mirrors.isEmpty { startMirrors(exchange) }
         if exchange.head.expectsContinue, !exchange.value.requestEnded {
@@ -252,28 +227,6 @@ extension Worker {
         return clusters[Int(snapshot.clusters[Int(cluster)].slot)].record == nil ? nil : Int(cluster)
     }
 
-    /// `x-envoy-*` fields count only from callers that the configuration trusts.
-    @inline(__always)
-    private mutating func readControls(_ exchange: ExchangePlace) {
-        guard exchange.chain.http.trustsLocalControls || isInternal(exchange) else { return }
-        let bytes = exchange.value.headBytes.view
-        func milliseconds(_ name: FieldName) -> Int64? {
-            exchange.head.value(of: name, in: bytes)?.decimal.map { Int64($0) &* 1_000_000 }
-        }
-        if let limit = milliseconds(.xEnvoyUpstreamRqTimeoutMs) {
-            exchange.value.requestControls.timeout = limit
-        }
-        if let limit = milliseconds(.xEnvoyUpstreamRqPerTryTimeoutMs) {
-            exchange.value.requestControls.perTryTimeout = limit
-        }
-        if let count = exchange.head.value(of: .xEnvoyMaxRetries, in: bytes)?.decimal {
-            exchange.value.requestControls.retriesMax = Int32(clamping: count)
-        }
-        if let words = exchange.head.value(of: .xEnvoyRetryOn, in: bytes) {
-            exchange.value.requestControls.conditions = RetryConditions(list: words)
-        }
-    }
-
     @inline(__always)
     func isInternal(_ exchange: ExchangePlace) -> Bool {
         guard exchange.chain.http.usesRemoteAddress,
@@ -282,46 +235,6 @@ extension Worker {
         let peer = exchange.value.downstream.value.peer
         return exchange.chain.http.internalRanges.indices.contains {
             exchange.chain.http.internalRanges[$0].contains(peer)
-        }
-    }
-
-    @inline(__always)
-    private mutating func applyTimes(
-        _ exchange: ExchangePlace
-    ) {
-        var timeout = exchange.route.timeout
-        let asked = exchange.value.requestControls.timeout
-        if asked >= 0 { timeout = asked }
-        let bytes = exchange.value.headBytes.view
-        if exchange.route.propagatesDeadline {
-            // What the caller has left bounds what we take.
-            if let left = exchange.head.value(of: .xEnvoyExpectedRqTimeoutMs, in: bytes)?.decimal {
-                timeout = timeout > 0 ? min(timeout, Int64(left) &* 1_000_000) : Int64(left) &* 1_000_000
-            }
-            if let value = exchange.head.value(of: .grpcTimeout, in: bytes),
-                let left = GRPCTimeout.parse(value)
-            {
-                timeout = timeout > 0 ? min(timeout, left) : left
-            }
-        }
-        exchange.value.timeout = timeout
-        if exchange.value.isUpgrade { exchange.value.timeout = 0 }
-        if exchange.route.idleTimeout >= 0 {
-            exchange.value.streamIdleTimeout = exchange.route.idleTimeout
-        }
-        if exchange.route.maxStreamDuration > 0 {
-            exchange.value.streamDeadline = min(
-                exchange.value.streamDeadline,
-                exchange.value.started.advanced(
-                    byNanoseconds: exchange.route.maxStreamDuration))
-        }
-        if exchange.value.requestEnded { setDeadline(exchange) }
-    }
-
-    /// The route's time begins when the request is complete.
-    mutating func setDeadline(_ exchange: ExchangePlace) {
-        if exchange.value.timeout > 0 {
-            exchange.value.deadline = now.advanced(byNanoseconds: exchange.value.timeout)
         }
     }
 
@@ -336,27 +249,27 @@ extension Worker {
 
     mutating func startAttempt(_ exchange: ExchangePlace) {
         let slot = exchange.value.cluster
-        guard clusters[Int(slot)].record != nil else {
+        guard let cluster = clusters[Int(slot)].record else {
             return answerLocally(exchange, .noCluster(status: 503))
         }
         exchange.value.phase = .waiting
         exchange.value.retryAt = .distantFuture
-        guard let host = chooseHost(exchange, avoiding: exchange.route.retry.avoidsPreviousHosts) else {
+        if cluster.value.hasBreaker, !passBreakers(exchange, cluster) { return }
+        guard let host = chooseHost(exchange, avoiding: exchange.route.retry.choosesAnew) else {
             counters.add(clusterScope(slot: slot), .upstreamCxNoneHealthy)
             return answerLocally(exchange, .noHealthyUpstream)
         }
         exchange.value.endpoint = Int32(host)
         clusters[Int(slot)].hosts[host].users += 1
+        exchange.value.priority = UInt8(truncatingIfNeeded: clusters[Int(slot)].balancer.lastPriority)
         let address = clusters[Int(slot)].hosts[host].address
         exchange.value.tried.add(address)
         exchange.value.attempts &+= 1
         exchange.value.attemptStarted = now
         exchange.value.record.upstreamHost = address
         exchange.value.record.attemptStarted(
-            at: now.nanoseconds(since: exchange.value.started), endpoint: address, cause: nil)
-        let asked = exchange.value.requestControls.perTryTimeout
-        let limit = asked >= 0 ? asked : exchange.route.retry.perTryTimeout
-        exchange.value.tryDeadline = limit > 0 ? now.advanced(byNanoseconds: limit) : .distantFuture
+            at: now.nanoseconds(since: exchange.value.started), endpoint: address,
+            cause: exchange.value.cause)
         armTimer(exchange)
         acquireConnection(exchange, Int(slot), host)
     }
@@ -418,6 +331,7 @@ extension Worker {
         }
         guard exchange.value.phase == .sent, exchange.value.upstream == connection else { return }
         exchange.value.headSent = true
+        if exchange.value.perTryTimeout | exchange.value.perTryIdleTimeout != 0 { startTry(exchange) }
         sendBody(exchange)
     }
 
@@ -533,6 +447,7 @@ extension Worker {
         switch exchange.value.phase {
         case .waiting, .sent, .backingOff:
             setDeadline(exchange)
+            if exchange.value.phase == .sent { startTry(exchange) }
             armTimer(exchange)
             sendBody(exchange)
         case .answering: sendBody(exchange)
@@ -599,24 +514,16 @@ extension Worker {
         exchange.value.lastMoved = now
         exchange.value.record.responseReceived = now.nanoseconds(since: exchange.value.started)
         counters.countAnswer(scope, status: answer.status)
-        let summary = summarise(bytes)
+        var summary = summarise(bytes)
         if summary.marks.contains(.retriesExhausted) { exchange.value.marksExhausted = true }
+        if exchange.value.hasCalls { callsAnswered(exchange, summary) }
         let conditions = retryConditions(exchange)
-        if !conditions.isEmpty, conditions.mayConcern(summary) {
-            switch exchange.value.answered(
-                summary, retrySettings(exchange), repeatability(exchange), at: now, random: &random)
-            {
-            case .retry(let wait, let counted):
-                if beginRetry(exchange, after: wait, counted: counted, isReusable: isComplete) {
-                    return .skipped
-                }
-            case .pass(let marks):
-                if marks { exchange.value.marksExhausted = true }
-                if exchange.value.record.flags.contains(.upstreamRetryLimitExceeded) {
-                    counters.add(scope, .upstreamRqRetryLimitExceeded)
-                }
-            }
+        if !conditions.isEmpty, conditions.mayConcern(summary),
+            repeatsAnswer(exchange, &summary, bytes, isComplete: isComplete)
+        {
+            return .skipped
         }
+        if !exchange.route.shadow.isEmpty { noteShadowAnswer(exchange, summary) }
         if exchange.value.isMirror { return swallowAnswer(exchange) }
         if exchange.route.internalRedirects.takes(answer.status),
             followRedirect(exchange, bytes, isComplete: isComplete)
@@ -756,18 +663,18 @@ extension Worker {
         case .connectFailed, .connectTimedOut: counters.add(scope, .upstreamRqPendingFailureEject)
         case .overflowed, .answered: break
         }
+        if exchange.value.hasCalls { endCalls(exchange, outcome == .overflowed ? .unknown : .failure) }
+        if !exchange.route.shadow.isEmpty { noteShadowFailure(exchange, outcome) }
         let settings = retrySettings(exchange)
         let next = exchange.value.attemptFailed(
-            outcome, settings, repeatability(exchange), at: now, random: &random)
+            outcome, settings, retryRequest(exchange, settings), random: &random)
         switch next {
-        case .retry(let wait, let counted):
-            if beginRetry(exchange, after: wait, counted: counted, isReusable: false) { return }
+        case .retry(let wait, let reason):
+            if beginRetry(exchange, after: wait, reason, isReusable: false) { return }
             leaveUpstream(exchange, isReusable: false)
             answerLocally(exchange, LocalAnswer(outcome, isRetried: exchange.value.retry.retries > 1))
         case .answer(let answer):
-            if exchange.value.record.flags.contains(.upstreamRetryLimitExceeded) {
-                counters.add(scope, .upstreamRqRetryLimitExceeded)
-            }
+            countRefusal(exchange)
             if !settings.conditions.isEmpty { exchange.value.marksExhausted = true }
             leaveUpstream(exchange, isReusable: false)
             answerLocally(exchange, answer)
@@ -775,43 +682,10 @@ extension Worker {
             if outcome == .resetMidAnswer, exchange.value.record.flags.isEmpty {
                 exchange.value.record.flags.insert(.upstreamConnectionTermination)
             }
-            exchange.value.record.details = .upstreamResetAfterResponseStarted
+            exchange.value.record.details =
+                outcome == .perTryIdledOut ? .upstreamPerTryIdleTimeout : .upstreamResetAfterResponseStarted
             cutAnswer(exchange)
         }
-    }
-
-    /// false: the budget has no place for another attempt.
-    private mutating func beginRetry(
-        _ exchange: ExchangePlace, after wait: Int64, counted: Bool, isReusable: Bool
-    )
-        -> Bool
-    {
-        let scope = clusterScope(slot: exchange.value.cluster)
-        releaseRetryPlace(exchange)
-        if counted {
-            guard let limits = exchange.value.limits, limits.with({ $0.admitRetry(at: now) }) else {
-                counters.add(scope, .upstreamRqRetryOverflow)
-                exchange.value.record.flags.insert(.upstreamOverflow)
-                exchange.value.marksExhausted = true
-                return false
-            }
-            exchange.value.holdsRetry = true
-            counters.add(scope, .upstreamRqRetry)
-            if wait > 0 { counters.add(scope, .upstreamRqRetryBackoffExponential) }
-        }
-        leaveUpstream(exchange, isReusable: isReusable && exchange.value.upstreamKeepsAlive)
-        exchange.value.headSent = false
-        exchange.value.requestSent = false
-        exchange.value.bodySent = 0
-        if wait == 0 {
-            startAttempt(exchange)
-        } else {
-            exchange.value.phase = .backingOff
-            exchange.value.tryDeadline = .distantFuture
-            exchange.value.retryAt = now.advanced(byNanoseconds: wait)
-            armTimer(exchange)
-        }
-        return true
     }
 
     mutating func releaseRetryPlace(_ exchange: ExchangePlace) {
@@ -823,6 +697,7 @@ extension Worker {
     /// The exchange lets go of its attempt: the connection goes back to the pool, or is closed, or its stream is reset.
     mutating func leaveUpstream(_ exchange: ExchangePlace, isReusable: Bool) {
         leavePending(exchange)
+        if exchange.value.hasCalls { endCalls(exchange, .unknown) }
         if exchange.value.isActiveUpstream {
             exchange.value.isActiveUpstream = false
             let (slot, host) = (Int(exchange.value.cluster), Int(exchange.value.endpoint))
@@ -892,6 +767,8 @@ extension Worker {
         if exchange.value.mirror != nil, !exchange.value.requestEnded { dropMirrors(exchange) }
         let connection = exchange.value.downstream
         releaseRetryPlace(exchange)
+        if exchange.value.hasCalls { endCalls(exchange, .unknown) }
+        if exchange.value.isMeasured { endMeasuring(exchange) }
         if exchange.value.holdsRequest {
             exchange.value.holdsRequest = false
             exchange.value.limits?.with { $0.requests.release() }
@@ -976,10 +853,14 @@ extension Worker {
         case .request:
             if let scope { counters.add(scope, .upstreamRqTimeout) }
             exchange.value.record.flags.insert(.upstreamRequestTimeout)
+            if exchange.value.hasCalls { endCalls(exchange, .failure) }
             timedOut(exchange, .requestTimeout)
         case .attempt:
             if let scope { counters.add(scope, .upstreamRqPerTryTimeout) }
             attemptFailed(exchange, .perTryTimedOut)
+        case .attemptIdle:
+            if let scope { counters.add(scope, .upstreamRqPerTryIdleTimeout) }
+            attemptFailed(exchange, .perTryIdledOut)
         case .streamIdle:
             counters.add(exchange.chain.http.scope, .downstreamRqIdleTimeout)
             timedOut(exchange, exchange.value.requestEnded ? .streamIdle : .requestIdle)

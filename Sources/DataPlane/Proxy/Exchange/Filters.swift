@@ -16,6 +16,8 @@ extension Worker {
                 case .fault: passFault(exchange, index)
                 // Carried out when the heads are written.
                 case .headerMutation: true
+                case .adaptiveConcurrency: passAdaptiveConcurrency(exchange, Int(filters[index].settings))
+                case .admissionControl: passAdmissionControl(exchange, Int(filters[index].settings))
                 }
             if !goesOn { return }
             exchange.value.filtersPassed += 1
@@ -40,7 +42,7 @@ extension Worker {
             case .answer:
                 let index = filters.count - 1 - place
                 switch filters[index].kind {
-                case .rateLimit, .fault: break
+                case .rateLimit, .fault, .adaptiveConcurrency, .admissionControl: break
                 case .cors: editCORS(exchange, index)
                 case .headerMutation: mutate(exchange, index, head)
                 }

@@ -54,6 +54,9 @@ extension Worker {
         (exchange.value.headSent, exchange.value.requestSent, exchange.value.bodySent) = (false, false, 0)
         exchange.value.attempts = 0
         exchange.value.retry = RetryState()
+        exchange.value.shadowRetry = RetryState()
+        exchange.value.cause = nil
+        exchange.value.priorities = nil
         exchange.value.tried = PreviousEndpoints()
         exchange.value.filtersPassed = 0
         (exchange.value.isCrossOrigin, exchange.value.wasDelayed) = (false, false)

@@ -58,9 +58,20 @@ struct LocalAnswer: Equatable, BitwiseCopyable {
     static let requestTimeout = LocalAnswer(
         504, "upstream request timeout", flag: .upstreamRequestTimeout, details: .responseTimeout,
         proxyStatus: "http_response_timeout")
-    static let deadlinePassed = LocalAnswer(
-        504, "upstream request timeout", flag: .upstreamRequestTimeout, details: .deadlinePassed,
-        proxyStatus: "http_response_timeout")
+    static let deadlinePassed: LocalAnswer = {
+        var answer = LocalAnswer(
+            504, "upstream request timeout", flag: .upstreamRequestTimeout, details: .deadlinePassed,
+            proxyStatus: "http_response_timeout")
+        answer.grpcStatus = 4
+        return answer
+    }()
+    static let breakerOpen: LocalAnswer = {
+        var answer = overflow
+        answer.details = .circuitBreakerOpen
+        return answer
+    }()
+    static let deniedByAdmissionControl = LocalAnswer(
+        503, details: .deniedByAdmissionControl, proxyStatus: "destination_unavailable")
     static let streamIdle = LocalAnswer(
         504, "stream timeout", flag: .streamIdleTimeout, details: .streamIdleTimeout,
         proxyStatus: "http_response_timeout")
@@ -74,6 +85,12 @@ struct LocalAnswer: Equatable, BitwiseCopyable {
         408, "request timeout", details: .requestOverallTimeout, proxyStatus: "http_request_error")
     static let headNotInTime = LocalAnswer(
         408, "request header timeout", details: .requestHeaderTimeout, proxyStatus: "http_request_error")
+
+    static func reachedConcurrencyLimit(status: UInt16) -> LocalAnswer {
+        LocalAnswer(
+            status, "reached concurrency limit", details: .reachedConcurrencyLimit,
+            proxyStatus: "connection_limit_reached")
+    }
 
     static func noCluster(status: UInt16) -> LocalAnswer {
         LocalAnswer(
@@ -113,7 +130,7 @@ struct LocalAnswer: Equatable, BitwiseCopyable {
                 proxyStatus: "http_response_timeout")
         case .perTryIdledOut:
             self.init(
-                504, "upstream request timeout", flag: .streamIdleTimeout,
+                504, "upstream request timeout", flag: .upstreamRequestTimeout,
                 details: .upstreamPerTryIdleTimeout,
                 proxyStatus: "http_response_timeout")
         case .requestTimedOut, .answered: self = .requestTimeout

@@ -47,6 +47,9 @@ extension Worker {
             edits.add(.xEnvoyAttemptCount, scratch.store(decimal: Int(exchange.value.attempts)))
         }
         editDeadline(exchange)
+        if exchange.value.requestControls.changesRetries {
+            edits.drop(.other, ByteView("x-envoy-retriable-header-names"))
+        }
         let weighted = exchange.value.weighted
         let index =
             weighted >= 0
@@ -182,29 +185,6 @@ extension Worker {
             edits.add(.xRequestID, scratch.view.dropFirst(start))
         }
         exchange.value.trace?.apply(to: &edits, scratch: &scratch)
-    }
-
-    /// What is left of the request's time travels on.
-    @inline(__always)
-    private mutating func editDeadline(_ exchange: ExchangePlace) {
-        var left = exchange.value.timeout
-        guard left > 0 else { return }
-        if exchange.route.propagatesDeadline, exchange.value.deadline != .distantFuture {
-            left = max(1_000_000, exchange.value.deadline.nanoseconds(since: now))
-        }
-        if exchange.value.tryDeadline != .distantFuture {
-            left = min(left, max(1_000_000, exchange.value.tryDeadline.nanoseconds(since: now)))
-        }
-        if !exchange.chain.http.suppressesEnvoyHeaders {
-            edits.add(.xEnvoyExpectedRqTimeoutMs, scratch.store(decimal: Int(left / 1_000_000)))
-        }
-        if exchange.route.propagatesDeadline, exchange.head.contains(.grpcTimeout) {
-            let start = scratch.count
-            if GRPCTimeout.append(left, to: &scratch) {
-                edits.drop(.grpcTimeout)
-                edits.add(.grpcTimeout, scratch.view.dropFirst(start))
-            }
-        }
     }
 
     // MARK: HTTP/1.1

@@ -1,5 +1,6 @@
 import MeshModel
 import MeshPrimitives
+import TrafficPolicy
 
 /// HTTP filters and what routes say to them, compiled.
 extension SnapshotCompiler {
@@ -18,9 +19,36 @@ extension SnapshotCompiler {
             case .headerMutation(let mutation, _):
                 records.append(
                     FilterRecord(kind: .headerMutation, settings: try compile([mutation], place)))
+            case .adaptiveConcurrency(let filter):
+                records.append(compile(filter, at: "\(place)/\(records.count)"))
+            case .admissionControl(let filter):
+                records.append(compile(filter, at: "\(place)/\(records.count)"))
             }
         }
         return arena.store(records)
+    }
+
+    private mutating func compile(_ filter: AdaptiveConcurrencyFilter, at place: String) -> FilterRecord {
+        guard flag(filter.isEnabled, filter.runtimeKey) else {
+            return FilterRecord(kind: .adaptiveConcurrency)
+        }
+        let controller = process.adaptiveConcurrency(at: place, filter.settings, now: now)
+        objects.concurrency.append(controller)
+        concurrency.append(
+            ConcurrencyRecord(
+                controller: Unowned(controller), status: UInt16(clamping: filter.status),
+                isShadow: filter.mode == .shadow))
+        return FilterRecord(kind: .adaptiveConcurrency, settings: Int32(concurrency.count - 1))
+    }
+
+    private mutating func compile(_ filter: AdmissionControlFilter, at place: String) -> FilterRecord {
+        guard flag(filter.isEnabled, filter.runtimeKey) else { return FilterRecord(kind: .admissionControl) }
+        admission.append(
+            AdmissionRecord(
+                slot: process.admissionSlot(at: place), settings: filter.settings,
+                statuses: StatusCodeSet(filter.statuses.flatMap { $0.map { UInt16(clamping: $0) } }),
+                grpcStatuses: filter.grpcStatuses, isShadow: filter.mode == .shadow))
+        return FilterRecord(kind: .admissionControl, settings: Int32(admission.count - 1))
     }
 
     /// For each filter of the connection manager the index of this route's settings; an empty table if all are as the
@@ -36,7 +64,7 @@ extension SnapshotCompiler {
                 levels.compactMap { level in level.first { $0.name == name }?.settings }
             }
             switch filter {
-            case .localRateLimit: break
+            case .localRateLimit, .adaptiveConcurrency, .admissionControl: break
             case .cors(let name):
                 let policies = said(name).compactMap {
                     if case .cors(let policy) = $0 { policy } else { nil }

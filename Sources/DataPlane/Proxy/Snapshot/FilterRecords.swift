@@ -1,12 +1,47 @@
 import MeshPrimitives
+import TrafficPolicy
 
 /// A filter before the router, in the operator's order.
 struct FilterRecord: BitwiseCopyable {
-    enum Kind: UInt8, BitwiseCopyable { case rateLimit, cors, fault, headerMutation }
+    enum Kind: UInt8, BitwiseCopyable {
+        case rateLimit, cors, fault, headerMutation, adaptiveConcurrency, admissionControl
+    }
 
     var kind: Kind
     /// Index of its settings among those of its kind, for routes that say nothing; -1 for none.
     var settings: Int32 = -1
+}
+
+/// envoy.extensions.filters.http.adaptive_concurrency.v3
+struct ConcurrencyRecord: BitwiseCopyable {
+    var controller: Unowned<AdaptiveConcurrency>
+    var status: UInt16
+    var isShadow: Bool
+}
+
+/// envoy.extensions.filters.http.admission_control.v3
+struct AdmissionRecord: BitwiseCopyable {
+    /// Of the worker's own state.
+    var slot: Int32
+    var settings: AdmissionControlSettings
+    var statuses: StatusCodeSet
+    var grpcStatuses: UInt32
+    var isShadow: Bool
+}
+
+/// A field of an answer that says when to come back.
+struct ResetFieldRecord: BitwiseCopyable {
+    var name: ByteView
+    var format: ResetField.Format
+}
+
+/// What a route's policies in shadow mode say. Times in nanoseconds, 0 for none.
+struct ShadowRecord: BitwiseCopyable {
+    var retry = RetrySettings.none
+    /// Lower case, empty for none.
+    var idempotencyHeader = ByteView("")
+    var timeout: Int64 = 0
+    var perTryTimeout: Int64 = 0
 }
 
 /// What a route and its host say together (envoy.extensions.filters.http.cors.v3.CorsPolicy).

@@ -358,6 +358,38 @@ extension SnapshotCompiler {
         route.redirect = Int32(redirects.count - 1)
     }
 
+    private mutating func compile(_ policy: RetryPolicy, into record: inout RouteRecord, _ place: String)
+        throws(CompileError)
+    {
+        record.retry = settings(policy)
+        record.idempotencyHeader = arena.store(text: policy.idempotencyHeader ?? "")
+        var answers: [HeaderMatchRecord] = []
+        for match in policy.retriableHeaders { answers.append(try compile(match, place)) }
+        record.retriableHeaders = arena.store(answers)
+        var requests: [HeaderMatchRecord] = []
+        for match in policy.retriableRequestHeaders { requests.append(try compile(match, place)) }
+        record.retriableRequestHeaders = arena.store(requests)
+        record.resetFields = arena.store(
+            policy.resetHeaders.map {
+                ResetFieldRecord(name: arena.store(text: $0.name), format: $0.format)
+            })
+    }
+
+    private mutating func compileShadow(of forward: Forward, into record: inout RouteRecord) {
+        guard
+            forward.shadowRetryPolicy != nil || forward.shadowTimeout != nil
+                || forward.shadowPerTryTimeout != nil
+        else { return }
+        var shadow = ShadowRecord()
+        if let policy = forward.shadowRetryPolicy {
+            shadow.retry = settings(policy)
+            shadow.idempotencyHeader = arena.store(text: policy.idempotencyHeader ?? "")
+        }
+        shadow.timeout = forward.shadowTimeout?.nanoseconds ?? 0
+        shadow.perTryTimeout = forward.shadowPerTryTimeout?.nanoseconds ?? 0
+        record.shadow = arena.store([shadow])
+    }
+
     private mutating func compile(
         _ forward: Forward, _ host: VirtualHost, _ match: RouteMatch, into record: inout RouteRecord,
         _ place: String
@@ -368,7 +400,9 @@ extension SnapshotCompiler {
         record.priority = forward.priority.rawValue
         record.timeout = forward.timeout?.nanoseconds ?? 0
         record.idleTimeout = forward.idleTimeout?.nanoseconds ?? -1
-        record.maxStreamDuration = forward.maxStreamDuration?.nanoseconds ?? 0
+        record.maxStreamDuration = forward.maxStreamDuration?.nanoseconds ?? -1
+        record.grpcTimeoutMax = forward.grpcTimeoutMax?.nanoseconds ?? -1
+        record.grpcTimeoutOffset = forward.grpcTimeoutOffset.nanoseconds
         record.appendsForwardedHost = forward.appendsForwardedHost
         record.propagatesDeadline = forward.propagatesDeadline
         record.bufferLimit = host.bufferLimit.map { Int32(clamping: $0) } ?? -1
@@ -378,9 +412,9 @@ extension SnapshotCompiler {
         record.upgradesTaken = arena.store(upgrades.filter(\.value).map { arena.store(text: $0.key) })
         record.upgradesRefused = arena.store(upgrades.filter { !$0.value }.map { arena.store(text: $0.key) })
         if let policy = forward.retryPolicy ?? host.retryPolicy {
-            record.retry = settings(policy)
-            record.idempotencyHeader = arena.store(text: policy.idempotencyHeader ?? "")
+            try compile(policy, into: &record, place)
         }
+        compileShadow(of: forward, into: &record)
         record.pathRewrite.matched = matchedLength(match)
         switch forward.pathRewrite {
         case nil: break

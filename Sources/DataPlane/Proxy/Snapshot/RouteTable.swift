@@ -144,10 +144,19 @@ struct RouteRecord: BitwiseCopyable {
     var timeout: Int64 = 0
     /// Nanoseconds; 0 for none, -1 for the connection manager's.
     var idleTimeout: Int64 = -1
-    var maxStreamDuration: Int64 = 0
+    /// Nanoseconds; 0 for none, -1 for the connection manager's.
+    var maxStreamDuration: Int64 = -1
+    /// What `grpc-timeout` may ask for in its place; 0: anything, -1: it is not looked at. Nanoseconds.
+    var grpcTimeoutMax: Int64 = -1
+    var grpcTimeoutOffset: Int64 = 0
     var retry = RetrySettings.none
     /// A request with this header counts as idempotent; lower case, empty for none.
     var idempotencyHeader = ByteView("")
+    var retriableHeaders = Table<HeaderMatchRecord>()
+    var retriableRequestHeaders = Table<HeaderMatchRecord>()
+    var resetFields = Table<ResetFieldRecord>()
+    /// One entry, where a policy is in shadow mode.
+    var shadow = Table<ShadowRecord>()
     /// Of a redirect too.
     var pathRewrite = PathRewriteRecord()
     var hostRewrite = ByteView("")

@@ -31,6 +31,8 @@ public final class Snapshot: @unchecked Sendable {
     /// Keeps alive what records refer to.
     let clusterStates: [ProcessCluster]
     let limiters: [RateLimiter]
+    let breakers: [ServiceBreaker]
+    let concurrency: [AdaptiveConcurrency]
     /// In the order of `clusters`.
     let endpointSets: [EndpointSet]
     let contextKeys: [String: Int32]
@@ -57,6 +59,7 @@ public final class Snapshot: @unchecked Sendable {
         accessLogs = objects.accessLogs
         clusterStates = objects.clusters
         limiters = objects.limiters
+        (breakers, concurrency) = (objects.breakers, objects.concurrency)
         endpointSets = objects.endpointSets
         contextKeys = objects.contextKeys
     }
@@ -92,6 +95,8 @@ struct FilterTables: BitwiseCopyable {
     var cors = Table<CORSRecord>()
     var faults = Table<FaultRecord>()
     var mutations = Table<MutationRecord>()
+    var concurrency = Table<ConcurrencyRecord>()
+    var admission = Table<AdmissionRecord>()
 }
 
 /// Objects collected while a snapshot is compiled.
@@ -104,6 +109,8 @@ struct SnapshotObjects {
     var accessLogs: [AccessLogSink] = []
     var clusters: [ProcessCluster] = []
     var limiters: [RateLimiter] = []
+    var breakers: [ServiceBreaker] = []
+    var concurrency: [AdaptiveConcurrency] = []
 }
 
 struct ListenerRecord: BitwiseCopyable {
@@ -208,6 +215,7 @@ struct HTTPChainRecord: BitwiseCopyable {
     /// The `martlet.policy` filter is there: the configuration is a mesh's.
     var isMesh = false
     var trustsLocalControls = false
+    var respectsExpectedTimeout = false
     var idleTimeout: Int64 = 0
     var streamIdleTimeout: Int64 = 0
     var requestTimeout: Int64 = 0
@@ -242,6 +250,18 @@ struct ClusterRecord: BitwiseCopyable {
     var setsSNIFromHost = false
     var panicThreshold: Double
     var overprovisioning: UInt32
+    var breaker: Unowned<ServiceBreaker>?
+    var shadowBreaker: Unowned<ServiceBreaker>?
+    /// There is a breaker in either mode.
+    var hasBreaker = false
+    var hasShadowLimits = false
+    /// Bounds that are only watched; `Int.max` for none.
+    var shadowConnectionsMax = Int.max
+    var shadowPendingMax = Int.max
+    var shadowRequestsMax = Int.max
+    var shadowRetriesMax = Int.max
+    /// Of the process, to one endpoint; 0 for no bound.
+    var perHostConnectionsMax: Int32 = 0
 
     enum LoadBalancing: Equatable, BitwiseCopyable { case roundRobin, leastRequest(choices: Int32), random }
     enum UpstreamProtocol: UInt8, BitwiseCopyable { case http1, http2, auto, sameAsDownstream }

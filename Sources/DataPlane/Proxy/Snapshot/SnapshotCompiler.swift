@@ -29,6 +29,8 @@ struct SnapshotCompiler {
     var cors: [CORSRecord] = []
     var faults: [FaultRecord] = []
     var mutations: [MutationRecord] = []
+    var concurrency: [ConcurrencyRecord] = []
+    var admission: [AdmissionRecord] = []
     var clusterIndices: [String: Int32] = [:]
     private var contexts: [ContextKey: Int32] = [:]
     private var runtime: [String: RuntimeValue] = [:]
@@ -55,7 +57,11 @@ struct SnapshotCompiler {
             compiler.clusterIndices[cluster.name] = Int32(index)
         }
         var clusters: [ClusterRecord] = []
-        for cluster in configuration.clusters { clusters.append(try compiler.compile(cluster)) }
+        for cluster in configuration.clusters {
+            var record = try compiler.compile(cluster)
+            compiler.addLimits(of: cluster, to: &record)
+            clusters.append(record)
+        }
         var listeners: [ListenerRecord] = []
         for (listener, address) in zip(configuration.listeners, addresses) {
             listeners.append(try compiler.compile(listener, address))
@@ -68,7 +74,9 @@ struct SnapshotCompiler {
             redirects: compiler.arena.store(compiler.redirects), clusterNames: compiler.clusterNames,
             filters: FilterTables(
                 cors: compiler.arena.store(compiler.cors), faults: compiler.arena.store(compiler.faults),
-                mutations: compiler.arena.store(compiler.mutations)),
+                mutations: compiler.arena.store(compiler.mutations),
+                concurrency: compiler.arena.store(compiler.concurrency),
+                admission: compiler.arena.store(compiler.admission)),
             objects: compiler.objects)
     }
 
@@ -126,6 +134,32 @@ struct SnapshotCompiler {
             http2ConnectionWindow: min(max(cluster.http2.initialConnectionWindow, 65_535), 4 << 20),
             setsSNIFromHost: cluster.setsSNIFromHost, panicThreshold: cluster.panicThreshold,
             overprovisioning: cluster.overprovisioningFactor)
+    }
+
+    /// Breakers, and limits that are only watched.
+    private mutating func addLimits(of cluster: Cluster, to record: inout ClusterRecord) {
+        func breaker(_ settings: CircuitBreakerSettings?, isShadow: Bool) -> Unowned<ServiceBreaker>? {
+            guard let settings else { return nil }
+            let breaker = process.breaker(of: cluster.name, settings, isShadow: isShadow)
+            objects.breakers.append(breaker)
+            return Unowned(breaker)
+        }
+        record.breaker = breaker(cluster.breaker, isShadow: false)
+        record.shadowBreaker = breaker(cluster.shadowBreaker, isShadow: true)
+        record.hasBreaker = record.breaker != nil || record.shadowBreaker != nil
+        record.perHostConnectionsMax = Int32(clamping: cluster.perHostConnectionsMax ?? 0)
+        guard let shadow = cluster.shadowLimits else { return }
+        record.hasShadowLimits = true
+        if let most = shadow.connections { record.shadowConnectionsMax = Int(most) }
+        if let most = shadow.pending { record.shadowPendingMax = Int(most) }
+        if let most = shadow.requests { record.shadowRequestsMax = Int(most) }
+        if let most = shadow.retries { record.shadowRetriesMax = Int(most) }
+    }
+
+    /// Of a filter; a runtime key that is set replaces the default.
+    func flag(_ isEnabled: Bool, _ key: String) -> Bool {
+        if case .bool(let isOn) = runtime[key] { return isOn }
+        return isEnabled
     }
 
     private func limits(_ limits: Limits, _ window: WindowBudget?) -> ClusterLimitSettings {
@@ -340,10 +374,10 @@ struct SnapshotCompiler {
             case .localRateLimit(let limit):
                 http.hasRateLimitFilter = true
                 http.rateLimit = try compile(limit, at: "\(place)/\(manager.statPrefix)")
-            case .cors, .fault, .headerMutation: break
+            case .cors, .fault, .headerMutation, .adaptiveConcurrency, .admissionControl: break
             }
         }
-        http.filters = try compile(manager.filters, place)
+        http.filters = try compile(manager.filters, "\(place)/\(manager.statPrefix)")
         var logs: [Int32] = []
         for log in manager.accessLogs { logs.append(try compile(log, place)) }
         http.logs = arena.store(logs)
@@ -379,6 +413,7 @@ struct SnapshotCompiler {
         http.isMesh = manager.traceContext != nil || manager.sendsProxyStatus
         http.keepsCase = manager.headerKeyFormat == .preserveCase
         http.trustsLocalControls = manager.trustsLocalControls
+        http.respectsExpectedTimeout = manager.respectsExpectedTimeout
         http.idleTimeout = manager.idleTimeout?.nanoseconds ?? 0
         http.streamIdleTimeout = manager.streamIdleTimeout?.nanoseconds ?? 0
         http.requestTimeout = manager.requestTimeout?.nanoseconds ?? 0
@@ -457,7 +492,13 @@ struct SnapshotCompiler {
         settings.backoffMin = max(policy.backoffMin.nanoseconds, 1)
         settings.backoffMax = max(policy.backoffMax.nanoseconds, settings.backoffMin)
         settings.statusCodes = StatusCodeSet(policy.retriableStatusCodes.map { UInt16(clamping: $0) })
+        settings.perTryIdleTimeout = policy.perTryIdleTimeout?.nanoseconds ?? 0
+        settings.rateLimitedBackoffMax = policy.rateLimitedBackoffMax.nanoseconds
+        settings.asksForRequestHeaders = !policy.retriableRequestHeaders.isEmpty
         settings.avoidsPreviousHosts = policy.avoidsPreviousHosts
+        if policy.avoidsPreviousHosts { settings.hostPredicates.insert(.previousHosts) }
+        if policy.avoidsCanaries { settings.hostPredicates.insert(.canaries) }
+        settings.prioritiesUpdateFrequency = UInt32(clamping: policy.prioritiesUpdateFrequency ?? 0)
         settings.hostSelectionsMax = UInt32(clamping: policy.hostSelectionAttempts)
         return settings
     }

@@ -151,11 +151,30 @@ extension Worker {
         guard let set = clusters[slot].unownedSet else { return nil }
         let member = set.with { set in
             avoiding && exchange.value.attempts > 0
-                ? clusters[slot].balancer.pick(
-                    from: set, random: &random, avoiding: exchange.value.tried, drawsMax: 6)
+                ? chooseAgain(exchange, slot, set)
                 : clusters[slot].balancer.pick(from: set, random: &random)
         }
         return member.map { Int(clusters[slot].order[$0]) }
+    }
+
+    /// For a retry that is to go elsewhere (`retry_host_predicate`, `retry_priority`).
+    private mutating func chooseAgain(_ exchange: ExchangePlace, _ slot: Int, _ set: EndpointSet) -> Int? {
+        let predicates = exchange.route.retry.hostPredicates
+        // What is said is how often to look again.
+        let drawsMax = Int(exchange.route.retry.hostSelectionsMax) + 1
+        let frequency = exchange.route.retry.prioritiesUpdateFrequency
+        if frequency == 0 {
+            return clusters[slot].balancer.pick(
+                from: set, random: &random, avoiding: exchange.value.tried, drawsMax: drawsMax,
+                predicates: predicates)
+        }
+        var passed = exchange.value.priorities ?? PreviousPriorities(updateFrequency: frequency)
+        passed.add(Int(exchange.value.priority))
+        let member = clusters[slot].balancer.pick(
+            from: set, random: &random, avoiding: exchange.value.tried, drawsMax: drawsMax,
+            predicates: predicates, priorities: &passed)
+        exchange.value.priorities = passed
+        return member
     }
 
     // MARK: Connections
@@ -336,6 +355,7 @@ extension Worker {
         clusters[slot].hosts[host].pendingLast = exchange
         clusters[slot].hosts[host].pendingCount += 1
         exchange.value.isPending = true
+        noteShadowPending(exchange)
         counters.add(clusterScope(slot: Int32(slot)), .upstreamRqPendingTotal)
         counters.add(clusterScope(slot: Int32(slot)), .upstreamRqPendingActive)
     }

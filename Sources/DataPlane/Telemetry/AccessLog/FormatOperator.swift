@@ -13,6 +13,7 @@ enum OperatorKind: UInt8, BitwiseCopyable, CaseIterable {
     case upstreamHost, upstreamHostAlone, upstreamHostPort
     case upstreamLocal, upstreamLocalAlone, upstreamLocalPort
     case upstreamFailure, attemptCount
+    case retryReasons, retryRefusal, shadowDecisions
     case downstreamRemote, downstreamRemoteAlone, downstreamRemotePort
     case downstreamDirect, downstreamDirectAlone, downstreamDirectPort
     case downstreamLocal, downstreamLocalAlone, downstreamLocalPort
@@ -54,6 +55,9 @@ enum OperatorKind: UInt8, BitwiseCopyable, CaseIterable {
             case "GRPC_STATUS": .grpcStatus
             case "GRPC_STATUS_NUMBER": .grpcStatusNumber
             case "REQUESTED_SERVER_NAME": .serverName
+            case "MARTLET_RETRY_REASONS": .retryReasons
+            case "MARTLET_RETRY_REFUSAL": .retryRefusal
+            case "MARTLET_SHADOW": .shadowDecisions
             default: Self.address(name) ?? Self.peer(name)
             }
         guard let kind else { return nil }

@@ -17,6 +17,7 @@ extension ExchangeRecord {
         case .responseHeaderBytes: return Self.append(number: UInt64(responseHeadBytes), to: &output)
         case .responseCode: return Self.append(number: UInt64(status), to: &output)
         case .attemptCount: return Self.append(number: UInt64(attemptCount), to: &output)
+        case .retryReasons, .retryRefusal, .shadowDecisions: return appendRetries(kind, to: &output)
         case .connectionID: return Self.append(number: connectionID, to: &output)
         case .protocolName: return Self.append(name: downstreamProtocol.text, to: &output)
         case .upstreamProtocol: return Self.append(name: upstreamProtocol.text, to: &output)
@@ -112,6 +113,26 @@ extension ExchangeRecord {
             isFirst = false
             output.append(literal: isLong ? ResponseFlags.word(bit: bit) : ResponseFlags.letters(bit: bit))
         }
+    }
+
+    /// Why each attempt but the first was made, why none came after the last, and what was only decided.
+    private func appendRetries(_ kind: OperatorKind, to output: inout LogBuffer) -> RenderedValue {
+        var isFirst = true
+        func append(_ word: StaticString) {
+            if !isFirst { output.append(UInt8(ascii: ",")) }
+            isFirst = false
+            output.append(literal: word)
+        }
+        switch kind {
+        case .retryReasons:
+            for index in 0..<attemptsKept { if let cause = attempt(index).cause { append(cause.text) } }
+        case .retryRefusal: if let retryRefusal { append(retryRefusal.text) }
+        default:
+            for bit in 0..<ShadowDecisions.bitCount where shadows.rawValue & 1 << UInt16(bit) != 0 {
+                append(ShadowDecisions.word(bit: bit))
+            }
+        }
+        return isFirst ? .missing : .text
     }
 
     private func appendRequestID(_ texts: ExchangeTexts, to output: inout LogBuffer) -> RenderedValue {

@@ -137,6 +137,8 @@ public struct ExchangeRecord: Sendable, BitwiseCopyable {
     public var isHealthCheck = false
     public var isSampled = false
     public var retryRefusal: RetryRefusal?
+    /// What policies in shadow mode would have done.
+    public var shadows: ShadowDecisions = []
     public var flags: ResponseFlags = []
 
     /// The caller as `x-forwarded-for` and its trust say.

@@ -40,6 +40,9 @@ public enum ResponseDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case healthCheckOK
     case internalError
     case corsResponse
+    case circuitBreakerOpen
+    case reachedConcurrencyLimit
+    case deniedByAdmissionControl
 
     public var text: StaticString {
         switch self {
@@ -80,6 +83,9 @@ public enum ResponseDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .healthCheckOK: "health_check_ok"
         case .internalError: "internal_error"
         case .corsResponse: "cors_response"
+        case .circuitBreakerOpen: "circuit_breaker_open"
+        case .reachedConcurrencyLimit: "reached_concurrency_limit"
+        case .deniedByAdmissionControl: "denied_by_admission_control"
         }
     }
 }

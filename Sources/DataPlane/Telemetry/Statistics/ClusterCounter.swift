@@ -86,6 +86,32 @@ public enum ClusterCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
     case circuitBreakersHighRqPendingOpen
     case circuitBreakersHighRqOpen
     case circuitBreakersHighRqRetryOpen
+    case retryRefusedMethod
+    case retryRefusedBody
+    case retryRefusedDeadline
+    case retryRefusedNearer
+    case upstreamRqDeadlinePassed
+    case upstreamCxRetiredIdle
+    case breakerOpened
+    case breakerHalfOpened
+    case breakerClosed
+    case breakerRejected
+    case breakerState
+    case shadowBreakerOpened
+    case shadowBreakerRejected
+    case shadowBreakerState
+    case shadowCxOverflow
+    case shadowRqPendingOverflow
+    case shadowRqOverflow
+    case shadowRqRetryOverflow
+    case shadowRqRetry
+    case shadowRqRetryRefused
+    case shadowRqTimeout
+    case shadowRqPerTryTimeout
+    case circuitBreakersHighRemainingCx
+    case circuitBreakersHighRemainingPending
+    case circuitBreakersHighRemainingRq
+    case circuitBreakersHighRemainingRetries
     case healthCheckAttempt
     case healthCheckSuccess
     case healthCheckFailure
@@ -193,6 +219,32 @@ public enum ClusterCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         case .circuitBreakersHighRqPendingOpen: "circuit_breakers.high.rq_pending_open"
         case .circuitBreakersHighRqOpen: "circuit_breakers.high.rq_open"
         case .circuitBreakersHighRqRetryOpen: "circuit_breakers.high.rq_retry_open"
+        case .retryRefusedMethod: "upstream_rq_retry_refused_method"
+        case .retryRefusedBody: "upstream_rq_retry_refused_body"
+        case .retryRefusedDeadline: "upstream_rq_retry_refused_deadline"
+        case .retryRefusedNearer: "upstream_rq_retry_refused_nearer"
+        case .upstreamRqDeadlinePassed: "upstream_rq_deadline_passed"
+        case .upstreamCxRetiredIdle: "upstream_cx_retired_idle"
+        case .breakerOpened: "circuit_breakers.breaker.opened"
+        case .breakerHalfOpened: "circuit_breakers.breaker.half_opened"
+        case .breakerClosed: "circuit_breakers.breaker.closed"
+        case .breakerRejected: "circuit_breakers.breaker.rq_rejected"
+        case .breakerState: "circuit_breakers.breaker.state"
+        case .shadowBreakerOpened: "circuit_breakers.shadow_breaker.opened"
+        case .shadowBreakerRejected: "circuit_breakers.shadow_breaker.rq_rejected"
+        case .shadowBreakerState: "circuit_breakers.shadow_breaker.state"
+        case .shadowCxOverflow: "shadow.upstream_cx_overflow"
+        case .shadowRqPendingOverflow: "shadow.upstream_rq_pending_overflow"
+        case .shadowRqOverflow: "shadow.upstream_rq_overflow"
+        case .shadowRqRetryOverflow: "shadow.upstream_rq_retry_overflow"
+        case .shadowRqRetry: "shadow.upstream_rq_retry"
+        case .shadowRqRetryRefused: "shadow.upstream_rq_retry_refused"
+        case .shadowRqTimeout: "shadow.upstream_rq_timeout"
+        case .shadowRqPerTryTimeout: "shadow.upstream_rq_per_try_timeout"
+        case .circuitBreakersHighRemainingCx: "circuit_breakers.high.remaining_cx"
+        case .circuitBreakersHighRemainingPending: "circuit_breakers.high.remaining_pending"
+        case .circuitBreakersHighRemainingRq: "circuit_breakers.high.remaining_rq"
+        case .circuitBreakersHighRemainingRetries: "circuit_breakers.high.remaining_retries"
         case .healthCheckAttempt: "health_check.attempt"
         case .healthCheckSuccess: "health_check.success"
         case .healthCheckFailure: "health_check.failure"
@@ -226,7 +278,9 @@ public enum ClusterCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
             .circuitBreakersDefaultRemainingRq, .circuitBreakersDefaultRemainingRetries,
             .circuitBreakersHighCxOpen, .circuitBreakersHighCxPoolOpen, .circuitBreakersHighRqPendingOpen,
             .circuitBreakersHighRqOpen, .circuitBreakersHighRqRetryOpen, .healthCheckHealthy,
-            .outlierDetectionEjectionsActive:
+            .outlierDetectionEjectionsActive, .breakerState, .shadowBreakerState,
+            .circuitBreakersHighRemainingCx, .circuitBreakersHighRemainingPending,
+            .circuitBreakersHighRemainingRq, .circuitBreakersHighRemainingRetries:
             true
         default: false
         }

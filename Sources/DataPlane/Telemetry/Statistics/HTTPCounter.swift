@@ -52,6 +52,12 @@ public enum HTTPCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
     case downstreamRqWsOnNonWsRoute
     case downstreamRqFailedPathNormalization
     case downstreamRqRedirectedWithNormalizedPath
+    case adaptiveConcurrencyRqBlocked
+    case adaptiveConcurrencyShadowRqBlocked
+    case admissionControlRqRejected
+    case admissionControlRqSuccess
+    case admissionControlRqFailure
+    case admissionControlShadowRqRejected
     case noRoute
     case noCluster
     case rqDirectResponse
@@ -125,6 +131,12 @@ public enum HTTPCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         case .downstreamRqWsOnNonWsRoute: "downstream_rq_ws_on_non_ws_route"
         case .downstreamRqFailedPathNormalization: "downstream_rq_failed_path_normalization"
         case .downstreamRqRedirectedWithNormalizedPath: "downstream_rq_redirected_with_normalized_path"
+        case .adaptiveConcurrencyRqBlocked: "adaptive_concurrency.gradient_controller.rq_blocked"
+        case .adaptiveConcurrencyShadowRqBlocked: "adaptive_concurrency.shadow.rq_blocked"
+        case .admissionControlRqRejected: "admission_control.rq_rejected"
+        case .admissionControlRqSuccess: "admission_control.rq_success"
+        case .admissionControlRqFailure: "admission_control.rq_failure"
+        case .admissionControlShadowRqRejected: "admission_control.shadow.rq_rejected"
         case .noRoute: "no_route"
         case .noCluster: "no_cluster"
         case .rqDirectResponse: "rq_direct_response"

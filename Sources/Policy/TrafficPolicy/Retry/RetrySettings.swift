@@ -37,6 +37,9 @@ public struct RetrySettings: Equatable, Sendable, BitwiseCopyable {
     /// The mesh's default: at most 2, only what is provably unprocessed, and a safe method on a stale connection.
     public static let meshDefault = RetrySettings(conditions: .safe, retriesMax: 2, methods: .idempotent)
 
+    /// A retry has a say in where it goes.
+    public var choosesAnew: Bool { !hostPredicates.isEmpty || prioritiesUpdateFrequency > 0 }
+
     /// `retry_back_off`: the longest wait is ten times the shortest one unless said (0).
     public mutating func setBackoff(base: Int64, max: Int64 = 0) {
         precondition(base > 0)

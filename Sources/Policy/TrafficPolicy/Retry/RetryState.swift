@@ -33,12 +33,15 @@ public enum RetryRefusal: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case deadline
     /// A proxy nearer to the failure has spent its retries.
     case exhaustedNearer
+    /// The cluster's budget of retries has no place (`ClusterLimits.admitRetry`).
+    case budget
 
     /// The answer at hand carries `x-martlet-retry: exhausted`: retries were spent or refused here, and no hop nearer to
     /// the caller is to retry it.
     public var marksExhausted: Bool {
         switch self {
-        case .limitExceeded, .methodNotRepeatable, .bodyNotReplayable, .deadline, .exhaustedNearer: true
+        case .limitExceeded, .methodNotRepeatable, .bodyNotReplayable, .deadline, .exhaustedNearer, .budget:
+            true
         case .final, .notConfigured, .noCondition: false
         }
     }

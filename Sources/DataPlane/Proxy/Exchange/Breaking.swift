@@ -1,0 +1,185 @@
+import MeshPrimitives
+import Telemetry
+import TrafficPolicy
+
+/// A call that a breaker has let through.
+struct BreakerCall: BitwiseCopyable {
+    let breaker: Unowned<ServiceBreaker>
+    let ticket: CircuitBreaker.Ticket
+}
+
+/// What keeps requests from a service in trouble: circuit breakers, for each attempt; limits that follow latency and
+/// admission control, for each request.
+extension Worker {
+    // MARK: Circuit breakers
+
+    /// false: the service is not called, and the request has its answer.
+    @inline(never)
+    mutating func passBreakers(_ exchange: ExchangePlace, _ cluster: Reference<ClusterRecord>) -> Bool {
+        let scope = clusterScope(slot: exchange.value.cluster)
+        if let shadow = cluster.value.shadowBreaker {
+            exchange.value.shadowCall = admit(shadow, scope)
+            if exchange.value.shadowCall == nil {
+                counters.add(scope, .shadowBreakerRejected)
+                exchange.value.record.shadows.insert(.breaker)
+            }
+        }
+        if let breaker = cluster.value.breaker {
+            exchange.value.call = admit(breaker, scope)
+            if exchange.value.call == nil {
+                counters.add(scope, .breakerRejected)
+                exchange.value.hasCalls = exchange.value.shadowCall != nil
+                if exchange.value.hasCalls { endCalls(exchange, .unknown) }
+                // Whoever is nearer to the caller is not to knock here either.
+                exchange.value.marksExhausted = true
+                answerLocally(exchange, .breakerOpen)
+                return false
+            }
+        }
+        exchange.value.hasCalls = exchange.value.call != nil || exchange.value.shadowCall != nil
+        return true
+    }
+
+    private mutating func admit(_ breaker: Unowned<ServiceBreaker>, _ scope: ClusterScope) -> BreakerCall? {
+        let (admission, change) = breaker.with { $0.breaker.admit(at: now) }
+        if let change { note(change, of: breaker, scope) }
+        switch admission {
+        case .allowed(let ticket), .probe(let ticket): return BreakerCall(breaker: breaker, ticket: ticket)
+        case .rejected: return nil
+        }
+    }
+
+    /// The head of an answer came: 5xx, and the gRPC statuses that stand for them, are failures.
+    @inline(never)
+    mutating func callsAnswered(_ exchange: ExchangePlace, _ answer: AnswerSummary) {
+        let isFailure =
+            switch answer.grpcStatus {
+            // UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+            case 2, 4, 13, 14, 15: true
+            default: answer.status >= 500
+            }
+        endCalls(exchange, isFailure ? .failure : .success)
+    }
+
+    @inline(never)
+    mutating func endCalls(_ exchange: ExchangePlace, _ outcome: CircuitBreaker.Outcome) {
+        exchange.value.hasCalls = false
+        let scope = clusterScope(slot: exchange.value.cluster)
+        // Of one that got no connection `attemptStarted` may be that of the attempt before: it is no success.
+        let latency = now.nanoseconds(since: exchange.value.attemptStarted)
+        for call in [exchange.value.call, exchange.value.shadowCall] {
+            guard let call else { continue }
+            let change = call.breaker.with {
+                $0.breaker.finished(call.ticket, outcome, latency: latency, at: now)
+            }
+            if let change { note(change, of: call.breaker, scope) }
+        }
+        (exchange.value.call, exchange.value.shadowCall) = (nil, nil)
+    }
+
+    private mutating func note(
+        _ change: CircuitBreaker.Change, of breaker: Unowned<ServiceBreaker>, _ scope: ClusterScope
+    ) {
+        let (cluster, isShadow) = breaker.with { ($0.cluster, $0.isShadow) }
+        let what: String
+        switch change {
+        case .opened(let reason, let length):
+            counters.add(scope, isShadow ? .shadowBreakerOpened : .breakerOpened)
+            what = "open for \(length / Nanoseconds.perMillisecond) ms: \(reason)"
+        case .halfOpened:
+            if !isShadow { counters.add(scope, .breakerHalfOpened) }
+            what = "half-open"
+        case .closed:
+            if !isShadow { counters.add(scope, .breakerClosed) }
+            what = "closed"
+        }
+        process.log.note(
+            .warning, isShadow ? "circuit breaker (shadow)" : "circuit breaker",
+            detail: "\(cluster): \(what)", peer: nil, local: nil)
+    }
+
+    // MARK: Limits that follow latency
+
+    mutating func passAdaptiveConcurrency(_ exchange: ExchangePlace, _ index: Int) -> Bool {
+        guard index >= 0, exchange.value.concurrency == nil else { return true }
+        let record = shelf.tables(exchange.value.snapshot).filters.concurrency.reference(index)
+        let controller = record.value.controller
+        // Windows end when a request looks: without requests there is nothing to compute.
+        if now >= nextConcurrencyLook {
+            nextConcurrencyLook = now.advanced(byNanoseconds: Nanoseconds.perMillisecond)
+            let all = shelf.tables(exchange.value.snapshot).filters.concurrency
+            for other in all.indices { all[other].controller.with { $0.timerFired(at: now) } }
+        }
+        if !controller.with({ $0.admit() }) {
+            guard record.value.isShadow else {
+                counters.add(exchange.chain.http.scope, .adaptiveConcurrencyRqBlocked)
+                answerLocally(exchange, .reachedConcurrencyLimit(status: record.value.status))
+                return false
+            }
+            counters.add(exchange.chain.http.scope, .adaptiveConcurrencyShadowRqBlocked)
+            exchange.value.record.shadows.insert(.concurrency)
+            controller.with { $0.admitAlways() }
+        }
+        exchange.value.concurrency = controller
+        exchange.value.isMeasured = true
+        return true
+    }
+
+    // MARK: Admission control
+
+    mutating func passAdmissionControl(_ exchange: ExchangePlace, _ index: Int) -> Bool {
+        guard index >= 0, exchange.value.admission < 0 else { return true }
+        let record = shelf.tables(exchange.value.snapshot).filters.admission.reference(index)
+        let place = admissionPlace(record)
+        if !admissions[place].admit(at: now, random: &random) {
+            guard record.value.isShadow else {
+                counters.add(exchange.chain.http.scope, .admissionControlRqRejected)
+                answerLocally(exchange, .deniedByAdmissionControl)
+                return false
+            }
+            counters.add(exchange.chain.http.scope, .admissionControlShadowRqRejected)
+            exchange.value.record.shadows.insert(.admission)
+        }
+        exchange.value.admission = Int32(index)
+        exchange.value.isMeasured = true
+        return true
+    }
+
+    /// Where the worker keeps its state, which begins anew with other settings.
+    private mutating func admissionPlace(_ record: Reference<AdmissionRecord>) -> Int {
+        let slot = Int(record.value.slot)
+        while admissions.count <= slot { admissions.append(AdmissionControl(record.value.settings)) }
+        if admissions[slot].settings != record.value.settings {
+            admissions[slot] = AdmissionControl(record.value.settings)
+        }
+        return slot
+    }
+
+    /// The request is over: what it says of latency and success is told.
+    @inline(never)
+    mutating func endMeasuring(_ exchange: ExchangePlace) {
+        exchange.value.isMeasured = false
+        let isAnswered = exchange.value.record.details == .viaUpstream
+        if let controller = exchange.value.concurrency {
+            exchange.value.concurrency = nil
+            if exchange.value.status > 0 {
+                let started = exchange.value.started
+                controller.with { $0.finished(startedAt: started, at: now, random: &random) }
+            } else {
+                controller.with { $0.cancelled() }
+            }
+        }
+        guard exchange.value.admission >= 0, exchange.value.status > 0 else { return }
+        let record = shelf.tables(exchange.value.snapshot).filters.admission.reference(
+            Int(exchange.value.admission))
+        let grpc = exchange.value.record.grpcStatus
+        let isSuccess =
+            isAnswered && grpc >= 0
+            ? grpc < 32 && record.value.grpcStatuses & 1 << UInt32(grpc) != 0
+            : record.value.statuses.contains(exchange.value.status)
+        counters.add(
+            exchange.chain.http.scope, isSuccess ? .admissionControlRqSuccess : .admissionControlRqFailure)
+        let place = admissionPlace(record)
+        admissions[place].answered(isSuccess: isSuccess, at: now)
+    }
+}
