@@ -69,7 +69,7 @@ struct TLSContextTests {
         let mesh = try TestMesh()
         var settings = TLSSettings(
             role: .server, identity: mesh.serverIdentity.settings, trust: .anyCertificate)
-        settings.ticketKeys = TicketKeys.makeRandom()
+        settings.sessions = TLSServerSessions()
         var text = ""
         dump(settings, to: &text)
         text += "\(settings) \(String(reflecting: settings)) \(try WorkloadKey())"

@@ -36,30 +36,31 @@ struct TLSResumptionTests {
         #expect(cache.count == 1)
     }
 
-    @Test("Workers and equal contexts with the same ticket keys accept each other's tickets; others do not")
-    func sharedKeys() throws {
+    @Test("Equal contexts with the same sessions resume each other's; others do not")
+    func sharedSessions() throws {
         let mesh = try TestMesh()
-        guard let keys = TicketKeys.makeRandom() else { throw TestFailure("no keys") }
+        let sessions = TLSServerSessions()
         let clientContext = try mesh.client()
         let cache = TLSSessionCache()
-        _ = try connect(clientContext, try mesh.server { $0.ticketKeys = keys }, cache)
-        #expect(try connect(clientContext, try mesh.server { $0.ticketKeys = keys }, cache).client.isResumed)
+        _ = try connect(clientContext, try mesh.server { $0.sessions = sessions }, cache)
+        #expect(
+            try connect(clientContext, try mesh.server { $0.sessions = sessions }, cache).client.isResumed)
         let (client, _) = try connect(clientContext, try mesh.server(), cache)
         #expect(client.progress == .done && !client.isResumed)
     }
 
     @Test(
-        "A server with another bundle or leaf wants a full handshake, even with the same ticket keys",
+        "A server with another bundle or leaf wants a full handshake, even with the same sessions",
         arguments: [true, false])
     func serverChanged(isTLS12: Bool) throws {
         let mesh = try TestMesh()
-        guard let keys = TicketKeys.makeRandom() else { throw TestFailure("no keys") }
+        let sessions = TLSServerSessions()
         let clientContext = try mesh.client { if isTLS12 { $0.versionMax = .tls12 } }
         let cache = TLSSessionCache()
-        _ = try connect(clientContext, try mesh.server { $0.ticketKeys = keys }, cache)
+        _ = try connect(clientContext, try mesh.server { $0.sessions = sessions }, cache)
         let added = try TestAuthority("new")
         let wider = try mesh.server {
-            $0.ticketKeys = keys
+            $0.sessions = sessions
             $0.trust = .bundle(mesh.root.bundle + added.bundle)
         }
         let widened = try connect(clientContext, wider, cache)
@@ -67,7 +68,7 @@ struct TLSResumptionTests {
         #expect(try connect(clientContext, wider, cache).client.isResumed)
         let identity = try mesh.root.issue()
         let renewed = try mesh.server {
-            $0.ticketKeys = keys
+            $0.sessions = sessions
             $0.identity = identity.settings
         }
         #expect(try connect(clientContext, renewed, cache).client.isResumed == false)
@@ -90,13 +91,13 @@ struct TLSResumptionTests {
     @Test("Names are matched again on resumption, by either end")
     func namesMatchedAgain() throws {
         let mesh = try TestMesh()
-        guard let keys = TicketKeys.makeRandom() else { throw TestFailure("no keys") }
+        let sessions = TLSServerSessions()
         let cache = TLSSessionCache()
-        let serverContext = try mesh.server { $0.ticketKeys = keys }
+        let serverContext = try mesh.server { $0.sessions = sessions }
         let clientContext = try mesh.client()
         _ = try connect(clientContext, serverContext, cache)
         let pickyServer = try mesh.server {
-            $0.ticketKeys = keys
+            $0.sessions = sessions
             $0.peerNames = [SANMatcher(.uri, .exact("spiffe://mesh.test/ns/shop/sa/admin"))]
         }
         #expect(
@@ -122,18 +123,41 @@ struct TLSResumptionTests {
     @Test("A required certificate is not got round by the ticket of a context that did not require one")
     func requirementChanged() throws {
         let mesh = try TestMesh()
-        guard let keys = TicketKeys.makeRandom() else { throw TestFailure("no keys") }
+        let sessions = TLSServerSessions()
         let cache = TLSSessionCache()
         let clientContext = try mesh.client { $0.identity = nil }
         let lax = try mesh.server {
-            $0.ticketKeys = keys
+            $0.sessions = sessions
             $0.clientCertificate = .optional
         }
         _ = try connect(clientContext, lax, cache)
         #expect(try connect(clientContext, lax, cache).server.isResumed)
-        let strict = try mesh.server { $0.ticketKeys = keys }
+        let strict = try mesh.server { $0.sessions = sessions }
         #expect(
             try connect(clientContext, strict, cache).server.progress.failure?.reason == .noPeerCertificate)
+    }
+
+    @Test("A server keeps so many sessions, and drops those of the peer that has been away longest")
+    func serverBound() throws {
+        let mesh = try TestMesh()
+        let sessions = TLSServerSessions(countMax: 3)
+        let serverContext = try mesh.server { $0.sessions = sessions }
+        let cache = TLSSessionCache()
+        let clients = try (0..<4).map { number in
+            let identity = try mesh.root.issue("URI:spiffe://mesh.test/ns/shop/sa/web\(number)")
+            return try mesh.client { $0.identity = identity.settings }
+        }
+        for (number, context) in clients.enumerated() {
+            let client = try TestPeer(context, resumptionKey: UInt64(number), cache: cache)
+            converse(client, try TestPeer(serverContext))
+            #expect(client.progress == .done)
+        }
+        #expect(sessions.count == 3)
+        for (number, isResumed) in [(3, true), (0, false)] {
+            let client = try TestPeer(clients[number], resumptionKey: UInt64(number), cache: cache)
+            converse(client, try TestPeer(serverContext))
+            #expect(client.isResumed == isResumed, "caller \(number)")
+        }
     }
 
     @Test("The cache is bounded, and keeps the newest session of each key")

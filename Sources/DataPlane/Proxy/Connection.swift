@@ -586,6 +586,7 @@ extension Worker {
             pool.give(&connection.value.cipherRemainder)
             queues.removeAll(from: &connection.value.pending, pool: &pool)
             dropPipe(connection)
+            identities.release(connection.value.identity)
             if let session = connection.value.tls { session.free() }
             if let session = connection.value.session { sessions.remove(session) }
             connections.remove(connection)

@@ -282,27 +282,3 @@ struct SessionTable {
 
     mutating func remove(_ session: Unowned<HTTP2Session>) { sessions[session.identity] = nil }
 }
-
-/// Who the peers of this worker's connections are. Identities are few; beyond the bound the table starts anew, and
-/// connections that are older have no identity in logs (their TLS session still has).
-struct IdentityTable {
-    private static let countMax = 4096
-    private var identities: [PeerIdentity] = []
-    private var indices: [String: Int32] = [:]
-
-    mutating func intern(_ identity: PeerIdentity) -> Int32 {
-        if let known = indices[identity.fingerprint] { return known }
-        if identities.count == Self.countMax {
-            // Entries in use must keep their index.
-            return -1
-        }
-        identities.append(identity)
-        let index = Int32(identities.count - 1)
-        indices[identity.fingerprint] = index
-        return index
-    }
-
-    subscript(_ index: Int32) -> PeerIdentity? {
-        index >= 0 && Int(index) < identities.count ? identities[Int(index)] : nil
-    }
-}

@@ -22,6 +22,11 @@ public struct PeerIdentity: Equatable, Sendable {
     public var serial: String { certificate.serial }
 }
 
+/// SHA-256 of a peer's certificate in DER form: names it at little cost.
+public struct PeerFingerprint: Hashable, Sendable {
+    let digest: Digest
+}
+
 /// What the handshake settled by ALPN (RFC 7301).
 public enum ApplicationProtocol: UInt8, Sendable, BitwiseCopyable {
     /// One side did not ask, or nothing was in common.

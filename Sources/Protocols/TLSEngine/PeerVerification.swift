@@ -69,19 +69,6 @@ enum PeerVerification {
         return Digest(of: input)
     }
 
-    /// The terms of a ticket that a client showed, unless they no longer hold.
-    static func termsForResuming(_ session: OpaquePointer, for record: SessionRecord) -> ResumptionTerms? {
-        var data: UnsafeMutableRawPointer?
-        var count = 0
-        let core = record.context.core
-        guard unsafe SSL_SESSION_get0_ticket_appdata(session, &data, &count) == 1,
-            let note = unsafe TicketNote(
-                UnsafeRawBufferPointer(start: data, count: count), conditions: core.conditions),
-            note.validity.contains(record.now), unsafe isAcceptable(session, to: record.context)
-        else { return nil }
-        return ResumptionTerms(conditions: note.conditions, validity: note.validity)
-    }
-
     /// Whether the peer of an earlier session would be let in now, its chain being sound.
     static func isAcceptable(_ session: OpaquePointer, to context: TLSContext) -> Bool {
         guard let leaf = unsafe SSL_SESSION_get0_peer(session) else {

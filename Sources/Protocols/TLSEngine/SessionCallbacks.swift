@@ -13,47 +13,58 @@ enum SessionCallbacks {
         return unsafe PeerVerification.verify(store, for: &record.pointee) ? 1 : 0
     }
 
-    /// A client got something to resume with. Returns 1 to keep the reference.
+    /// A client got something to resume with, or a server gave something. Returns 1 to keep the reference.
     static let sessionMade: @convention(c) (OpaquePointer?, OpaquePointer?) -> CInt = { ssl, session in
-        guard let session = unsafe session, let record = unsafe SessionRecord.of(ssl),
-            let cache = unsafe record.pointee.cache
-        else { return 0 }
-        let conditions = unsafe record.pointee.context.core.conditions
-        let terms = unsafe ResumptionTerms(conditions: conditions, validity: record.pointee.peerValidity)
+        guard let session = unsafe session, let record = unsafe SessionRecord.of(ssl) else { return 0 }
+        let core = unsafe record.pointee.context.core
+        let terms = unsafe ResumptionTerms(
+            conditions: core.conditions, validity: record.pointee.peerValidity)
+        if core.traits.role == .server {
+            unsafe limitLife(of: session, record.pointee)
+            return unsafe core.sessions.store(session, terms: terms) ? 1 : 0
+        }
+        guard let cache = unsafe record.pointee.cache else { return 0 }
         unsafe cache.store(session, terms: terms, for: record.pointee.resumptionKey)
         return 1
     }
 
-    /// A server is about to issue a ticket: its life ends with the peer's chain, and it says under what it
-    /// was made.
+    /// A server is about to issue a ticket (TLS 1.3).
     static let ticketWanted: @convention(c) (OpaquePointer?, UnsafeMutableRawPointer?) -> CInt = { ssl, _ in
         guard let record = unsafe SessionRecord.of(ssl), let session = unsafe SSL_get_session(ssl) else {
             return 0
         }
-        let core = unsafe record.pointee.context.core
-        let validity = unsafe record.pointee.peerValidity
-        let (left, isEndless) = unsafe validity.notAfter.subtractingReportingOverflow(record.pointee.now)
-        let lifetime =
-            isEndless ? core.traits.ticketLifetimeMax : min(core.traits.ticketLifetimeMax, max(1, left))
-        _ = unsafe SSL_SESSION_set_timeout(session, Int(lifetime))
-        let note = TicketNote(conditions: core.conditions, validity: validity).bytes
-        return unsafe SSL_SESSION_set1_ticket_appdata(session, note, note.count)
+        unsafe limitLife(of: session, record.pointee)
+        return 1
     }
 
-    /// A client showed a ticket. One that is refused leads to a full handshake.
-    static let ticketShown:
-        @convention(c) (
-            OpaquePointer?, OpaquePointer?, UnsafePointer<UInt8>?, Int, SSL_TICKET_STATUS,
-            UnsafeMutableRawPointer?
-        ) -> SSL_TICKET_RETURN = { ssl, session, _, _, status, _ in
-            guard status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW,
-                let session = unsafe session,
-                let record = unsafe SessionRecord.of(ssl),
-                let terms = unsafe PeerVerification.termsForResuming(session, for: record.pointee)
-            else { return SSL_TICKET_RETURN_IGNORE_RENEW }
-            unsafe record.pointee.peerValidity = terms.validity
-            return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
-        }
+    /// A session's life ends with the peer's chain.
+    private static func limitLife(of session: OpaquePointer, _ record: SessionRecord) {
+        let max = record.context.core.traits.ticketLifetimeMax
+        let (left, isEndless) = record.peerValidity.notAfter.subtractingReportingOverflow(record.now)
+        _ = unsafe SSL_SESSION_set_timeout(session, Int(isEndless ? max : min(max, Swift.max(1, left))))
+    }
+
+    /// A client named a session of ours. Without an answer a full handshake follows.
+    static let sessionNamed:
+        @convention(c) (OpaquePointer?, UnsafePointer<UInt8>?, CInt, UnsafeMutablePointer<CInt>?) ->
+            OpaquePointer? = { ssl, name, count, copies in
+                // The reference is for OpenSSL.
+                unsafe copies?.pointee = 0
+                let bytes = unsafe UnsafeRawBufferPointer(start: name, count: Int(max(count, 0)))
+                guard let record = unsafe SessionRecord.of(ssl), let name = unsafe SessionName(bytes)
+                else { return nil }
+                let core = unsafe record.pointee.context.core
+                guard
+                    let (session, terms) = unsafe core.sessions.session(
+                        name, under: core.conditions, at: record.pointee.now)
+                else { return nil }
+                guard unsafe PeerVerification.isAcceptable(session, to: record.pointee.context) else {
+                    unsafe SSL_SESSION_free(session)
+                    return nil
+                }
+                unsafe record.pointee.peerValidity = terms.validity
+                return unsafe session
+            }
 
     /// A client named a server; any name is fine, and kept with the session.
     static let serverNamed:
@@ -95,26 +106,5 @@ enum SessionCallbacks {
             position = name.endIndex
         }
         return nil
-    }
-}
-
-/// What a server writes into its tickets beside OpenSSL's own data.
-struct TicketNote {
-    let conditions: Digest
-    let validity: Validity
-
-    init(conditions: Digest, validity: Validity) { (self.conditions, self.validity) = (conditions, validity) }
-
-    init?(_ bytes: UnsafeRawBufferPointer, conditions: Digest) {
-        guard bytes.count == 48, unsafe bytes.prefix(32).elementsEqual(conditions.bytes) else { return nil }
-        self.conditions = conditions
-        validity = unsafe Validity(
-            notBefore: bytes.loadUnaligned(fromByteOffset: 32, as: Int64.self),
-            notAfter: bytes.loadUnaligned(fromByteOffset: 40, as: Int64.self))
-    }
-
-    var bytes: [UInt8] {
-        unsafe conditions.bytes + withUnsafeBytes(of: validity.notBefore) { unsafe [UInt8]($0) }
-            + withUnsafeBytes(of: validity.notAfter) { unsafe [UInt8]($0) }
     }
 }

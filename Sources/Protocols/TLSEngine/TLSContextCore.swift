@@ -14,7 +14,7 @@ import COpenSSL
         let versionMax: TLSSettings.ProtocolVersion
         let applicationProtocols: [String]
         let cipherSuites: [String]
-        let ticketKeys: TicketKeys?
+        let sessions: TLSServerSessions?
         let ticketLifetimeMax: Int64
 
         init(_ settings: TLSSettings) {
@@ -28,7 +28,7 @@ import COpenSSL
             (versionMin, versionMax) = (settings.versionMin, settings.versionMax)
             applicationProtocols = settings.applicationProtocols
             cipherSuites = settings.cipherSuites
-            ticketKeys = settings.ticketKeys
+            sessions = settings.sessions
             ticketLifetimeMax = max(1, settings.ticketLifetimeMax.components.seconds)
         }
     }
@@ -41,6 +41,8 @@ import COpenSSL
     let conditions: Digest
     /// In the form of RFC 7301: each name behind its length.
     let protocolList: [UInt8]
+    /// A server's, that may be resumed.
+    let sessions: TLSServerSessions
     private let handle: ContextHandle
 
     var ssl: OpaquePointer { unsafe handle.raw }
@@ -62,6 +64,7 @@ import COpenSSL
         handle.setVerification(traits)
         try handle.setProtocols(traits.role, protocolList)
         (self.traits, self.certificate) = (traits, certificate)
+        sessions = traits.sessions ?? TLSServerSessions()
         (self.trustDigest, self.conditions) = (trustDigest, conditions)
         self.handle = handle
     }
@@ -180,27 +183,20 @@ import COpenSSL
         return unsafe CertificateInfo(chain[0])
     }
 
-    /// Tickets only, no memory of sessions on the server; a client's sessions go to its worker's cache.
+    /// Sessions are kept by us: a client's in its worker's cache, a server's in `TLSServerSessions`.
     func setResumption(_ traits: TLSContextCore.Traits, conditions: Digest) throws(TLSSettingsError) {
         let id = conditions.bytes
         guard unsafe SSL_CTX_set_session_id_context(raw, id, UInt32(id.count)) == 1 else {
             throw .libraryFailure(ErrorQueue.takeReason())
         }
         unsafe martlet_ssl_ctx_set_session_cache(raw, traits.role == .client ? 1 : 0)
-        if traits.role == .client {
-            unsafe SSL_CTX_sess_set_new_cb(raw, SessionCallbacks.sessionMade)
-            return
-        }
+        unsafe SSL_CTX_sess_set_new_cb(raw, SessionCallbacks.sessionMade)
+        if traits.role == .client { return }
+        unsafe SSL_CTX_sess_set_get_cb(raw, SessionCallbacks.sessionNamed)
         guard unsafe SSL_CTX_set_num_tickets(raw, 1) == 1,
-            unsafe SSL_CTX_set_session_ticket_cb(
-                raw, SessionCallbacks.ticketWanted, SessionCallbacks.ticketShown, nil) == 1
+            unsafe SSL_CTX_set_session_ticket_cb(raw, SessionCallbacks.ticketWanted, nil, nil) == 1
         else { throw .libraryFailure(ErrorQueue.takeReason()) }
         unsafe SSL_CTX_set_timeout(raw, Int(traits.ticketLifetimeMax))
-        if let keys = traits.ticketKeys {
-            guard unsafe martlet_ssl_ctx_set_ticket_keys(raw, keys.bytes, keys.bytes.count) == 1 else {
-                throw .libraryFailure(ErrorQueue.takeReason())
-            }
-        }
     }
 
     func setVerification(_ traits: TLSContextCore.Traits) {

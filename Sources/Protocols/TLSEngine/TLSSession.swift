@@ -211,6 +211,12 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
     /// Whether the peer showed a certificate, now or in the session that this one resumed.
     public var hasPeer: Bool { unsafe SSL_get0_peer_certificate(record.pointee.ssl) != nil }
 
+    /// Of the peer's certificate; nil if it has shown none.
+    public var peerFingerprint: PeerFingerprint? {
+        guard let certificate = unsafe SSL_get0_peer_certificate(record.pointee.ssl) else { return nil }
+        return unsafe Digest(of: certificate).map { PeerFingerprint(digest: $0) }
+    }
+
     /// Built at each call.
     public var peer: PeerIdentity? {
         guard let certificate = unsafe SSL_get0_peer_certificate(record.pointee.ssl) else { return nil }

@@ -55,8 +55,9 @@ public struct TLSSettings: Sendable {
     public var cipherSuites: [String] = []
     /// What a client asks for (SNI) unless its session names another.
     public var serverName: String?
-    /// Random for each context unless given.
-    public var ticketKeys: TicketKeys?
+    /// A server's, that may be resumed: contexts that were given the same ones, and have the same certificate and trust
+    /// bundle, resume each other's. Each context has its own unless given.
+    public var sessions: TLSServerSessions?
     /// A ticket lives no longer than this, nor than the peer's certificate.
     public var ticketLifetimeMax = Duration.seconds(4 * 3600)
 

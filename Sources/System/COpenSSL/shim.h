@@ -28,12 +28,10 @@ static inline int martlet_ssl_ctx_set_versions(SSL_CTX *ctx, int min, int max) {
 static inline int martlet_ssl_ctx_set_groups(SSL_CTX *ctx, const char *list) {
     return (int)SSL_CTX_set1_groups_list(ctx, list);
 }
+// Sessions are kept by the application. A server's tickets are names of them, for which OpenSSL asks.
 static inline void martlet_ssl_ctx_set_session_cache(SSL_CTX *ctx, int client) {
-    SSL_CTX_set_session_cache_mode(
-        ctx, client ? (SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL) : SSL_SESS_CACHE_OFF);
-}
-static inline int martlet_ssl_ctx_set_ticket_keys(SSL_CTX *ctx, const unsigned char *keys, size_t count) {
-    return (int)SSL_CTX_set_tlsext_ticket_keys(ctx, (void *)keys, (long)count);
+    SSL_CTX_set_session_cache_mode(ctx, (client ? SSL_SESS_CACHE_CLIENT : SSL_SESS_CACHE_SERVER) | SSL_SESS_CACHE_NO_INTERNAL);
+    if (!client) SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 }
 static inline int martlet_ssl_ctx_add_chain_certificate(SSL_CTX *ctx, X509 *certificate) {
     return (int)SSL_CTX_add1_chain_cert(ctx, certificate);

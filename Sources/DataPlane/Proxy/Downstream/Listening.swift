@@ -198,11 +198,8 @@ extension Worker {
             let scope = shelf[connection.value.snapshot].listeners[Int(connection.value.listener)].scope
             counters.add(scope, .sslHandshake)
             if session.isResumed { counters.add(scope, .sslSessionReused) }
-            if session.hasPeer, let peer = session.peer {
-                connection.value.identity = identities.intern(peer)
-            } else {
-                counters.add(scope, .sslNoCertificate)
-            }
+            connection.value.identity = identities.use(session)
+            if connection.value.identity < 0 { counters.add(scope, .sslNoCertificate) }
             downstreamOpen(connection)
         case .upstream:
             let scope = clusterScope(connection)

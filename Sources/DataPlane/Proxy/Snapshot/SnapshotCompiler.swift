@@ -238,7 +238,8 @@ struct SnapshotCompiler {
             made = previous.tlsContexts[Int(old)]
         } else {
             do throws(TLSSettingsError) {
-                made = try TLSContext(settings)
+                // Clusters of one mesh differ in the peers that they accept, and in nothing else.
+                made = try TLSContext(settings, sharingWith: objects.tlsContexts.last)
             } catch {
                 throw CompileError(resource: place, reason: error.description)
             }
