@@ -46,8 +46,7 @@ extension Worker {
             ? exchange.route.clusters[Int(weighted)].answerEdits
             : exchange.route.answerEdits
         guard index >= 0 else { return }
-        let snapshot = shelf[exchange.value.snapshot]
-        applyEdits(snapshot.edits[Int(index)], of: snapshot, exchange, head)
+        applyEdits(index, exchange, head)
         answerIsEdited = true
     }
 
@@ -116,9 +115,7 @@ extension Worker {
             }
         }
         if exchange.value.isRateLimited, record.value.answerEdits >= 0 {
-            let snapshot = shelf[exchange.value.snapshot]
-            applyEdits(
-                snapshot.edits[Int(record.value.answerEdits)], of: snapshot, exchange, .answer(ByteView("")))
+            applyEdits(record.value.answerEdits, exchange, .answer(ByteView("")))
             answerIsEdited = true
         }
     }

@@ -57,8 +57,7 @@ extension Worker {
         var list = record.requestEdits
         if case .answer = head { list = record.answerEdits }
         guard list >= 0 else { return }
-        let snapshot = shelf[exchange.value.snapshot]
-        applyEdits(snapshot.edits[Int(list)], of: snapshot, exchange, head)
+        applyEdits(list, exchange, head)
         if case .answer = head { answerIsEdited = true }
     }
 

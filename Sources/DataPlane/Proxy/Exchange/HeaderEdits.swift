@@ -20,9 +20,8 @@ extension Worker {
 
     /// Carries out one list of changes. Within a level fields are removed first; then all values are rendered and all
     /// conditions looked at, before anything is set; then what overwrites is set; then the rest is added.
-    mutating func applyEdits(
-        _ table: EditTable, of snapshot: Snapshot, _ exchange: ExchangePlace, _ head: EditedHead
-    ) {
+    mutating func applyEdits(_ list: Int32, _ exchange: ExchangePlace, _ head: EditedHead) {
+        let table = shelf.tables(exchange.value.snapshot).edits[Int(list)]
         if table.readsRequest, case .answer = head { recallRequest(exchange) }
         let records = table.records
         var next = 0
@@ -39,7 +38,7 @@ extension Worker {
                 }
                 end += 1
             }
-            decide(records, next..<end, snapshot, exchange, head)
+            decide(records, next..<end, exchange, head)
             carryOut()
             next = end
         }
@@ -56,27 +55,24 @@ extension Worker {
     }
 
     private mutating func decide(
-        _ records: Table<EditRecord>, _ range: Range<Int>, _ snapshot: Snapshot, _ exchange: ExchangePlace,
-        _ head: EditedHead
+        _ records: Table<EditRecord>, _ range: Range<Int>, _ exchange: ExchangePlace, _ head: EditedHead
     ) {
         decidedEdits.removeAll()
         for index in range {
-            let edit = records[index]
-            if edit.kind == .remove || edit.kind == .removeMatching { continue }
-            var value = edit.value
-            if edit.format >= 0 {
-                value = render(snapshot.formats[Int(edit.format)], exchange, head)
-            }
-            if value.isEmpty, !edit.keepsEmpty { continue }
-            switch edit.kind {
+            let edit = records.reference(index)
+            if edit.value.kind == .remove || edit.value.kind == .removeMatching { continue }
+            var value = edit.value.value
+            if let format = edit.value.format { value = render(format, exchange, head) }
+            if value.isEmpty, !edit.value.keepsEmpty { continue }
+            switch edit.value.kind {
             case .addIfAbsent: if isPresent(edit, in: head, exchange) { continue }
             case .overwriteIfExists: if !isPresent(edit, in: head, exchange) { continue }
             case .append, .overwrite, .remove, .removeMatching: break
             }
             decidedEdits.append(
                 DecidedEdit(
-                    name: edit.name, known: edit.known, value: value,
-                    overwrites: edit.kind == .overwrite || edit.kind == .overwriteIfExists))
+                    name: edit.value.name, known: edit.value.known, value: value,
+                    overwrites: edit.value.kind == .overwrite || edit.value.kind == .overwriteIfExists))
         }
     }
 
@@ -90,11 +86,13 @@ extension Worker {
         }
     }
 
-    private func isPresent(_ edit: EditRecord, in head: EditedHead, _ exchange: ExchangePlace) -> Bool {
+    private func isPresent(
+        _ edit: Reference<EditRecord>, in head: EditedHead, _ exchange: ExchangePlace
+    ) -> Bool {
+        let (name, known) = (edit.value.name, edit.value.known)
         switch head {
-        case .request(let bytes):
-            edits.value(named: edit.name, edit.known, in: exchange.head, bytes) != nil
-        case .answer(let bytes): edits.value(named: edit.name, edit.known, in: answer, bytes) != nil
+        case .request(let bytes): return edits.value(named: name, known, in: exchange.head, bytes) != nil
+        case .answer(let bytes): return edits.value(named: name, known, in: answer, bytes) != nil
         }
     }
 
@@ -118,11 +116,12 @@ extension Worker {
         let start = scratch.count
         var texts = ExchangeTexts()
         var hasTexts = false
-        for part in format.parts {
-            switch part {
-            case .literal(let bytes): bytes.withByteView { _ = scratch.append($0) }
+        for index in format.parts.indices {
+            switch format.parts[index] {
+            case .literal(let bytes): _ = scratch.append(bytes)
             case .field(let asked):
-                for name in asked.names {
+                for place in asked.names.indices {
+                    let name = asked.names[place]
                     if name.subject == .status, !asked.ofRequest, case .answer = head {
                         _ = scratch.append(decimal: Int(answer.status))
                         break
@@ -141,7 +140,8 @@ extension Worker {
     }
 
     private mutating func renderOperation(
-        _ operation: AccessLogFormat, _ exchange: ExchangePlace, _ head: EditedHead, _ texts: ExchangeTexts
+        _ operation: Unowned<AccessLogFormat>, _ exchange: ExchangePlace, _ head: EditedHead,
+        _ texts: ExchangeTexts
     ) {
         let upstream = exchange.value.record.upstreamHost
         defer { exchange.value.record.upstreamHost = upstream }
@@ -150,9 +150,11 @@ extension Worker {
         var output: [UInt8] = []
         swap(&output, &line)
         output.removeAll(keepingCapacity: true)
-        operation.append(
-            exchange.value.record, request: exchange.head, exchange.value.headBytes.view,
-            response: MessageHead(), ByteView(""), texts, to: &output)
+        operation.with {
+            $0.append(
+                exchange.value.record, request: exchange.head, exchange.value.headBytes.view,
+                response: MessageHead(), ByteView(""), texts, to: &output)
+        }
         output.withByteView { _ = scratch.append($0) }
         swap(&output, &line)
     }
@@ -190,7 +192,7 @@ extension Worker {
             case .field: break
             case .method, .path, .authority, .scheme: return nil
             }
-            return name.text.withByteView { edits.value(named: $0, name.known, in: answer, bytes) }
+            return edits.value(named: name.text, name.known, in: answer, bytes)
         case (_, true): break
         }
         switch name.subject {
@@ -205,11 +207,9 @@ extension Worker {
         let known = name.subject == .authority ? FieldName.host : name.known
         let found: ByteView? =
             if case .answer = head {
-                name.text.withByteView {
-                    requestEdits.value(named: $0, known, in: exchange.head, requestBytes)
-                }
+                requestEdits.value(named: name.text, known, in: exchange.head, requestBytes)
             } else {
-                name.text.withByteView { edits.value(named: $0, known, in: exchange.head, requestBytes) }
+                edits.value(named: name.text, known, in: exchange.head, requestBytes)
             }
         if name.subject == .authority, found == nil { return requestBytes[exchange.head.authority.range] }
         return found

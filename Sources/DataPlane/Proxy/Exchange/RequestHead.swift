@@ -56,8 +56,7 @@ extension Worker {
             ? exchange.route.clusters[Int(weighted)].requestEdits
             : exchange.route.requestEdits
         if index >= 0 {
-            let snapshot = shelf[exchange.value.snapshot]
-            applyEdits(snapshot.edits[Int(index)], of: snapshot, exchange, .request(bytes))
+            applyEdits(index, exchange, .request(bytes))
         }
         editHost(exchange, bytes)
         if exchange.value.isMirror { markMirroredHost(exchange, bytes) }

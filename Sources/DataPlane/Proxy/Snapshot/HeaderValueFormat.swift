@@ -5,25 +5,26 @@ import Telemetry
 /// The value of a field that the configuration adds, compiled. An operator that asks for a field of the request or of the
 /// answer is answered from the heads as they are at that moment, changes made so far included; all others are those of
 /// access logs.
-final class HeaderValueFormat: Sendable {
-    enum Part: Sendable {
-        case literal([UInt8])
+struct HeaderValueFormat: BitwiseCopyable {
+    enum Part: BitwiseCopyable {
+        case literal(ByteView)
         case field(Asked)
-        case operation(AccessLogFormat)
+        /// Kept alive by the snapshot.
+        case operation(Unowned<AccessLogFormat>)
     }
 
     /// `%REQ(NAME?OTHER):LENGTH%`, and the same with `RESP`.
-    struct Asked: Sendable {
-        enum Subject: Sendable { case field, method, path, authority, scheme, status }
-        struct Name: Sendable {
+    struct Asked: BitwiseCopyable {
+        enum Subject: UInt8, BitwiseCopyable { case field, method, path, authority, scheme, status }
+        struct Name: BitwiseCopyable {
             /// Lower case.
-            let text: [UInt8]
+            let text: ByteView
             let known: FieldName
             let subject: Subject
 
-            init(_ name: Substring) {
-                text = Array(name.lowercased().utf8)
-                known = text.withByteView { FieldName($0) }
+            init(_ name: Substring, _ arena: Arena) {
+                text = arena.store(text: name.lowercased())
+                known = FieldName(text)
                 subject =
                     switch name.lowercased() {
                     case ":method": .method
@@ -38,17 +39,18 @@ final class HeaderValueFormat: Sendable {
 
         let ofRequest: Bool
         /// Asked in order until one is there; one or two.
-        let names: [Name]
+        let names: Table<Name>
         /// Bytes shown at the most.
         let lengthMax: Int
     }
 
-    let parts: [Part]
+    let parts: Table<Part>
     let readsRequest: Bool
     /// It may name the peer of a TLS connection.
     let needsPeer: Bool
 
-    init(_ text: String) throws(FormatError) {
+    /// `operations` keeps what the parts refer to.
+    init(_ text: String, in arena: Arena, operations: inout [AccessLogFormat]) throws(FormatError) {
         // Says what is wrong with it, so that the split below meets only what is right.
         _ = try AccessLogFormat(headerValue: text)
         var parts: [Part] = []
@@ -60,19 +62,21 @@ final class HeaderValueFormat: Sendable {
                 rest = rest.dropFirst(first == UInt8(ascii: "%") ? 2 : 1)
                 continue
             }
-            if !literal.isEmpty { parts.append(.literal(literal)) }
+            if !literal.isEmpty { parts.append(.literal(arena.store(bytes: literal))) }
             literal = []
             let end = Self.end(ofOperatorIn: rest)
             let call = String(decoding: rest[..<end], as: UTF8.self)
             rest = rest[end...]
-            if let asked = Self.asked(call) {
+            if let asked = Self.asked(call, arena) {
                 parts.append(.field(asked))
             } else {
-                parts.append(.operation(try AccessLogFormat(headerValue: call)))
+                let operation = try AccessLogFormat(headerValue: call)
+                operations.append(operation)
+                parts.append(.operation(Unowned(operation)))
             }
         }
-        if !literal.isEmpty { parts.append(.literal(literal)) }
-        self.parts = parts
+        if !literal.isEmpty { parts.append(.literal(arena.store(bytes: literal))) }
+        self.parts = arena.store(parts)
         readsRequest = parts.contains { if case .field(let asked) = $0 { asked.ofRequest } else { false } }
         needsPeer = text.contains("_PEER_")
     }
@@ -89,13 +93,13 @@ final class HeaderValueFormat: Sendable {
         return bytes[place...].firstIndex(of: UInt8(ascii: "%")).map { $0 + 1 } ?? bytes.endIndex
     }
 
-    private static func asked(_ call: String) -> Asked? {
+    private static func asked(_ call: String, _ arena: Arena) -> Asked? {
         guard call.hasPrefix("%REQ(") || call.hasPrefix("%RESP("), let open = call.firstIndex(of: "("),
             let close = call.firstIndex(of: ")")
         else { return nil }
-        let names = call[call.index(after: open)..<close].split(separator: "?").map { Asked.Name($0) }
+        let names = call[call.index(after: open)..<close].split(separator: "?").map { Asked.Name($0, arena) }
         let length = call[close...].dropFirst(2).dropLast()
         return Asked(
-            ofRequest: call.hasPrefix("%REQ("), names: names, lengthMax: Int(length) ?? .max)
+            ofRequest: call.hasPrefix("%REQ("), names: arena.store(names), lengthMax: Int(length) ?? .max)
     }
 }

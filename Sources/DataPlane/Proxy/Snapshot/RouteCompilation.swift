@@ -69,13 +69,13 @@ extension SnapshotCompiler {
                     }
                 if value.contains("%") {
                     do throws(FormatError) {
-                        let format = try HeaderValueFormat(value)
+                        let format = try HeaderValueFormat(
+                            value, in: arena, operations: &objects.formats)
                         if format.readsRequest { table.readsRequest = true }
-                        objects.formats.append(format)
+                        record.format = format
                     } catch {
                         throw CompileError(resource: place, reason: "header \(name): \(error.description)")
                     }
-                    record.format = Int32(objects.formats.count - 1)
                 } else {
                     record.value = arena.store(text: value)
                 }

@@ -24,7 +24,8 @@ public final class Snapshot: @unchecked Sendable {
     let filters: FilterTables
     /// The objects that records name by index.
     let tlsContexts: [TLSContext]
-    let formats: [HeaderValueFormat]
+    /// Keeps alive what values of fields are rendered with.
+    let formats: [AccessLogFormat]
     /// Keeps alive what routes match with.
     let expressions: [RegularExpression]
     let accessLogs: [AccessLogSink]
@@ -81,12 +82,14 @@ struct SnapshotTables: BitwiseCopyable {
     let rateLimits: Table<RateLimitRecord>
     let clusterNames: DomainTable
     let filters: FilterTables
+    let edits: Table<EditTable>
 
     init(_ snapshot: Snapshot) {
         (clusters, rateLimits, clusterNames) = (
             snapshot.clusters, snapshot.rateLimits, snapshot.clusterNames
         )
         filters = snapshot.filters
+        edits = snapshot.edits
     }
 }
 
@@ -102,7 +105,7 @@ struct FilterTables: BitwiseCopyable {
 /// Objects collected while a snapshot is compiled.
 struct SnapshotObjects {
     var tlsContexts: [TLSContext] = []
-    var formats: [HeaderValueFormat] = []
+    var formats: [AccessLogFormat] = []
     var expressions: [RegularExpression] = []
     var endpointSets: [EndpointSet] = []
     var contextKeys: [String: Int32] = [:]
@@ -288,7 +291,7 @@ struct EditTable: BitwiseCopyable {
     var readsRequest = false
 }
 
-/// One change of a field. The value is a literal, or `format` names one to be rendered. Within a level removals come
+/// One change of a field. The value is a literal, or rendered. Within a level removals come
 /// first.
 struct EditRecord: BitwiseCopyable {
     enum Kind: UInt8, BitwiseCopyable {
@@ -302,7 +305,7 @@ struct EditRecord: BitwiseCopyable {
     /// Of names, for `removeMatching`.
     var nameMatch = TextMatchRecord()
     var value = ByteView("")
-    var format: Int32 = -1
+    var format: HeaderValueFormat?
     var keepsEmpty = false
 }
 
