@@ -168,6 +168,7 @@ final class PagesFixture {
         around.isReady = { calls.isReady }
         around.isStopping = { calls.isStopping }
         around.bootstrap = { message }
+        around.node = { compiled.node }
         around.resources = { calls.resources }
         around.drainListeners = { calls.drains += 1 }
         around.quit = { calls.quits += 1 }

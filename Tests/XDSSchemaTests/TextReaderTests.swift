@@ -226,6 +226,36 @@ struct TextReaderTests {
         }
     }
 
+    @Test("JSON that is read straight away says the same as by way of a tree, positions included")
+    func straightJSON() throws {
+        func compare(_ bytes: [UInt8], isTaken: Bool) {
+            let type = XDS.Bootstrap.messageType
+            var problems = ConfigProblems()
+            _ = problems.addSource("f")
+            let tree = TextReader.readTree(bytes, as: type, source: 1, problems: &problems)
+            let straight = JSONReader.read(bytes, as: type, source: 1, bounds: .standard)
+            let text = Comment(rawValue: String(decoding: bytes.prefix(400), as: UTF8.self))
+            #expect((straight != nil) == isTaken, text)
+            if let straight { #expect(tree.map { "\($0)" } == "\(straight)", text) }
+        }
+        for name in Examples.names { compare(Examples.json(name), isTaken: true) }
+        let cluster = { (text: String) in Array("{\"static_resources\": {\"clusters\": [{\(text)}]}}".utf8) }
+        for text in [
+            #""name": "a\u0041", "connectTimeout": "0.25s", "lb_policy": "RANDOM""#,
+            #""connect_timeout": "-1.5s", "name": "ü", "type": 0"#,
+            #""circuit_breakers": {"thresholds": [{"max_requests": "7"}, {"max_requests": 1e3}, {}]}"#,
+            #""common_lb_config": {"healthy_panic_threshold": {"value": 1.5}}, "lb_policy": "ROUND_ROBIN""#,
+            "\n\t\"load_assignment\":\r\n {\"endpoints\": [],\n \"cluster_name\":\"\"}",
+            #""metadata": {"filter_metadata": {"x": {"y": [1, null, "z", {"a": true}]}}}"#,
+        ] { compare(cluster(text), isTaken: true) }
+        for text in [
+            #""name": "a", "name": "b""#, #""name": null"#, #""nothing": 1"#, #""name": 1"#,
+            #""lb_policy": "NONE""#, #""connect_timeout": "1""#, #""name": "a",""#, #""name": "a"}"#,
+            #""per_connection_buffer_limit_bytes": 4294967296"#, #""per_connection_buffer_limit_bytes": 01"#,
+            #""load_assignment": []"#, "\"name\": \"\u{1}\"",
+        ] { compare(cluster(text), isTaken: false) }
+    }
+
     @Test("A field that is null is not set, and an empty text is an empty message")
     func nothing() {
         #expect(read("node: null\nadmin: ~")?.fields.isEmpty == true)

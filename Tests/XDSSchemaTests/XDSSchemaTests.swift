@@ -135,6 +135,11 @@ struct ExampleTests {
                     ? WireReader.read(bytes, as: type, problems: &problems)
                     : TextReader.read(bytes, as: type, file: "f", problems: &problems)
                 #expect((message == nil) == !problems.isEmpty)
+                if index > 0, let straight = JSONReader.read(bytes, as: type, source: 0, bounds: .standard) {
+                    var others = ConfigProblems()
+                    let tree = TextReader.readTree(bytes, as: type, source: 0, problems: &others)
+                    #expect(straight == tree)
+                }
                 guard let message else { continue }
                 message.validate(problems: &problems)
                 let again = WireReader.read(WireWriter.write(message), as: type, problems: &problems)

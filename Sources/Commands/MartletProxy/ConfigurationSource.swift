@@ -32,6 +32,7 @@ struct ConfigurationSource {
     /// In words: what is waited for.
     var state: () -> String = { "" }
     var bootstrap: () -> ConfigMessage? = { nil }
+    var node: () -> ConfigMessage? = { nil }
     var resources: () -> [HeldResource] = { [] }
     var statistics: () -> DiscoveryStatistics? = { nil }
 
@@ -57,7 +58,13 @@ struct ConfigurationSource {
             client.start()
         }
         stop = { client.stop() }
-        bootstrap = { file.message }
+        let texts = file.texts
+        bootstrap = {
+            var problems = ConfigProblems()
+            return texts.message(&problems)
+        }
+        let node = file.bootstrap.node
+        self.node = { node.fields.isEmpty ? nil : node }
         resources = { client.held }
         state = { client.state }
         if isDynamic { statistics = { client.statistics } }

@@ -6,44 +6,66 @@ import XDSSchema
 
 /// A bootstrap from `-c` and `--config-yaml`.
 struct FileBootstrap {
-    /// As it is in force: merged, and with what the command line says of the node.
-    let message: ConfigMessage
     let bootstrap: Bootstrap
     let surroundings: ConfigSurroundings
+    let texts: Texts
+
+    /// What was read, as it was: a message of ten thousand clusters takes many times the memory of its text, and is
+    /// wanted again only to be shown.
+    struct Texts {
+        fileprivate struct Text {
+            var bytes: [UInt8]
+            var name: String
+        }
+
+        fileprivate var texts: [Text] = []
+        fileprivate let options: ProxyOptions
+
+        /// As it is in force: merged, and with what the command line says of the node. nil if a problem was added.
+        func message(_ problems: inout ConfigProblems) -> ConfigMessage? {
+            var message: ConfigMessage?
+            for text in texts {
+                guard let read = FileBootstrap.text(text.bytes, named: text.name, &problems) else {
+                    return nil
+                }
+                if message == nil { message = read } else { message?.merge(read) }
+            }
+            var whole = message ?? ConfigMessage(XDS.Bootstrap.messageType)
+            FileBootstrap.setNode(options, &whole)
+            return whole
+        }
+    }
 
     /// Bytes of a bootstrap, and of each file that it names.
     static let bytesMax = 16 << 20
 
     /// nil if a problem was added.
     static func read(_ options: ProxyOptions, problems: inout ConfigProblems) -> FileBootstrap? {
-        var message = ConfigMessage(XDS.Bootstrap.messageType)
+        var texts = Texts(options: options)
         if let path = options.configPath {
             switch contents(path) {
-            case .success(let bytes):
-                guard let read = text(bytes, named: path, &problems) else { return nil }
-                message = read
+            case .success(let bytes): texts.texts.append(.init(bytes: bytes, name: path))
             case .failure(let problem):
                 problems.add(ConfigProblem(file: path, path: "", text: problem.text))
                 return nil
             }
         }
         if let yaml = options.configYAML {
-            guard let read = text(Array(yaml.utf8), named: "--config-yaml", &problems) else { return nil }
-            message.merge(read)
+            texts.texts.append(.init(bytes: Array(yaml.utf8), name: "--config-yaml"))
         }
-        setNode(options, &message)
+        guard let message = texts.message(&problems) else { return nil }
         let surroundings = surroundings
         let bootstrap = Bootstrap.compile(message, surroundings: surroundings, problems: &problems)
-        return bootstrap.map { FileBootstrap(message: message, bootstrap: $0, surroundings: surroundings) }
+        return bootstrap.map { FileBootstrap(bootstrap: $0, surroundings: surroundings, texts: texts) }
     }
 
-    private static func text(
+    fileprivate static func text(
         _ bytes: [UInt8], named name: String, _ problems: inout ConfigProblems
     ) -> ConfigMessage? {
         TextReader.read(bytes, as: XDS.Bootstrap.messageType, file: name, problems: &problems)
     }
 
-    private static func setNode(_ options: ProxyOptions, _ message: inout ConfigMessage) {
+    fileprivate static func setNode(_ options: ProxyOptions, _ message: inout ConfigMessage) {
         guard options.serviceNode ?? options.serviceCluster ?? options.serviceZone != nil else { return }
         var node = message.message(XDS.Bootstrap.node) ?? ConfigMessage(XDS.Node.messageType)
         if let id = options.serviceNode { node.set(XDS.Node.id, .text(id)) }

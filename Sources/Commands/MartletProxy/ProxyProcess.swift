@@ -192,6 +192,7 @@ final class ProxyProcess {
         surroundings.isReady = { [unowned self] in self.isServing }
         surroundings.isStopping = { [unowned self] in self.drainEnd != nil }
         surroundings.bootstrap = source.bootstrap
+        surroundings.node = source.node
         surroundings.resources = source.resources
         surroundings.discovery = source.statistics
         surroundings.drainListeners = { [unowned self] in self.server.beginDrain() }

@@ -28,7 +28,10 @@ public final class AdminPages {
         public var isReady: () -> Bool = { true }
         /// A drain that ends the process has begun.
         public var isStopping: () -> Bool = { false }
+        /// Read again each time, which takes as long as it is large.
         public var bootstrap: () -> ConfigMessage? = { nil }
+        /// envoy.config.core.v3.Node
+        public var node: () -> ConfigMessage? = { nil }
         /// What came over the stream.
         public var resources: () -> [HeldResource] = { [] }
         /// nil: there is no stream.

@@ -23,7 +23,7 @@ extension AdminPages {
                         }
                     }
                 }
-                if let node = surroundings.bootstrap()?.message(XDS.Bootstrap.node) {
+                if let node = surroundings.node() {
                     json.raw("node", JSONWriter.write(node, isIndented: false))
                 }
             } + [0x0a])

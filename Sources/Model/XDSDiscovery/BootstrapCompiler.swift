@@ -18,10 +18,6 @@ public struct Bootstrap: Sendable {
     /// By name; they need no subscription.
     var secrets: [String: SecretValue] = [:]
 
-    /// The whole message, binary, as `/config_dump` shows it. Secrets in it are redacted when it is written
-    /// as JSON.
-    public var encoded: [UInt8] = []
-
     /// A bootstrap without resources.
     public init(node: ConfigMessage) { self.node = node }
 
@@ -91,7 +87,6 @@ extension Bootstrap {
         compiler.staticResources(node.child(XDS.Bootstrap.staticResources), into: &bootstrap)
         compiler.checkReferences(bootstrap)
         problems = compiler.problems
-        bootstrap.encoded = WireWriter.write(message)
         return problems.list.count + problems.omitted == before ? bootstrap : nil
     }
 }

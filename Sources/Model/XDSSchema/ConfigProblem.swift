@@ -70,6 +70,7 @@ public struct ConfigProblems: Sendable {
 struct PathStack {
     enum Step {
         case field(FieldDescriptor)
+        case number(MessageType, FieldNumber)
         case index(Int)
         case key(String)
     }
@@ -89,6 +90,7 @@ struct PathStack {
         for step in steps {
             switch step {
             case .field(let field): text += (text.isEmpty ? "" : ".") + field.name
+            case .number(let type, let number): text += (text.isEmpty ? "" : ".") + type.fieldName(number)
             case .index(let index): text += "[\(index)]"
             case .key(let key): text += "[\"\(key.clipped)\"]"
             }

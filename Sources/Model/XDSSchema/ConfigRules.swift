@@ -1,49 +1,87 @@
 /// A constraint that the API declares on a field, as the table writes it: `r` required · `lA-B` bytes of a
 /// string · `iA-B` elements · `nA:B` number (a duration in nanoseconds) · `h` and `v` header name and value ·
 /// `p…` prefix; separated by `;`, and what follows `e` is for each element.
-struct FieldRule {
-    private let parts: [Substring]
+struct FieldRule: Sendable {
+    private struct Bounds: Sendable {
+        var low: Int64?
+        var high: Int64?
 
-    init(_ text: String) { parts = text.split(separator: ";") }
-
-    private init(parts: [Substring]) { self.parts = parts }
-
-    var isEmpty: Bool { parts.isEmpty }
-    var isRequired: Bool { own.contains("r") }
-    var each: FieldRule {
-        FieldRule(parts: parts.firstIndex(of: "e").map { Array(parts[($0 + 1)...]) } ?? [])
+        init(_ text: Substring, separator: Character) {
+            guard let place = text.lastIndex(of: separator) else { return }
+            (low, high) = (Int64(text[..<place]), Int64(text[text.index(after: place)...]))
+        }
     }
 
-    private var own: ArraySlice<Substring> { parts[..<(parts.firstIndex(of: "e") ?? parts.endIndex)] }
+    private enum Part: Sendable {
+        case length(Bounds)
+        case number(Bounds)
+        case headerName
+        case headerValue
+        case prefix(String)
+    }
+
+    private var parts: [Part] = []
+    private var counts: [Bounds] = []
+    private var eachParts: [Part] = []
+    let isRequired: Bool
+
+    init(_ text: String) {
+        let texts = text.split(separator: ";")
+        let own = texts.prefix { $0 != "e" }
+        isRequired = own.contains("r")
+        for text in own {
+            if text.first == "i" { counts.append(Bounds(text.dropFirst(), separator: "-")) }
+        }
+        parts = own.compactMap { Self.part($0) }
+        eachParts = texts.dropFirst(own.count + 1).compactMap { Self.part($0) }
+    }
+
+    private init(parts: [Part]) { (self.parts, isRequired) = (parts, false) }
+
+    private static func part(_ text: Substring) -> Part? {
+        switch text.first {
+        case "l": .length(Bounds(text.dropFirst(), separator: "-"))
+        case "n": .number(Bounds(text.dropFirst(), separator: ":"))
+        case "h": .headerName
+        case "v": .headerValue
+        case "p": .prefix(String(text.dropFirst()))
+        default: nil
+        }
+    }
+
+    /// What holds for each element; nil where nothing does.
+    var each: FieldRule? { eachParts.isEmpty ? nil : FieldRule(parts: eachParts) }
 
     /// What is wrong with the number of elements.
     func problem(count: Int) -> String? {
-        for part in own where part.first == "i" {
-            let (low, high) = bounds(part.dropFirst(), separator: "-")
-            if let low, Int64(count) < low { return "needs at least \(low) element\(low == 1 ? "" : "s")" }
-            if let high, Int64(count) > high { return "has \(count) elements, more than \(high)" }
+        for bounds in counts {
+            if let low = bounds.low, Int64(count) < low {
+                return "needs at least \(low) element\(low == 1 ? "" : "s")"
+            }
+            if let high = bounds.high, Int64(count) > high {
+                return "has \(count) elements, more than \(high)"
+            }
         }
         return nil
     }
 
     func problem(text: String) -> String? {
-        let count = text.utf8.count
-        for part in own {
-            switch part.first {
-            case "l":
-                let (low, high) = bounds(part.dropFirst(), separator: "-")
-                if let low, count < low {
+        for part in parts {
+            switch part {
+            case .length(let bounds):
+                let count = text.utf8.count
+                if let low = bounds.low, count < low {
                     return count == 0 ? "must not be empty" : "is shorter than \(low) bytes"
                 }
-                if let high, count > high { return "is longer than \(high) bytes" }
-            case "h"
+                if let high = bounds.high, count > high { return "is longer than \(high) bytes" }
+            case .headerName
             where !text.isEmpty && !text.utf8.enumerated().allSatisfy { Self.isNameByte($1, first: $0 == 0) }:
                 return "'\(text.clipped)' is not a header name"
-            case "v" where text.utf8.contains { $0 < 0x20 && $0 != 0x09 || $0 == 0x7F }:
+            case .headerValue where text.utf8.contains { $0 < 0x20 && $0 != 0x09 || $0 == 0x7F }:
                 return "holds a control character, which a header value cannot"
-            case "p" where !text.isEmpty && !text.hasPrefix(part.dropFirst()):
-                return "must begin with '\(part.dropFirst())'"
-            default:
+            case .prefix(let wanted) where !text.isEmpty && !text.hasPrefix(wanted):
+                return "must begin with '\(wanted)'"
+            case .number, .headerName, .headerValue, .prefix:
                 continue
             }
         }
@@ -51,18 +89,12 @@ struct FieldRule {
     }
 
     func problem(number: Double, shown: (Int64) -> String) -> String? {
-        for part in own where part.first == "n" {
-            let (low, high) = bounds(part.dropFirst(), separator: ":")
+        for case .number(let bounds) in parts {
             if number.isNaN { return "is not a number" }
-            if let low, number < Double(low) { return "must be at least \(shown(low))" }
-            if let high, number > Double(high) { return "must be at most \(shown(high))" }
+            if let low = bounds.low, number < Double(low) { return "must be at least \(shown(low))" }
+            if let high = bounds.high, number > Double(high) { return "must be at most \(shown(high))" }
         }
         return nil
-    }
-
-    private func bounds(_ text: Substring, separator: Character) -> (low: Int64?, high: Int64?) {
-        guard let place = text.lastIndex(of: separator) else { return (nil, nil) }
-        return (Int64(text[..<place]), Int64(text[text.index(after: place)...]))
     }
 
     /// RFC 9110's token, and `:` in front for pseudo-headers.
@@ -93,25 +125,43 @@ private struct RuleChecker {
     var path: PathStack
 
     mutating func check(_ message: ConfigMessage) {
-        if message.type == XDS.Duration.messageType { checkDuration(message) }
-        for oneof in 0..<message.type.oneofCount where message.type.isOneofRequired(oneof) {
+        let info = TypeInfo.of(message.type)
+        if info.form == .duration { checkDuration(message) }
+        for oneof in info.requiredOneofs {
             let isSet = message.fields.contains {
                 message.type.field(numbered: $0.number.rawValue)?.oneof == oneof
             }
             if !isSet { addMissing(oneof, message) }
         }
-        for index in message.type.fieldRange {
-            let field = FieldDescriptor(index: UInt16(index))
-            let found = message.fields.first { $0.number == field.number }
-            guard found != nil || field.hasRule else { continue }
-            path.push(.field(field))
-            let isOpen = field.oneof != nil && found == nil
-            if field.hasRule, !isOpen, !field.isRefused, !field.isWithoutEffect {
-                apply(FieldRule(field.rule), field, found, position: found?.position ?? message.position)
+        // Both are in the order of the fields' numbers.
+        var next = 0
+        for field in message.fields {
+            while next < info.rules.count, info.rules[next].info.number.rawValue < field.number.rawValue {
+                checkUnset(info.rules[next], message)
+                next += 1
             }
-            if let found { descend(found) }
+            var rule: RuledField?
+            if next < info.rules.count, info.rules[next].info.number == field.number {
+                rule = info.rules[next]
+                next += 1
+            }
+            guard rule != nil || field.value.holdsMessages else { continue }
+            path.push(.number(message.type, field.number))
+            if let rule { apply(rule.rule, rule.info, field, position: field.position) }
+            descend(field)
             path.pop()
         }
+        while next < info.rules.count {
+            checkUnset(info.rules[next], message)
+            next += 1
+        }
+    }
+
+    private mutating func checkUnset(_ ruled: RuledField, _ message: ConfigMessage) {
+        guard ruled.info.oneof < 0 else { return }
+        path.push(.number(message.type, ruled.info.number))
+        apply(ruled.rule, ruled.info, nil, position: message.position)
+        path.pop()
     }
 
     private mutating func addMissing(_ oneof: Int, _ message: ConfigMessage) {
@@ -153,7 +203,7 @@ private struct RuleChecker {
     }
 
     private mutating func apply(
-        _ rule: FieldRule, _ field: FieldDescriptor, _ found: ConfigField?, position: TextPosition
+        _ rule: FieldRule, _ field: FieldInfo, _ found: ConfigField?, position: TextPosition
     ) {
         if rule.isRequired, found == nil {
             problems.add("is missing", path: path.text(), at: position)
@@ -166,8 +216,7 @@ private struct RuleChecker {
             if let problem = rule.problem(count: elements.count) {
                 problems.add(problem, path: path.text(), at: position)
             }
-            let each = rule.each
-            guard !each.isEmpty else { return }
+            guard let each = rule.each else { return }
             for (index, element) in elements.enumerated() {
                 path.push(.index(index))
                 apply(each, to: element, position: position)
@@ -178,7 +227,7 @@ private struct RuleChecker {
         if let found {
             apply(rule, to: found.value, position: position)
         } else if !field.hasPresence {
-            apply(rule, to: field.defaultValue, position: position)
+            apply(rule, to: field.field.defaultValue, position: position)
         }
     }
 
@@ -206,5 +255,15 @@ private struct RuleChecker {
         case .bool, .enumerated, .message, .list, .map: break
         }
         if let problem { problems.add(problem, path: path.text(), at: position) }
+    }
+}
+
+extension ConfigValue {
+    /// There may be something within it to look at.
+    fileprivate var holdsMessages: Bool {
+        switch self {
+        case .message, .list, .map: true
+        case .bool, .signed, .unsigned, .double, .text, .bytes, .enumerated: false
+        }
     }
 }

@@ -21,7 +21,7 @@ public struct MessageType: Hashable, Sendable {
         var (low, high) = (0, XDSFieldTable.messageCount)
         while low < high {
             let middle = (low + high) / 2
-            let order = FieldTable.messages.name(of: middle, in: FieldTable.names).order(against: wanted)
+            let order = FieldTable.messages.name(of: middle).order(against: wanted)
             if order == 0 {
                 index = UInt16(middle)
                 return
@@ -37,7 +37,7 @@ public struct MessageType: Hashable, Sendable {
         self.init(named: typeURL[typeURL.index(after: slash)...])
     }
 
-    public var name: String { FieldTable.messages.name(of: Int(index), in: FieldTable.names).text }
+    public var name: String { FieldTable.messages.name(of: Int(index)).text }
     public var typeURL: String { "type.googleapis.com/" + name }
 
     /// Every field of the message, by rising number; those that are refused too.
@@ -49,21 +49,14 @@ public struct MessageType: Hashable, Sendable {
     }
 
     func field(numbered number: UInt32) -> FieldDescriptor? {
-        var (low, high) = (fieldRange.lowerBound, fieldRange.upperBound)
-        while low < high {
-            let middle = (low + high) / 2
-            let found = FieldTable.fields.number(of: middle, at: 4, digits: 3)
-            if found == Int(number) { return FieldDescriptor(index: UInt16(middle)) }
-            if found < Int(number) { low = middle + 1 } else { high = middle }
-        }
-        return nil
+        TypeInfo.of(self).field(numbered: number)?.field
     }
 
     /// By its name in the .proto file or by its JSON name (`maxRequests`).
     func field(named name: String) -> FieldDescriptor? {
         let wanted = Array(name.utf8)
         for candidate in fieldRange {
-            let known = FieldTable.fields.name(of: candidate, lengthDigits: 1, in: FieldTable.names)
+            let known = FieldTable.fields.name(of: candidate, lengthDigits: 1)
             if known.order(against: wanted) == 0 || known.isCamelCase(wanted) {
                 return FieldDescriptor(index: UInt16(candidate))
             }
@@ -80,7 +73,7 @@ public struct MessageType: Hashable, Sendable {
 
     /// `oneof` counts from 0 within the message.
     func oneofName(_ oneof: Int) -> String {
-        FieldTable.oneofs.name(of: oneofIndex(oneof), lengthDigits: 1, in: FieldTable.names).text
+        FieldTable.oneofs.name(of: oneofIndex(oneof), lengthDigits: 1).text
     }
 
     func isOneofRequired(_ oneof: Int) -> Bool {
@@ -95,7 +88,7 @@ public struct MessageType: Hashable, Sendable {
 
 /// One field of a message: an index into the table.
 public struct FieldDescriptor: Hashable, Sendable {
-    enum Kind: Int {
+    enum Kind: Int, Sendable {
         case double, float, int64, uint64, int32, fixed64, fixed32, bool, string, bytes, uint32, sfixed32,
             sfixed64
         case sint32, sint64, enumeration, message, map
@@ -105,9 +98,8 @@ public struct FieldDescriptor: Hashable, Sendable {
 
     let index: UInt16
 
-    public var name: String {
-        FieldTable.fields.name(of: Int(index), lengthDigits: 1, in: FieldTable.names).text
-    }
+    public var name: String { tableName.text }
+    var tableName: TableName { FieldTable.fields.name(of: Int(index), lengthDigits: 1) }
     public var number: FieldNumber {
         FieldNumber(rawValue: UInt32(FieldTable.fields.number(of: Int(index), at: 4, digits: 3)))
     }
@@ -136,7 +128,7 @@ public struct FieldDescriptor: Hashable, Sendable {
     var hasRule: Bool { FieldTable.fields.number(of: Int(index), at: 15, digits: 1) != 0 }
     /// See `FieldRule`.
     var rule: String {
-        FieldTable.fields.name(of: Int(index), at: 12, lengthDigits: 1, in: FieldTable.names).text
+        FieldTable.fields.name(of: Int(index), at: 12, lengthDigits: 1).text
     }
 
     private var flags: Int { FieldTable.fields.number(of: Int(index), at: 8, digits: 1) }
@@ -149,13 +141,14 @@ struct EnumType: Hashable, Sendable {
 
     let index: UInt16
 
-    var values: [Value] {
+    var valueRange: Range<Int> {
         let first = FieldTable.enums.number(of: Int(index), at: 5, digits: 3)
-        return (first..<first + FieldTable.enums.number(of: Int(index), at: 8, digits: 2)).map { value in
-            Value(
-                name: FieldTable.values.name(of: value, lengthDigits: 1, in: FieldTable.names).text,
-                number: Int32(FieldTable.values.number(of: value, at: 4, digits: 3)),
-                isRefused: FieldTable.values.number(of: value, at: 7, digits: 1) != 0)
+        return first..<first + FieldTable.enums.number(of: Int(index), at: 8, digits: 2)
+    }
+
+    var values: [Value] {
+        EnumInfo.of(self).values.map {
+            Value(name: $0.name.text, number: $0.number, isRefused: $0.isRefused)
         }
     }
 }
@@ -194,24 +187,26 @@ struct RecordBlob {
         return value
     }
 
-    func name(of record: Int, at offset: Int = 0, lengthDigits: Int = 2, in names: StaticString) -> TableName
-    {
+    func name(of record: Int, at offset: Int = 0, lengthDigits: Int = 2) -> TableName {
         TableName(
-            names, start: number(of: record, at: offset, digits: 3),
+            start: number(of: record, at: offset, digits: 3),
             count: number(of: record, at: offset + 3, digits: lengthDigits))
     }
 }
 
 /// A name in the table; its bytes are ASCII.
-struct TableName {
-    private let names: StaticString
-    private let start: Int
-    private let count: Int
+struct TableName: Sendable {
+    private let offset: UInt32
+    private let length: UInt16
 
-    init(_ names: StaticString, start: Int, count: Int) {
-        precondition(start + count <= names.utf8CodeUnitCount)
-        (self.names, self.start, self.count) = (names, start, count)
+    init(start: Int, count: Int) {
+        precondition(start + count <= FieldTable.names.utf8CodeUnitCount)
+        (offset, length) = (UInt32(start), UInt16(count))
     }
+
+    private var names: StaticString { FieldTable.names }
+    private var start: Int { Int(offset) }
+    private var count: Int { Int(length) }
 
     private subscript(index: Int) -> UInt8 {
         precondition(index < count)
@@ -221,6 +216,16 @@ struct TableName {
     var text: String {
         unsafe String(
             decoding: UnsafeBufferPointer(start: names.utf8Start + start, count: count), as: UTF8.self)
+    }
+
+    func withBytes<T>(_ body: (UnsafeBufferPointer<UInt8>) -> T) -> T {
+        unsafe body(UnsafeBufferPointer(start: names.utf8Start + start, count: count))
+    }
+
+    func isEqual(to other: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard other.count == count else { return false }
+        for index in 0..<count where unsafe names.utf8Start[start + index] != other[index] { return false }
+        return true
     }
 
     /// Below, equal to or above zero, as the name is before, equal to or after the other.

@@ -6,10 +6,29 @@ struct JSONText {
     private var offset = 0
     private var line = 1
     private var lineStart = 0
-    private var nodes = 0
+    private(set) var nodes = 0
+    /// Around what is read.
+    private var outerDepth = 0
 
     init(_ bytes: [UInt8], source: Int, bounds: TextBounds = .standard) {
         (self.bytes, self.source, self.bounds) = (bytes, source, bounds)
+    }
+
+    /// Begins within a text, `depth` objects and lists deep.
+    init(
+        _ bytes: [UInt8], source: Int, bounds: TextBounds,
+        from place: (offset: Int, line: Int, lineStart: Int),
+        depth: Int
+    ) {
+        self.init(bytes, source: source, bounds: bounds)
+        (offset, line, lineStart) = place
+        outerDepth = depth
+    }
+
+    /// One value, and where it ends; nil if it is wrong.
+    mutating func parsePart() -> (TextNode, end: (offset: Int, line: Int, lineStart: Int))? {
+        guard let node = try? value(depth: outerDepth) else { return nil }
+        return (node, (offset, line, lineStart))
     }
 
     static func isBlank(_ byte: UInt8) -> Bool {

@@ -14,6 +14,18 @@ public struct TextReader {
         _ bytes: [UInt8], as type: MessageType, file: String, problems: inout ConfigProblems
     ) -> ConfigMessage? {
         let source = problems.addSource(file)
+        if bytes.first(where: { !JSONText.isBlank($0) }) == UInt8(ascii: "{"),
+            let message = JSONReader.read(bytes, as: type, source: source, bounds: .standard)
+        {
+            return message
+        }
+        return readTree(bytes, as: type, source: source, problems: &problems)
+    }
+
+    /// By way of a tree of the whole text.
+    static func readTree(
+        _ bytes: [UInt8], as type: MessageType, source: Int, problems: inout ConfigProblems
+    ) -> ConfigMessage? {
         switch TextBounds.standard.parse(bytes, source: source) {
         case .failure(let error):
             problems.add(error.text, path: "", at: error.position)
@@ -25,6 +37,13 @@ public struct TextReader {
             problems = reader.problems
             return problems.list.count + problems.omitted == before ? message : nil
         }
+    }
+
+    /// The value of a field, an element of it if it is repeated; nil if anything is wrong with it.
+    static func read(_ node: TextNode, as field: FieldDescriptor) -> ConfigValue? {
+        var reader = TextReader(problems: ConfigProblems(), path: PathStack(root: ""))
+        let value = reader.single(node, field)
+        return reader.problems.isEmpty ? value : nil
     }
 
     private mutating func add(_ text: String, adding last: String = "", at position: TextPosition) {
