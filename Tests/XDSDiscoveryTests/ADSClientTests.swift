@@ -293,8 +293,8 @@ struct ADSClientTests {
     func unreadable() {
         var h = running()
         var problems = ConfigProblems()
-        // Field 22 of a cluster, lb_subset_config, is refused.
-        let bad = WireWriter.write(message("{name: b}", XDS.Cluster.messageType)) + [0xB2, 0x01, 0x00]
+        // Field 47 of a cluster, track_timeout_budgets, is refused.
+        let bad = WireWriter.write(message("{name: b}", XDS.Cluster.messageType)) + [0xF8, 0x02, 0x01]
         var resource = ConfigMessage(XDS.AnyMessage.messageType)
         resource.set(XDS.AnyMessage.typeUrl, .text(ResourceKind.cluster.typeURL))
         resource.set(XDS.AnyMessage.value, .bytes(bad))
@@ -305,7 +305,7 @@ struct ADSClientTests {
         let output = h.client.responseReceived(WireWriter.write(response), at: h.now)
         #expect(
             output.requests.map { SeenRequest($0) }.first?.error
-                == "cluster 'b': lb_subset_config: not supported; do not send it")
+                == "cluster 'b': track_timeout_budgets: not supported; do not send it")
         #expect(h.clusterNames == ["control", "b"])
         #expect(problems.isEmpty)
         problems = ConfigProblems()

@@ -137,7 +137,7 @@ struct BootstrapTests {
         #expect(inbound.filterChains[0].tls?.settings.versionMin == .tls13)
         #expect(inbound.filterChains[0].tls?.settings.identity != nil)
         let quotes = configuration.clusters[0]
-        #expect(quotes.loadBalancing == .leastRequest(choices: 3) && quotes.upstreamProtocol == .auto)
+        #expect(quotes.balancing.policy == .leastRequest(choices: 3) && quotes.upstreamProtocol == .auto)
         #expect(quotes.normalLimits.retryBudget == Limits.RetryBudget(percent: 25.5, concurrencyMin: 5))
         #expect(quotes.highLimits.connections == 1000 && quotes.highLimits.pending == 1024)
         #expect(quotes.localities[0].endpoints.map(\.health) == [.unknown, .unhealthy])

@@ -36,6 +36,7 @@ final class ProxyProcess {
     private var isServing = false
     private var startFailure: StartFailure?
     private var drainEnd: MonotonicInstant?
+    private var outlierTimer: ControlLoop.Timer?
 
     init(
         _ options: ProxyOptions, loop: ControlLoop, signals: consuming SignalSource, log: ProcessLog,
@@ -84,6 +85,7 @@ final class ProxyProcess {
         } catch {
             return refused(error)
         }
+        tendOutliers()
         let problems = server.process.logFiles.problems
         if !isServing, !problems.isEmpty {
             return fail(.init(status: 1, lines: problems.map { "access log \($0)" }))
@@ -94,6 +96,14 @@ final class ProxyProcess {
         isServing = true
         log.note(.info, "serving", detail: Self.summary(next))
         loop.after(Self.settlingTime) { CodePages.giveBack() }
+    }
+
+    /// Outlier detectors compare and bring back at the ends of their intervals.
+    private func tendOutliers() {
+        if let outlierTimer { loop.cancel(outlierTimer) }
+        outlierTimer = server.tendOutliers(at: loop.now).map { next in
+            loop.after(next.nanoseconds(since: loop.now)) { [unowned self] in self.tendOutliers() }
+        }
     }
 
     /// What is waited for may end without another configuration, as when nothing comes in time.

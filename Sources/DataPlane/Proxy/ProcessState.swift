@@ -126,7 +126,8 @@ public final class ProcessState: Sendable {
             // Places taken from the old limits go back to them: both live on.
             if let known = table[name] { retired.withLock { $0.append(known) } }
             let cluster = ProcessCluster(
-                name: name, slot: slot, scope: registry.cluster(name), normal: normal, high: high)
+                name: name, slot: slot, scope: registry.cluster(name), normal: normal, high: high,
+                endpoints: table[name]?.endpoints ?? ClusterEndpoints())
             table[name] = cluster
             return cluster
         }
@@ -202,26 +203,9 @@ final class ProcessCluster: Sendable {
     let scope: ClusterScope
     let normal: ClusterLimits
     let high: ClusterLimits
-    /// The state of each endpoint that the cluster has had, by address and name.
-    let endpoints = Mutex<[String: EndpointState]>([:])
+    let endpoints: ClusterEndpoints
     /// Bits of the workers that wait for a place for a connection.
     let starvedWorkers = Atomic<UInt64>(0)
-
-    /// The state of that endpoint; `context` tells apart those that are reached in different ways.
-    func endpoint(_ address: SocketAddress, context: String, marks: EndpointMarks) -> EndpointState {
-        endpoints.withLock { table in
-            let key = "\(address)|\(context)"
-            if let known = table[key] {
-                known.mark(
-                    adding: marks,
-                    removing: EndpointMarks([.discoveredUnhealthy, .discoveredDegraded]).subtracting(marks))
-                return known
-            }
-            let state = EndpointState(address: address, marks: marks)
-            table[key] = state
-            return state
-        }
-    }
 
     var isStarved: Bool { starvedWorkers.load(ordering: .sequentiallyConsistent) != 0 }
     func isStarved(worker: Int) -> Bool {
@@ -232,8 +216,10 @@ final class ProcessCluster: Sendable {
     }
 
     init(
-        name: String, slot: Int, scope: ClusterScope, normal: ClusterLimitSettings, high: ClusterLimitSettings
+        name: String, slot: Int, scope: ClusterScope, normal: ClusterLimitSettings,
+        high: ClusterLimitSettings, endpoints: ClusterEndpoints
     ) {
+        self.endpoints = endpoints
         self.name = name
         self.slot = slot
         self.scope = scope

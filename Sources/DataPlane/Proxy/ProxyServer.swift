@@ -31,18 +31,23 @@ public enum ApplyError: Error, CustomStringConvertible, Sendable {
 /// thread only.
 public final class ProxyServer {
     public let process: ProcessState
-    private let kernel: Kernel
+    let kernel: Kernel
     private let workerCount: Int
     private var threads: [WorkerThread] = []
     private var generation: UInt64 = 0
     private var bound: [String: SocketAddress] = [:]
     public private(set) var snapshot: Snapshot?
+    private var random: SeededRandom
+    /// Of the control thread.
+    private let counters: CounterWriter
 
     public init(kernel: Kernel, workers: Int, log: ProcessLog) throws(SystemErrno) {
         precondition(workers > 0)
         self.kernel = kernel
         workerCount = workers
         process = ProcessState(workers: workers, registry: StatisticsRegistry(), log: log)
+        random = SeededRandom(seed: kernel.randomSeed())
+        counters = process.counters[workers].writer
     }
 
     /// Starts the worker threads.
@@ -94,6 +99,9 @@ public final class ProxyServer {
             process.sockets.retain(Set(snapshot?.listenerAddresses ?? []), kernel)
             throw .cannotCompile(error)
         }
+        for (cluster, targets) in zip(next.clusterStates, next.targets) {
+            cluster.endpoints.adopt(targets, at: kernel.now())
+        }
         snapshot = next
         process.publish(next)
         process.sockets.retain(Set(addresses), kernel)
@@ -144,6 +152,24 @@ public final class ProxyServer {
         return zip(snapshot.configuration.listeners, snapshot.listenerAddresses).map { ($0.name, $1) }
     }
 
+    // MARK: Outlier detection
+
+    /// Does what is due at the end of detectors' intervals; returns when to call this again, nil if nothing will be due
+    /// under this configuration.
+    public func tendOutliers(at now: MonotonicInstant) -> MonotonicInstant? {
+        guard let snapshot else { return nil }
+        var next = MonotonicInstant.distantFuture
+        for cluster in snapshot.clusterStates {
+            if cluster.endpoints.intervalEnd <= now {
+                for event in cluster.endpoints.intervalEnded(at: now, random: &random) {
+                    OutlierReport.add(event, cluster.name, cluster.scope, counters, process.log)
+                }
+            }
+            next = min(next, cluster.endpoints.intervalEnd)
+        }
+        return next == .distantFuture ? nil : next
+    }
+
     // MARK: Stopping
 
     /// Listeners close; requests in flight go on.
@@ -177,6 +203,12 @@ public final class ProxyServer {
         public var weight: UInt32
         public var priority: UInt32
         public var health: EndpointHealth
+        public var marks: EndpointMarks
+        public var locality: LocalityName
+        public var discoveredHealth: Endpoint.Health
+        public var isCanary: Bool
+        /// Percent of the requests of the last interval that succeeded; -1: not known.
+        public var successRate, localOriginSuccessRate: Double
         public var requestsActive, requestsTotal, requestsSucceeded, requestsFailed, requestsTimedOut: Int
         public var connectionsActive, connectionsTotal, connectionsFailed: Int
     }
@@ -185,20 +217,37 @@ public final class ProxyServer {
         public var name: String
         public var normal, high: Limits
         public var endpoints: [EndpointStatus]
+        public var outliers: OutlierStatus?
+    }
+
+    public struct OutlierStatus: Sendable {
+        /// Percent, -1: not known.
+        public var averageSuccessRate, successRateThreshold: Double
+        public var ejected: Int
     }
 
     public func clusterStatus() -> [ClusterStatus] {
         guard let snapshot else { return [] }
         return snapshot.configuration.clusters.enumerated().map { index, cluster in
-            let set = snapshot.endpointSets[index]
+            let targets = snapshot.targets[index]
             let endpoints = snapshot.clusters[index].endpoints
+            let discovered = cluster.localities.flatMap { locality in
+                locality.endpoints.compactMap { endpoint -> Endpoint.Health? in
+                    if case .numeric = endpoint.address { endpoint.health } else { nil }
+                }
+            }
             return ClusterStatus(
                 name: cluster.name, normal: cluster.normalLimits, high: cluster.highLimits,
                 endpoints: endpoints.indices.map { member in
-                    let (state, record) = (set[member], endpoints[member])
+                    let (kept, record) = (targets.kept[member], endpoints[member])
+                    let (state, place) = (kept.state, targets.set.members[member])
                     return EndpointStatus(
                         address: record.address, hostname: record.hostname.text, weight: record.weight,
-                        priority: record.priority, health: state.health,
+                        priority: record.priority, health: state.health, marks: state.marks,
+                        locality: targets.set.localities[place.locality].name,
+                        discoveredHealth: discovered[member], isCanary: place.isCanary,
+                        successRate: kept.monitor.successRate,
+                        localOriginSuccessRate: kept.monitor.localOriginSuccessRate,
                         requestsActive: state.requestsActive.load(ordering: .relaxed),
                         requestsTotal: state.requestsTotal.load(ordering: .relaxed),
                         requestsSucceeded: state.requestsSucceeded.load(ordering: .relaxed),
@@ -207,6 +256,12 @@ public final class ProxyServer {
                         connectionsActive: state.connectionsActive.load(ordering: .relaxed),
                         connectionsTotal: state.connectionsTotal.load(ordering: .relaxed),
                         connectionsFailed: state.connectionsFailed.load(ordering: .relaxed))
+                },
+                outliers: targets.detector.map { detector in
+                    let rates = detector.successRates
+                    return OutlierStatus(
+                        averageSuccessRate: rates.average, successRateThreshold: rates.threshold,
+                        ejected: detector.ejectedCount)
                 })
         }
     }

@@ -44,24 +44,29 @@ extension AdminPages {
             text += "\(name)::\(priority)_priority::max_requests::\(limits.requests)\n"
             text += "\(name)::\(priority)_priority::max_retries::\(limits.retries)\n"
         }
+        if let outliers = status.outliers {
+            let rates = [
+                ("success_rate_average", outliers.averageSuccessRate),
+                ("success_rate_ejection_threshold", outliers.successRateThreshold),
+                ("local_origin_success_rate_average", -1.0),
+                ("local_origin_success_rate_ejection_threshold", -1.0),
+            ]
+            for (key, value) in rates { text += "\(name)::outlier::\(key)::\(rate(value))\n" }
+        }
         text += "\(name)::added_via_api::\(isAdded)\n"
         if settings.discovery == .eds {
             let service = settings.edsServiceName.isEmpty ? name : settings.edsServiceName
             text += "\(name)::eds_service_name::\(service)\n"
         }
-        let places = places(of: settings)
         for endpoint in status.endpoints {
-            let place = places[endpoint.address]
-            for (key, value) in fields(of: endpoint, in: place) {
+            for (key, value) in fields(of: endpoint) {
                 text += "\(name)::\(endpoint.address)::\(key)::\(value)\n"
             }
         }
         return Array(text.utf8)
     }
 
-    private static func fields(
-        of endpoint: ProxyServer.EndpointStatus, in place: Place?
-    ) -> [(String, String)] {
+    private static func fields(of endpoint: ProxyServer.EndpointStatus) -> [(String, String)] {
         [
             ("cx_active", "\(endpoint.connectionsActive)"),
             ("cx_connect_fail", "\(endpoint.connectionsFailed)"),
@@ -72,48 +77,43 @@ extension AdminPages {
             ("rq_timeout", "\(endpoint.requestsTimedOut)"),
             ("rq_total", "\(endpoint.requestsTotal)"),
             ("hostname", endpoint.hostname),
-            ("health_flags", healthFlags(endpoint.health)),
+            ("health_flags", healthFlags(endpoint)),
             ("weight", "\(endpoint.weight)"),
-            ("region", place?.region ?? ""),
-            ("zone", place?.zone ?? ""),
-            ("sub_zone", ""),
-            ("canary", "false"),
+            ("region", endpoint.locality.region),
+            ("zone", endpoint.locality.zone),
+            ("sub_zone", endpoint.locality.subZone),
+            ("canary", "\(endpoint.isCanary)"),
             ("priority", "\(endpoint.priority)"),
-            ("success_rate", "-1"),
-            ("local_origin_success_rate", "-1"),
+            ("success_rate", rate(endpoint.successRate)),
+            ("local_origin_success_rate", rate(endpoint.localOriginSuccessRate)),
         ]
     }
 
-    /// Envoy's words; which of an endpoint's marks speak against it is not told apart here.
-    private static func healthFlags(_ health: EndpointHealth) -> String {
-        switch health {
-        case .healthy: "healthy"
-        case .degraded: "/degraded_eds_health"
-        case .unhealthy: "/failed_eds_health"
-        }
+    /// Envoy's words, in its order.
+    private static func healthFlags(_ endpoint: ProxyServer.EndpointStatus) -> String {
+        let flags: [(EndpointMarks, String)] = [
+            (.checkFailed, "/failed_active_hc"), (.ejected, "/failed_outlier_check"),
+            (.discoveredUnhealthy, "/failed_eds_health"), (.checkDegraded, "/degraded_active_hc"),
+            (.discoveredDegraded, "/degraded_eds_health"), (.checkPending, "/pending_active_hc"),
+            (.excluded, "/excluded_via_immediate_hc_fail"), (.checkTimedOut, "/active_hc_timeout"),
+        ]
+        let text = flags.filter { endpoint.marks.contains($0.0) }.map(\.1).joined()
+        return text.isEmpty ? "healthy" : text
     }
 
-    private struct Place {
-        var region: String
-        var zone: String
-    }
-
-    private static func places(of cluster: Cluster) -> [SocketAddress: Place] {
-        var places: [SocketAddress: Place] = [:]
-        for locality in cluster.localities where !locality.region.isEmpty || !locality.zone.isEmpty {
-            for endpoint in locality.endpoints {
-                guard case .numeric(let address) = endpoint.address else { continue }
-                places[address] = Place(region: locality.region, zone: locality.zone)
-            }
-        }
-        return places
+    /// As a C++ stream writes a double: six digits that count.
+    private static func rate(_ percent: Double) -> String {
+        if percent == percent.rounded() { return "\(Int(percent))" }
+        let scale = percent < 10 ? 100_000.0 : 10_000.0
+        var text = "\((percent * scale).rounded() / scale)"
+        while text.hasSuffix("0") { text.removeLast() }
+        return text
     }
 
     /// envoy.admin.v3.ClusterStatus
     private static func json(
         _ status: ProxyServer.ClusterStatus, _ settings: Cluster, isAdded: Bool
     ) -> [UInt8] {
-        let places = places(of: settings)
         return JSONOutput.document { json in
             json.value("name", status.name)
             json.value("observability_name", status.name)
@@ -138,15 +138,13 @@ extension AdminPages {
             }
             json.array("host_statuses") { json in
                 for endpoint in status.endpoints {
-                    json.object { json in host(endpoint, in: places[endpoint.address], &json) }
+                    json.object { json in host(endpoint, &json) }
                 }
             }
         }
     }
 
-    private static func host(
-        _ endpoint: ProxyServer.EndpointStatus, in place: Place?, _ json: inout JSONOutput
-    ) {
+    private static func host(_ endpoint: ProxyServer.EndpointStatus, _ json: inout JSONOutput) {
         json.socketAddress("address", endpoint.address)
         json.array("stats") { json in
             let counters = [
@@ -166,19 +164,28 @@ extension AdminPages {
             }
         }
         json.object("health_status") { json in
-            switch endpoint.health {
-            case .healthy: json.value("eds_health_status", "HEALTHY")
+            let marks = endpoint.marks
+            let flags: [(EndpointMarks, String)] = [
+                (.checkFailed, "failed_active_health_check"), (.ejected, "failed_outlier_check"),
+                (.checkDegraded, "failed_active_degraded_check"),
+                (.checkPending, "pending_active_hc"),
+                (.excluded, "excluded_via_immediate_hc_fail"), (.checkTimedOut, "active_hc_timeout"),
+            ]
+            for (mark, name) in flags where marks.contains(mark) { json.value(name, true) }
+            switch endpoint.discoveredHealth {
+            case .unknown, .healthy: json.value("eds_health_status", "HEALTHY")
+            case .unhealthy, .timeout, .draining: json.value("eds_health_status", "UNHEALTHY")
             case .degraded: json.value("eds_health_status", "DEGRADED")
-            case .unhealthy: json.value("eds_health_status", "UNHEALTHY")
             }
         }
         json.value("hostname", endpoint.hostname)
         json.value("weight", endpoint.weight)
         json.value("priority", endpoint.priority)
         json.object("locality") { json in
-            guard let place else { return }
-            json.value("region", place.region)
-            json.value("zone", place.zone)
+            let place = endpoint.locality
+            if !place.region.isEmpty { json.value("region", place.region) }
+            if !place.zone.isEmpty { json.value("zone", place.zone) }
+            if !place.subZone.isEmpty { json.value("sub_zone", place.subZone) }
         }
     }
 }

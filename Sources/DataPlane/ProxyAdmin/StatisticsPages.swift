@@ -97,6 +97,8 @@ extension AdminPages {
         func value(_ counter: ClusterCounter) -> Int { Int(snapshot.value(registered, counter) ?? 0) }
         set(.membershipTotal, cluster.endpoints.count)
         set(.membershipHealthy, cluster.endpoints.count { $0.health == .healthy })
+        set(.outlierDetectionEjectionsActive, cluster.outliers?.ejected ?? 0)
+        set(.membershipExcluded, cluster.endpoints.count { $0.marks.isExcluded })
         set(.membershipDegraded, cluster.endpoints.count { $0.health == .degraded })
         set(.maxHostWeight, Int(cluster.endpoints.map(\.weight).max() ?? 0))
         let limits = cluster.normal

@@ -4,11 +4,6 @@ import TrafficPolicy
 /// envoy.config.cluster.v3.Cluster, its endpoints included (whether they came with it or by EDS).
 public struct Cluster: Sendable, Equatable {
     public enum Discovery: Sendable, Equatable { case fixed, eds, strictDNS, logicalDNS }
-    public enum LoadBalancing: Sendable, Equatable {
-        case roundRobin
-        case leastRequest(choices: Int)
-        case random
-    }
     public enum UpstreamProtocol: Sendable, Equatable {
         case http1
         case http2
@@ -23,7 +18,7 @@ public struct Cluster: Sendable, Equatable {
     /// Empty: the cluster's name.
     public var edsServiceName = ""
     public var localities: [LocalityEndpoints] = []
-    public var loadBalancing = LoadBalancing.roundRobin
+    public var balancing = ClusterBalancing()
     public var connectTimeout: Duration = .seconds(5)
     public var bufferLimit = 1 << 20
     public var normalLimits = Limits()
@@ -45,6 +40,12 @@ public struct Cluster: Sendable, Equatable {
     public var validatesSANFromHost = false
     public var panicThreshold = 50.0
     public var overprovisioningFactor: UInt32 = 140
+    /// Priorities are as healthy as the weights of their healthy endpoints say, not their number.
+    public var weighsHealth = false
+    /// nil: nobody is put aside.
+    public var outliers: OutlierSettings?
+    /// martlet.v1.Cluster.Outliers: shadow puts nobody aside either, but counts and logs.
+    public var outliersMode = PolicyMode.enforce
     /// martlet.v1.Cluster: retries within a share of requests over a window; replaces `retries` and `retryBudget`.
     public var windowBudget: WindowBudget?
     /// martlet.v1.Cluster.
@@ -112,6 +113,7 @@ public struct TransportMatch: Sendable, Equatable {
 public struct LocalityEndpoints: Sendable, Equatable {
     public var region = ""
     public var zone = ""
+    public var subZone = ""
     public var weight: UInt32?
     public var priority: UInt32 = 0
     public var endpoints: [Endpoint]
@@ -134,6 +136,8 @@ public struct Endpoint: Sendable, Equatable {
     public var weight: UInt32 = 1
     /// Metadata of `envoy.transport_socket_match`.
     public var transportLabels: [String: String] = [:]
+    /// Metadata of `envoy.lb`.
+    public var metadata: [String: MetadataValue] = [:]
 
     public init(address: Address) { self.address = address }
 }

@@ -78,6 +78,8 @@ public struct TCPProxy: Sendable, Equatable {
     /// nil: no limit.
     public var idleTimeout: Duration? = .seconds(3600)
     public var maxConnectAttempts: Int = 1
+    /// The caller's address places the connection, in a cluster that hashes.
+    public var hashesSourceAddress = false
     public var accessLogs: [AccessLog] = []
 
     public init(statPrefix: String, clusters: [WeightedCluster]) {

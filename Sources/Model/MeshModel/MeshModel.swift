@@ -4,6 +4,7 @@
 // and names resolved by whoever made it. Absent means that Envoy's default was put in, unless a comment says else.
 
 import MeshPrimitives
+import TrafficPolicy
 
 /// Everything that a proxy is configured with at one moment.
 public struct Configuration: Sendable, Equatable {
@@ -11,6 +12,10 @@ public struct Configuration: Sendable, Equatable {
     public var clusters: [Cluster]
     /// Process-wide values of runtime keys, from static layers.
     public var runtime: [String: RuntimeValue]
+    /// The cluster that this proxy is an endpoint of, for zone-aware balancing; empty for none.
+    public var localCluster = ""
+    /// Where this proxy is.
+    public var locality = LocalityName()
 
     public init(listeners: [Listener] = [], clusters: [Cluster] = [], runtime: [String: RuntimeValue] = [:]) {
         (self.listeners, self.clusters, self.runtime) = (listeners, clusters, runtime)

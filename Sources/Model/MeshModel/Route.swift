@@ -132,6 +132,8 @@ public struct WeightedCluster: Sendable, Equatable {
     public var weight: UInt32
     public var requestHeaders: [HeaderEdit] = []
     public var responseHeaders: [HeaderEdit] = []
+    /// Besides the route's; these win.
+    public var subset: [String: MetadataValue] = [:]
 
     public init(cluster: String, weight: UInt32 = 1) { (self.cluster, self.weight) = (cluster, weight) }
 }
@@ -175,6 +177,9 @@ public struct Forward: Sendable, Equatable {
     public var upgrades: [String: Bool] = [:]
     public var mirrors: [Mirror] = []
     public var internalRedirects: InternalRedirects?
+    public var hashing: [HashPolicy] = []
+    /// `metadata_match` of `envoy.lb`: which endpoints of a cluster that has subsets.
+    public var subset: [String: MetadataValue] = [:]
     /// martlet.v1.Route: the remaining time is passed on, and work whose deadline has passed is refused.
     public var propagatesDeadline = false
     /// martlet.v1.Route: what policies in shadow mode say.

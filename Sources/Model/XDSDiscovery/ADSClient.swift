@@ -1,5 +1,6 @@
 import MeshModel
 import MeshPrimitives
+import TrafficPolicy
 import XDSSchema
 
 /// The proxy's side of a discovery stream (state of the world, aggregated), and what is in force because of
@@ -64,6 +65,7 @@ public struct ADSClient {
 
     private let settings: ADSSettings?
     private let node: ConfigMessage
+    private let localCluster: String
     private let clusterFetchTimeout: Duration?
     private let listenerFetchTimeout: Duration?
     private var surroundings: ConfigSurroundings
@@ -87,7 +89,7 @@ public struct ADSClient {
 
     public init(bootstrap: Bootstrap, surroundings: ConfigSurroundings) {
         settings = bootstrap.ads
-        node = bootstrap.node
+        (node, localCluster) = (bootstrap.node, bootstrap.localCluster)
         clusterFetchTimeout = bootstrap.clusterFetchTimeout
         listenerFetchTimeout = bootstrap.listenerFetchTimeout
         self.surroundings = surroundings
@@ -527,9 +529,12 @@ extension ADSClient {
     /// Everything that is warm: static resources in their order, then the others by name. No listeners before
     /// the start is complete.
     public var configuration: Configuration {
-        Configuration(
+        var configuration = Configuration(
             listeners: isReady ? Warmed.inForce(listeners).compactMap { resolved($0) } : [],
             clusters: Warmed.inForce(clusters).compactMap { resolved($0) }, runtime: surroundings.runtime)
+        configuration.localCluster = localCluster
+        configuration.locality = LocalityName(node.message(XDS.Node.locality))
+        return configuration
     }
 
     private func resolved(_ compiled: CompiledCluster) -> Cluster? {
@@ -537,6 +542,7 @@ extension ADSClient {
         if let eds = compiled.eds, let assignment = assignments[eds.name]?.value {
             cluster.localities = assignment.localities
             cluster.overprovisioningFactor = assignment.overprovisioningFactor
+            cluster.weighsHealth = assignment.weighsHealth
         }
         guard compiled.secrets.isEmpty || cluster.resolveSecrets(secret) else { return nil }
         return cluster

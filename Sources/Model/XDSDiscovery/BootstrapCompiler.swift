@@ -8,6 +8,8 @@ public struct Bootstrap: Sendable {
     public var node: ConfigMessage
     public var admin: SocketAddress?
     public var runtime: [String: RuntimeValue] = [:]
+    /// The cluster that this proxy is an endpoint of; empty for none.
+    public var localCluster = ""
     public var ads: ADSSettings?
     /// How long to wait for the first answer; nil: not asked for.
     public var clusterFetchTimeout: Duration?
@@ -103,6 +105,8 @@ extension ResourceCompiler {
                 runtime(values, prefix: "", into: &bootstrap.runtime)
             }
         }
+        bootstrap.localCluster =
+            node.child(F.clusterManager)?.message.text(XDS.ClusterManager.localClusterName) ?? ""
         if let dynamic = node.child(F.dynamicResources) { dynamicResources(dynamic, into: &bootstrap) }
         let statics = node.child(F.staticResources)
         for secret in statics?.children(XDS.BootstrapStaticResources.secrets) ?? [] {

@@ -21,7 +21,8 @@ extension ResourceCompiler {
         cluster.discovery = kinds[Int(clamping: message.enumerated(XDS.Cluster.type)) % kinds.count]
         cluster.connectTimeout = message.duration(XDS.Cluster.connectTimeout) ?? .seconds(5)
         cluster.bufferLimit = bufferLimit(node, XDS.Cluster.perConnectionBufferLimitBytes)
-        cluster.loadBalancing = loadBalancing(node)
+        balancing(node, into: &cluster)
+        cluster.outliers = node.child(XDS.Cluster.outlierDetection).map { outliers($0) }
         limits(node.child(XDS.Cluster.circuitBreakers), into: &cluster)
         if let common = node.child(XDS.Cluster.commonLbConfig),
             let percent = common.child(XDS.ClusterCommonLbConfig.healthyPanicThreshold)
@@ -44,20 +45,6 @@ extension ResourceCompiler {
         let limit = node.message.wrappedUnsigned(number) ?? 1 << 20
         if limit == 0 { add("0, no bound, is not supported; name one", at: node, number) }
         return Int(limit)
-    }
-
-    private mutating func loadBalancing(_ node: ConfigNode) -> Cluster.LoadBalancing {
-        let settings = node.child(XDS.Cluster.leastRequestLbConfig)
-        switch node.message.enumerated(XDS.Cluster.lbPolicy) {
-        case 1:
-            let choices = settings?.message.wrappedUnsigned(XDS.ClusterLeastRequestLbConfig.choiceCount) ?? 2
-            return .leastRequest(choices: Int(min(choices, 1024)))
-        case let policy:
-            if settings != nil {
-                add("needs 'lb_policy: LEAST_REQUEST'", at: node, XDS.Cluster.leastRequestLbConfig)
-            }
-            return policy == 3 ? .random : .roundRobin
-        }
     }
 
     private mutating func limits(_ node: ConfigNode?, into cluster: inout Cluster) {
@@ -166,6 +153,7 @@ extension ResourceCompiler {
         case XDS.UpstreamsHttpProtocolOptions.messageType:
             httpOptions(node, into: &cluster)
         case XDS.MartletCluster.messageType:
+            martletBalancing(node, into: &cluster)
             if let budget = node.message.message(XDS.MartletCluster.retryBudget) {
                 typealias F = XDS.MartletClusterRetryBudget
                 cluster.windowBudget = WindowBudget(
@@ -304,15 +292,18 @@ extension ResourceCompiler {
             node, allowsNames: cluster.discovery == .strictDNS || cluster.discovery == .logicalDNS)
         cluster.localities = assignment.localities
         cluster.overprovisioningFactor = assignment.overprovisioningFactor
+        cluster.weighsHealth = assignment.weighsHealth
     }
 
     mutating func assignment(_ node: ConfigNode, allowsNames: Bool) -> Assignment {
         typealias F = XDS.ClusterLoadAssignment
         var assignment = Assignment()
-        if let policy = node.message.message(F.policy),
-            let factor = policy.wrappedUnsigned(XDS.ClusterLoadAssignmentPolicy.overprovisioningFactor)
-        {
-            assignment.overprovisioningFactor = UInt32(clamping: factor)
+        if let policy = node.message.message(F.policy) {
+            typealias P = XDS.ClusterLoadAssignmentPolicy
+            if let factor = policy.wrappedUnsigned(P.overprovisioningFactor) {
+                assignment.overprovisioningFactor = UInt32(clamping: factor)
+            }
+            assignment.weighsHealth = policy.bool(P.weightedPriorityHealth)
         }
         assignment.localities = node.children(F.endpoints).map { locality in
             typealias L = XDS.LocalityLbEndpoints
@@ -323,6 +314,7 @@ extension ResourceCompiler {
             if let place = locality.message.message(L.locality) {
                 result.region = place.text(XDS.Locality.region)
                 result.zone = place.text(XDS.Locality.zone)
+                result.subZone = place.text(XDS.Locality.subZone)
             }
             result.weight = locality.message.wrappedUnsigned(L.loadBalancingWeight).map {
                 UInt32(clamping: $0)
@@ -359,8 +351,9 @@ extension ResourceCompiler {
         endpoint.health = healths[Int(clamping: node.message.enumerated(F.healthStatus)) % healths.count]
         endpoint.weight = UInt32(clamping: node.message.wrappedUnsigned(F.loadBalancingWeight) ?? 1)
         let metadata = node.child(F.metadata)?.entries(XDS.Metadata.filterMetadata) ?? []
-        for (key, value) in metadata where key == "envoy.transport_socket_match" {
-            endpoint.transportLabels = labels(value)
+        for (key, value) in metadata {
+            if key == "envoy.transport_socket_match" { endpoint.transportLabels = labels(value) }
+            if key == "envoy.lb" { endpoint.metadata = metadataValues(value) }
         }
         return endpoint
     }
@@ -370,4 +363,5 @@ extension ResourceCompiler {
 struct Assignment: Equatable {
     var localities: [LocalityEndpoints] = []
     var overprovisioningFactor: UInt32 = 140
+    var weighsHealth = false
 }

@@ -137,6 +137,9 @@ extension ResourceCompiler {
         }
         proxy.idleTimeout = limit(node.message.duration(F.idleTimeout), default: .seconds(3600))
         proxy.maxConnectAttempts = Int(node.message.wrappedUnsigned(F.maxConnectAttempts) ?? 1)
+        proxy.hashesSourceAddress = node.children(F.hashPolicy).contains {
+            $0.message.has(XDS.HashPolicy.sourceIp)
+        }
         proxy.accessLogs = node.children(F.accessLog).compactMap { accessLog($0) }
         return proxy
     }

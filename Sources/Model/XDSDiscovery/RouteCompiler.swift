@@ -241,6 +241,8 @@ extension ResourceCompiler {
                 upgrade.message.wrappedBool(XDS.RouteActionUpgradeConfig.enabled) ?? true
         }
         forward.mirrors = node.children(F.requestMirrorPolicies).compactMap { mirror($0) }
+        forward.hashing = node.children(F.hashPolicy).compactMap { hashPolicy($0) }
+        forward.subset = subsetCriteria(node.child(F.metadataMatch))
         forward.internalRedirects = node.child(F.internalRedirectPolicy).map { internalRedirects($0) }
         return forward
     }
@@ -262,6 +264,7 @@ extension ResourceCompiler {
                 weight: UInt32(clamping: element.message.wrappedUnsigned(W.weight) ?? 0))
             if cluster.cluster.isEmpty { add("must not be empty", at: element, W.name) }
             refer(to: cluster.cluster, element, W.name)
+            cluster.subset = subsetCriteria(element.child(W.metadataMatch))
             cluster.requestHeaders = headerEdits(
                 element, add: W.requestHeadersToAdd, remove: W.requestHeadersToRemove)
             cluster.responseHeaders = headerEdits(

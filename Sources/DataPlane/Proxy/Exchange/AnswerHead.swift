@@ -30,6 +30,7 @@ extension Worker {
         }
         countAttempts(exchange)
         exchange.value.record.status = exchange.value.status
+        if exchange.value.madeCookies != 0 { addMadeCookies(exchange) }
         applyRouteEdits(exchange, .answer(bytes))
         editRateLimit(exchange)
         applyFilterEdits(exchange, .answer(bytes))

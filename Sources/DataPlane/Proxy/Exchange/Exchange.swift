@@ -189,6 +189,11 @@ struct Exchange: BitwiseCopyable {
     /// By then all of the request must be there.
     var requestLimit = MonotonicInstant.distantFuture
     var isHealthCheck = false
+    /// What places it among endpoints; looked for once, by clusters that hash.
+    var hash: UInt64?
+    var isHashed = false
+    /// Bit n: the cookie of the route's hash policy n is made here, and sent with the answer.
+    var madeCookies: UInt32 = 0
 
     init(
         head: Place<MessageHead>, downstream: ConnectionPlace, stream: Int32, snapshot: Int32,

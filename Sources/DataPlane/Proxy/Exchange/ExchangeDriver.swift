@@ -515,6 +515,7 @@ extension Worker {
         exchange.value.record.responseReceived = now.nanoseconds(since: exchange.value.started)
         counters.countAnswer(scope, status: answer.status)
         var summary = summarise(bytes)
+        if clusters[Int(exchange.value.cluster)].watchesAnswers { noteAnswer(exchange, summary) }
         if summary.marks.contains(.retriesExhausted) { exchange.value.marksExhausted = true }
         if exchange.value.hasCalls { callsAnswered(exchange, summary) }
         let conditions = retryConditions(exchange)
@@ -658,9 +659,15 @@ extension Worker {
         switch outcome {
         case .refusedStream, .resetBeforeAnswer, .resetMidAnswer, .goAwayBelow:
             counters.add(scope, .upstreamRqRxReset)
-        case .protocolError, .perTryTimedOut, .perTryIdledOut, .requestTimedOut:
+            note(exchange, .connectFailed)
+        case .protocolError:
             counters.add(scope, .upstreamRqTxReset)
-        case .connectFailed, .connectTimedOut: counters.add(scope, .upstreamRqPendingFailureEject)
+            note(exchange, .connectFailed)
+        case .perTryTimedOut, .perTryIdledOut, .requestTimedOut:
+            counters.add(scope, .upstreamRqTxReset)
+        case .connectFailed, .connectTimedOut:
+            counters.add(scope, .upstreamRqPendingFailureEject)
+            note(exchange, outcome == .connectTimedOut ? .timedOut : .connectFailed)
         case .overflowed, .answered: break
         }
         if exchange.value.hasCalls { endCalls(exchange, outcome == .overflowed ? .unknown : .failure) }
@@ -853,10 +860,12 @@ extension Worker {
         case .request:
             if let scope { counters.add(scope, .upstreamRqTimeout) }
             exchange.value.record.flags.insert(.upstreamRequestTimeout)
+            noteTimeout(exchange)
             if exchange.value.hasCalls { endCalls(exchange, .failure) }
             timedOut(exchange, .requestTimeout)
         case .attempt:
             if let scope { counters.add(scope, .upstreamRqPerTryTimeout) }
+            noteTimeout(exchange)
             attemptFailed(exchange, .perTryTimedOut)
         case .attemptIdle:
             if let scope { counters.add(scope, .upstreamRqPerTryIdleTimeout) }

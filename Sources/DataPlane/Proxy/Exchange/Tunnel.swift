@@ -68,9 +68,7 @@ extension Worker {
 
     private mutating func connectTunnel(_ connection: ConnectionPlace, _ slot: Int) {
         connection.value.requests += 1
-        guard let set = clusters[slot].set,
-            let member = clusters[slot].balancer.pick(from: set, random: &random)
-        else {
+        guard let host = pickForTunnel(connection, slot) else {
             counters.add(clusterScope(slot: Int32(slot)), .upstreamCxNoneHealthy)
             return close(connection)
         }
@@ -79,7 +77,7 @@ extension Worker {
             counters.add(clusterScope(slot: Int32(slot)), .upstreamCxOverflow)
             return close(connection)
         }
-        guard let upstream = connect(slot, Int(clusters[slot].order[member]), limits) else {
+        guard let upstream = connect(slot, host, limits) else {
             return tunnelConnectFailed(connection)
         }
         upstream.value.isTunnelOnly = true
@@ -103,6 +101,10 @@ extension Worker {
     mutating func tunnelOpen(_ upstream: ConnectionPlace) {
         guard let connection = upstream.value.tunnelPeer, connection.isInUse, connection.value.phase == .open
         else { return close(upstream) }
+        let slot = Int(upstream.value.cluster)
+        if clusters[slot].detector != nil {
+            note(slot, Int(upstream.value.endpoint), .connectedFinally)
+        }
         joinTunnel(connection, upstream)
     }
 

@@ -249,6 +249,7 @@ extension SnapshotCompiler {
                             configuration.responseHeaders), place)
                 }
             }
+            setSubsets(&table.records, list, forward.subset)
             record.clusters = arena.store(table.records)
         }
         return record
@@ -406,6 +407,8 @@ extension SnapshotCompiler {
         record.appendsForwardedHost = forward.appendsForwardedHost
         record.propagatesDeadline = forward.propagatesDeadline
         record.bufferLimit = host.bufferLimit.map { Int32(clamping: $0) } ?? -1
+        record.hashing = try compile(forward.hashing, place)
+        record.criteria = store(forward.subset)
         record.mirrors = compile(forward.mirrors.isEmpty ? host.mirrors : forward.mirrors)
         record.internalRedirects = compile(forward.internalRedirects)
         let upgrades = forward.upgrades.sorted { $0.key < $1.key }

@@ -116,18 +116,22 @@ struct QueryMatchRecord: BitwiseCopyable {
     var kind = Kind.present
     var text = TextMatchRecord()
 
+    /// The first parameter of that name, as it stands there.
+    static func value(of name: ByteView, in target: ByteView) -> ByteView? {
+        guard let mark = target.firstIndex(of: UInt8(ascii: "?")) else { return nil }
+        var rest = target.dropFirst(mark + 1)
+        while !rest.isEmpty {
+            let pair = rest.prefix(rest.firstIndex(of: UInt8(ascii: "&")) ?? rest.count)
+            let split = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.count
+            if pair.prefix(split).equals(name) { return pair.dropFirst(split + 1) }
+            rest = rest.dropFirst(pair.count + 1)
+        }
+        return nil
+    }
+
     /// `target` is path and query. The first parameter of that name counts, as it stands there.
     func matches(_ target: ByteView) -> Bool {
-        var found: ByteView?
-        if let mark = target.firstIndex(of: UInt8(ascii: "?")) {
-            var rest = target.dropFirst(mark + 1)
-            while found == nil, !rest.isEmpty {
-                let pair = rest.prefix(rest.firstIndex(of: UInt8(ascii: "&")) ?? rest.count)
-                let split = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.count
-                if pair.prefix(split).equals(name) { found = pair.dropFirst(split + 1) }
-                rest = rest.dropFirst(pair.count + 1)
-            }
-        }
+        let found = Self.value(of: name, in: target)
         switch kind {
         case .present: return found != nil
         case .absent: return found == nil

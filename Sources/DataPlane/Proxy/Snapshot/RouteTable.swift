@@ -103,6 +103,10 @@ struct WeightedClusterRecord: BitwiseCopyable {
     /// Indices into the snapshot's edit lists, those of route and host included; -1 for none.
     var requestEdits: Int32
     var answerEdits: Int32
+    /// What the route says of subsets: index into the snapshot's criteria, -1 for nothing.
+    var criteria: Int32 = -1
+    /// And which subset of the snapshot's cluster that is.
+    var subset: SubsetChoice?
 }
 
 /// `regex_rewrite`, or a host made from a path: every match is replaced.
@@ -171,6 +175,9 @@ struct RouteRecord: BitwiseCopyable {
     var upgradesTaken = Table<ByteView>()
     var upgradesRefused = Table<ByteView>()
     var mirrors = Table<MirrorRecord>()
+    var hashing = Table<HashPolicyRecord>()
+    /// What the route says of subsets, where a header names the cluster.
+    var criteria: Int32 = -1
     var internalRedirects = InternalRedirectRecord()
 
     // Answers of our own.

@@ -35,7 +35,9 @@ public final class Snapshot: @unchecked Sendable {
     let breakers: [ServiceBreaker]
     let concurrency: [AdaptiveConcurrency]
     /// In the order of `clusters`.
-    let endpointSets: [EndpointSet]
+    let targets: [ClusterTargets]
+    /// What routes say of subsets, by index.
+    let criteria: [[String: MetadataValue]]
     let contextKeys: [String: Int32]
 
     init(
@@ -60,8 +62,9 @@ public final class Snapshot: @unchecked Sendable {
         accessLogs = objects.accessLogs
         clusterStates = objects.clusters
         limiters = objects.limiters
+        targets = objects.targets
+        criteria = objects.criteria
         (breakers, concurrency) = (objects.breakers, objects.concurrency)
-        endpointSets = objects.endpointSets
         contextKeys = objects.contextKeys
     }
 }
@@ -107,7 +110,8 @@ struct SnapshotObjects {
     var tlsContexts: [TLSContext] = []
     var formats: [AccessLogFormat] = []
     var expressions: [RegularExpression] = []
-    var endpointSets: [EndpointSet] = []
+    var targets: [ClusterTargets] = []
+    var criteria: [[String: MetadataValue]] = []
     var contextKeys: [String: Int32] = [:]
     var accessLogs: [AccessLogSink] = []
     var clusters: [ProcessCluster] = []
@@ -175,6 +179,7 @@ struct TCPChainRecord: BitwiseCopyable {
     /// Nanoseconds; 0 for none.
     var idleTimeout: Int64 = 0
     var connectAttemptsMax: Int32 = 1
+    var hashesSourceAddress = false
 }
 
 /// A connection manager. Times in nanoseconds, 0 for none.
@@ -239,7 +244,9 @@ struct ClusterRecord: BitwiseCopyable {
     var slot: Int32
     var process: Unowned<ProcessCluster>
     var endpoints: Table<EndpointRecord>
-    var loadBalancing = LoadBalancing.roundRobin
+    var policy = LoadBalancingPolicy.roundRobin
+    /// Hashing, subsets, zones, latency or slow start: a choice is more than a turn.
+    var looksAtRequest = false
     /// Nanoseconds.
     var connectTimeout: Int64
     var idleTimeout: Int64
@@ -251,8 +258,6 @@ struct ClusterRecord: BitwiseCopyable {
     var http2StreamWindow: Int32
     var http2ConnectionWindow: Int32
     var setsSNIFromHost = false
-    var panicThreshold: Double
-    var overprovisioning: UInt32
     var breaker: Unowned<ServiceBreaker>?
     var shadowBreaker: Unowned<ServiceBreaker>?
     /// There is a breaker in either mode.
@@ -266,7 +271,6 @@ struct ClusterRecord: BitwiseCopyable {
     /// Of the process, to one endpoint; 0 for no bound.
     var perHostConnectionsMax: Int32 = 0
 
-    enum LoadBalancing: Equatable, BitwiseCopyable { case roundRobin, leastRequest(choices: Int32), random }
     enum UpstreamProtocol: UInt8, BitwiseCopyable { case http1, http2, auto, sameAsDownstream }
 }
 
@@ -275,8 +279,6 @@ struct EndpointRecord: BitwiseCopyable {
     var hostname: ByteView
     var weight: UInt32
     var priority: UInt32
-    var isHealthy: Bool
-    var isDegraded: Bool
     /// Index of the TLS context; -1 for plain text.
     var tls: Int32
     var sni: ByteView

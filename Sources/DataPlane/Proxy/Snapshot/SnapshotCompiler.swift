@@ -33,10 +33,15 @@ struct SnapshotCompiler {
     var admission: [AdmissionRecord] = []
     var clusterIndices: [String: Int32] = [:]
     private var contexts: [ContextKey: Int32] = [:]
+    /// By name, the clusters of the previous snapshot and their places in it.
+    var previousClusters: [String: Int] = [:]
+    /// Of the cluster that this proxy is an endpoint of, as of now.
+    var localZones: [ZoneAwareSettings.LocalZone] = []
+    var ownLocality = LocalityName()
     private var runtime: [String: RuntimeValue] = [:]
     /// By pattern, among the snapshot's objects.
     var expressions: [String: Int] = [:]
-    private var previous: Snapshot?
+    private(set) var previous: Snapshot?
 
     private struct ContextKey: Hashable {
         let description: String
@@ -56,6 +61,7 @@ struct SnapshotCompiler {
         for (index, cluster) in configuration.clusters.enumerated() {
             compiler.clusterIndices[cluster.name] = Int32(index)
         }
+        compiler.lookBack(configuration)
         var clusters: [ClusterRecord] = []
         for cluster in configuration.clusters {
             var record = try compiler.compile(cluster)
@@ -88,41 +94,20 @@ struct SnapshotCompiler {
             named: cluster.name, normal: limits(cluster.normalLimits, cluster.windowBudget),
             high: limits(cluster.highLimits, cluster.windowBudget))
         objects.clusters.append(shared)
-        var endpoints: [EndpointRecord] = []
-        var members: [EndpointSet.Member] = []
-        for locality in cluster.localities {
-            for endpoint in locality.endpoints {
-                guard case .numeric(let address) = endpoint.address else { continue }
-                let match = cluster.transportMatches.first { match in
-                    match.labels.allSatisfy { endpoint.transportLabels[$0.key] == $0.value }
-                }
-                let tls = match.map(\.tls) ?? cluster.tls
-                let context =
-                    try tls.map { tls throws(CompileError) in try upstreamContext(tls, cluster, place) } ?? -1
-                let record = EndpointRecord(
-                    address: address, hostname: arena.store(text: endpoint.hostname), weight: endpoint.weight,
-                    priority: locality.priority, isHealthy: true, isDegraded: false, tls: context,
-                    sni: arena.store(text: tls?.sni ?? ""), text: arena.store(text: address.description))
-                var marks: EndpointMarks = []
-                switch endpoint.health {
-                case .unknown, .healthy: break
-                case .unhealthy, .draining, .timeout: marks.insert(.discoveredUnhealthy)
-                case .degraded: marks.insert(.discoveredDegraded)
-                }
-                let state = shared.endpoint(
-                    address, context: "\(match?.name ?? "")/\(context >= 0)", marks: marks)
-                members.append(
-                    EndpointSet.Member(state, weight: max(endpoint.weight, 1), priority: locality.priority))
-                endpoints.append(record)
+        let endpoints = try compileEndpoints(cluster, shared, place)
+        let zones: Bool =
+            if case .zoneAware = objects.targets[objects.targets.count - 1].set.balancing.locality {
+                true
+            } else { false }
+        let isPlain: Bool =
+            switch cluster.balancing.policy {
+            case .roundRobin, .leastLoaded, .random: cluster.balancing.slowStart == nil
+            case .hashed, .peakEWMA: false
             }
-        }
-        objects.endpointSets.append(
-            EndpointSet(
-                members, overprovisioningFactor: cluster.overprovisioningFactor,
-                panicThreshold: UInt32(min(max(cluster.panicThreshold, 0), 100))))
         return ClusterRecord(
             name: arena.store(text: cluster.name), slot: Int32(shared.slot), process: Unowned(shared),
-            endpoints: arena.store(endpoints), loadBalancing: loadBalancing(cluster.loadBalancing),
+            endpoints: arena.store(endpoints), policy: cluster.balancing.policy,
+            looksAtRequest: !isPlain || zones || cluster.balancing.subsets != nil,
             connectTimeout: cluster.connectTimeout.nanoseconds,
             idleTimeout: cluster.idleTimeout?.nanoseconds ?? 0,
             maxConnectionDuration: cluster.maxConnectionDuration?.nanoseconds ?? 0,
@@ -132,8 +117,7 @@ struct SnapshotCompiler {
             enablesTrailers: cluster.enablesTrailers,
             http2StreamWindow: min(max(cluster.http2.initialStreamWindow, 65_535), 1 << 20),
             http2ConnectionWindow: min(max(cluster.http2.initialConnectionWindow, 65_535), 4 << 20),
-            setsSNIFromHost: cluster.setsSNIFromHost, panicThreshold: cluster.panicThreshold,
-            overprovisioning: cluster.overprovisioningFactor)
+            setsSNIFromHost: cluster.setsSNIFromHost)
     }
 
     /// Breakers, and limits that are only watched.
@@ -179,14 +163,6 @@ struct SnapshotCompiler {
         return settings
     }
 
-    private func loadBalancing(_ policy: Cluster.LoadBalancing) -> ClusterRecord.LoadBalancing {
-        switch policy {
-        case .roundRobin: .roundRobin
-        case .leastRequest(let choices): .leastRequest(choices: Int32(clamping: choices))
-        case .random: .random
-        }
-    }
-
     private func upstreamProtocol(_ wanted: Cluster.UpstreamProtocol) -> ClusterRecord.UpstreamProtocol {
         switch wanted {
         case .http1: .http1
@@ -198,7 +174,7 @@ struct SnapshotCompiler {
 
     // MARK: TLS
 
-    private mutating func upstreamContext(_ tls: UpstreamTLS, _ cluster: Cluster, _ place: String)
+    mutating func upstreamContext(_ tls: UpstreamTLS, _ cluster: Cluster, _ place: String)
         throws(CompileError) -> Int32
     {
         var settings = engineSettings(tls.settings, role: .client)
@@ -338,6 +314,7 @@ struct SnapshotCompiler {
         case .tcp(let proxy):
             record.kind = .tcp
             record.tcp.clusters = weighted(proxy.clusters, route: nil).table
+            record.tcp.hashesSourceAddress = proxy.hashesSourceAddress
             record.tcp.idleTimeout = proxy.idleTimeout?.nanoseconds ?? 0
             record.tcp.connectAttemptsMax = Int32(clamping: proxy.maxConnectAttempts)
         }

@@ -17,6 +17,19 @@ struct ClusterState: ~Copyable {
     var set: EndpointSet? { didSet { unownedSet = set.map { Unowned($0) } } }
     /// The same for each request, which would otherwise count the reference up and down.
     private(set) var unownedSet: Unowned<EndpointSet>?
+    /// When endpoints of requests' own destinations were last looked through.
+    var lastCleanup = MonotonicInstant.zero
+    /// Keeps alive what the fields below refer to.
+    var targets: ClusterTargets?
+    var detector: Unowned<OutlierDetector>?
+    /// Something is to be learnt from answers.
+    var watchesAnswers: Bool { detector != nil || latency != nil }
+    /// For peak EWMA.
+    var latency: PeakEWMASettings?
+    var isHashed = false
+    /// The choice depends on more than whose turn it is.
+    var looksAtRequest = false
+    var subsets = OwnedList<SubsetState>()
     var hosts = OwnedList<HostPool>()
     /// For each member of `set` its index in `hosts`.
     var order: [Int32] = []
@@ -39,6 +52,8 @@ struct HostPool {
     let address: SocketAddress
     let state: EndpointState
     let unowned: Unowned<EndpointState>
+    let keptMonitor: OutlierMonitor
+    let monitor: Unowned<OutlierMonitor>
     /// Index of the TLS context in the newest snapshot; -1 for plain text.
     var tls: Int32
     var sni: String
@@ -58,10 +73,15 @@ struct HostPool {
     /// What the last connection agreed on, where that is settled by each connection.
     var spoken = SpokenProtocol.unknown
 
-    init(address: SocketAddress, state: EndpointState, tls: Int32, sni: String) {
-        (self.address, self.state, self.tls, self.sni) = (address, state, tls, sni)
-        unowned = Unowned(state)
+    init(address: SocketAddress, kept: ClusterEndpoints.Kept, tls: Int32, sni: String) {
+        (self.address, state, self.tls, self.sni) = (address, kept.state, tls, sni)
+        unowned = Unowned(kept.state)
+        keptMonitor = kept.monitor
+        monitor = Unowned(kept.monitor)
     }
+
+    /// Another endpoint may have its place.
+    var isFree: Bool { !isCurrent && users == 0 && connections == 0 }
 }
 
 extension Worker {
@@ -86,51 +106,96 @@ extension Worker {
             adoptEndpoints(slot, snapshot, index)
         }
         for slot in clusters.indices where clusters[slot].record == nil {
-            clusters[slot].set = nil
+            (clusters[slot].set, clusters[slot].targets, clusters[slot].detector) = (nil, nil, nil)
+            clusters[slot].subsets = OwnedList()
             clusters[slot].order = []
             for host in clusters[slot].hosts.indices { retire(slot, host) }
         }
     }
 
     private mutating func adoptEndpoints(_ slot: Int, _ snapshot: Snapshot, _ index: Int) {
-        let set = snapshot.endpointSets[index]
+        let targets = snapshot.targets[index]
         let record = snapshot.clusters[index]
-        let policy: LoadBalancingPolicy =
-            switch record.loadBalancing {
-            case .roundRobin: .roundRobin
-            case .leastRequest(let choices): .leastRequest(choices: UInt32(max(choices, 1)))
-            case .random: .random
-            }
-        if clusters[slot].balancer.policy != policy { clusters[slot].balancer = LoadBalancer(policy) }
-        clusters[slot].set = set
-        for host in clusters[slot].hosts.indices { clusters[slot].hosts[host].isCurrent = false }
-        clusters[slot].order = record.endpoints.indices.map { member in
-            let endpoint = record.endpoints[member]
-            let state = set[member]
-            let sni = endpoint.sni.text
-            if let known = clusters[slot].hosts.firstIndex(where: { $0.state === state }) {
-                clusters[slot].hosts[known].isCurrent = true
-                clusters[slot].hosts[known].tls = endpoint.tls
-                clusters[slot].hosts[known].sni = sni
-                return Int32(known)
-            }
-            let pool = HostPool(address: endpoint.address, state: state, tls: endpoint.tls, sni: sni)
-            if let free = clusters[slot].hosts.firstIndex(where: {
-                !$0.isCurrent && $0.users == 0 && $0.connections == 0
-            }) {
-                clusters[slot].hosts[free] = pool
-                return Int32(free)
-            }
-            clusters[slot].hosts.append(pool)
-            return Int32(clusters[slot].hosts.count - 1)
+        if clusters[slot].balancer.policy != record.policy {
+            clusters[slot].balancer = LoadBalancer(record.policy)
+            clusters[slot].subsets = OwnedList()
         }
+        if clusters[slot].targets !== targets {
+            clusters[slot].targets = targets
+            clusters[slot].set = targets.set
+            clusters[slot].subsets = OwnedList()
+        }
+        clusters[slot].detector = targets.detector.map { Unowned($0) }
+        clusters[slot].isHashed = record.policy == .hashed
+        if case .peakEWMA(let settings) = record.policy {
+            clusters[slot].latency = settings
+        } else {
+            clusters[slot].latency = nil
+        }
+        clusters[slot].looksAtRequest = record.looksAtRequest
+        for host in clusters[slot].hosts.indices { clusters[slot].hosts[host].isCurrent = false }
+        adoptHosts(slot, targets, record)
         for host in clusters[slot].hosts.indices where !clusters[slot].hosts[host].isCurrent {
             retire(slot, host)
+        }
+        adoptSubsets(slot, targets, record.policy)
+    }
+
+    private mutating func adoptHosts(_ slot: Int, _ targets: ClusterTargets, _ record: ClusterRecord) {
+        var places: [ObjectIdentifier: Int32] = [:]
+        for host in clusters[slot].hosts.indices {
+            places[ObjectIdentifier(clusters[slot].hosts[host].state)] = Int32(host)
+        }
+        // Those that stay first, so that no other takes their place.
+        for kept in targets.kept {
+            if let known = places[ObjectIdentifier(kept.state)] {
+                clusters[slot].hosts[Int(known)].isCurrent = true
+            }
+        }
+        var free = 0
+        clusters[slot].order = record.endpoints.indices.map { member in
+            let endpoint = record.endpoints.reference(member)
+            let kept = targets.kept[member]
+            let sni = endpoint.value.sni.text
+            if let known = places[ObjectIdentifier(kept.state)] {
+                clusters[slot].hosts[Int(known)].tls = endpoint.value.tls
+                clusters[slot].hosts[Int(known)].sni = sni
+                return known
+            }
+            let pool = HostPool(
+                address: endpoint.value.address, kept: kept, tls: endpoint.value.tls, sni: sni)
+            while free < clusters[slot].hosts.count, !clusters[slot].hosts[free].isFree { free += 1 }
+            if free < clusters[slot].hosts.count {
+                clusters[slot].hosts[free] = pool
+            } else {
+                clusters[slot].hosts.append(pool)
+            }
+            places[ObjectIdentifier(kept.state)] = Int32(free)
+            return Int32(free)
+        }
+    }
+
+    private mutating func adoptSubsets(
+        _ slot: Int, _ targets: ClusterTargets, _ policy: LoadBalancingPolicy
+    ) {
+        guard let table = targets.subsets else { return }
+        var hosts: [ObjectIdentifier: Int32] = [:]
+        for (member, kept) in targets.kept.enumerated() {
+            hosts[ObjectIdentifier(kept.state)] = clusters[slot].order[member]
+        }
+        for (place, set) in table.sets.dropFirst().enumerated() {
+            let order = set.members.map { hosts[ObjectIdentifier($0.state)] ?? 0 }
+            if place < clusters[slot].subsets.count {
+                clusters[slot].subsets[place].order = order
+            } else {
+                clusters[slot].subsets.append(
+                    SubsetState(set: set, balancer: LoadBalancer(policy), order: order))
+            }
         }
     }
 
     /// An endpoint that is no longer wanted: its idle connections close, the busy ones after their answers.
-    private mutating func retire(_ slot: Int, _ host: Int) {
+    mutating func retire(_ slot: Int, _ host: Int) {
         clusters[slot].hosts[host].isCurrent = false
         while let connection = clusters[slot].hosts[host].idleFirst {
             close(connection)
@@ -140,41 +205,6 @@ extension Worker {
             if connection.value.streams == 0 { close(connection) }
         }
         clusters[slot].hosts[host].shared.removeAll()
-    }
-
-    // MARK: Choosing
-
-    /// Index of the host for the next attempt of the exchange.
-    @inline(__always)
-    mutating func chooseHost(_ exchange: ExchangePlace, avoiding: Bool) -> Int? {
-        let slot = Int(exchange.value.cluster)
-        guard let set = clusters[slot].unownedSet else { return nil }
-        let member = set.with { set in
-            avoiding && exchange.value.attempts > 0
-                ? chooseAgain(exchange, slot, set)
-                : clusters[slot].balancer.pick(from: set, random: &random)
-        }
-        return member.map { Int(clusters[slot].order[$0]) }
-    }
-
-    /// For a retry that is to go elsewhere (`retry_host_predicate`, `retry_priority`).
-    private mutating func chooseAgain(_ exchange: ExchangePlace, _ slot: Int, _ set: EndpointSet) -> Int? {
-        let predicates = exchange.route.retry.hostPredicates
-        // What is said is how often to look again.
-        let drawsMax = Int(exchange.route.retry.hostSelectionsMax) + 1
-        let frequency = exchange.route.retry.prioritiesUpdateFrequency
-        if frequency == 0 {
-            return clusters[slot].balancer.pick(
-                from: set, random: &random, avoiding: exchange.value.tried, drawsMax: drawsMax,
-                predicates: predicates)
-        }
-        var passed = exchange.value.priorities ?? PreviousPriorities(updateFrequency: frequency)
-        passed.add(Int(exchange.value.priority))
-        let member = clusters[slot].balancer.pick(
-            from: set, random: &random, avoiding: exchange.value.tried, drawsMax: drawsMax,
-            predicates: predicates, priorities: &passed)
-        exchange.value.priorities = passed
-        return member
     }
 
     // MARK: Connections
@@ -317,6 +347,9 @@ extension Worker {
         counters.add(scope, outcome == .connectTimedOut ? .upstreamCxConnectTimeout : .upstreamCxConnectFail)
         clusters[slot].hosts[host].unowned.with {
             _ = $0.connectionsFailed.wrappingAdd(1, ordering: .relaxed)
+        }
+        if connection.value.isTunnelOnly, clusters[slot].detector != nil {
+            note(slot, host, outcome == .connectTimedOut ? .timedOut : .connectFailed)
         }
         let caller = connection.value.isTunnelOnly ? connection.value.tunnelPeer : .none
         connection.value.tunnelPeer = .none

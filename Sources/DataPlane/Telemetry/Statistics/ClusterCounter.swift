@@ -59,6 +59,13 @@ public enum ClusterCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
     case retryOrShadowAbandoned
     case bindErrors
     case lbHealthyPanic
+    case lbSubsetsSelected
+    case lbSubsetsFallback
+    case lbSubsetsFallbackPanic
+    case lbZoneRoutingAllDirectly
+    case lbZoneRoutingSampled
+    case lbZoneRoutingCrossZone
+    case lbZoneNoCapacityLeft
     case updateAttempt
     case updateSuccess
     case updateFailure
@@ -112,14 +119,33 @@ public enum ClusterCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
     case circuitBreakersHighRemainingPending
     case circuitBreakersHighRemainingRq
     case circuitBreakersHighRemainingRetries
+    case originalDstHostInvalid
     case healthCheckAttempt
     case healthCheckSuccess
     case healthCheckFailure
+    case healthCheckPassiveFailure
+    case healthCheckNetworkFailure
+    case healthCheckVerifyCluster
     case healthCheckHealthy
+    case healthCheckDegraded
     case outlierDetectionEjectionsActive
     case outlierDetectionEjectionsEnforcedTotal
     case outlierDetectionEjectionsEnforcedConsecutive5xx
     case outlierDetectionEjectionsOverflow
+    case outlierDetectionEjectionsDetectedConsecutive5xx
+    case outlierDetectionEjectionsDetectedConsecutiveGatewayFailure
+    case outlierDetectionEjectionsDetectedConsecutiveLocalOriginFailure
+    case outlierDetectionEjectionsDetectedSuccessRate
+    case outlierDetectionEjectionsDetectedLocalOriginSuccessRate
+    case outlierDetectionEjectionsDetectedFailurePercentage
+    case outlierDetectionEjectionsDetectedLocalOriginFailurePercentage
+    case outlierDetectionEjectionsEnforcedConsecutiveGatewayFailure
+    case outlierDetectionEjectionsEnforcedConsecutiveLocalOriginFailure
+    case outlierDetectionEjectionsEnforcedSuccessRate
+    case outlierDetectionEjectionsEnforcedLocalOriginSuccessRate
+    case outlierDetectionEjectionsEnforcedFailurePercentage
+    case outlierDetectionEjectionsEnforcedLocalOriginFailurePercentage
+    case outlierDetectionEjectionsTotal
     case sslHandshake
     case sslSessionReused
     case sslConnectionError
@@ -192,6 +218,13 @@ public enum ClusterCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         case .retryOrShadowAbandoned: "retry_or_shadow_abandoned"
         case .bindErrors: "bind_errors"
         case .lbHealthyPanic: "lb_healthy_panic"
+        case .lbSubsetsSelected: "lb_subsets_selected"
+        case .lbSubsetsFallback: "lb_subsets_fallback"
+        case .lbSubsetsFallbackPanic: "lb_subsets_fallback_panic"
+        case .lbZoneRoutingAllDirectly: "lb_zone_routing_all_directly"
+        case .lbZoneRoutingSampled: "lb_zone_routing_sampled"
+        case .lbZoneRoutingCrossZone: "lb_zone_routing_cross_zone"
+        case .lbZoneNoCapacityLeft: "lb_zone_no_capacity_left"
         case .updateAttempt: "update_attempt"
         case .updateSuccess: "update_success"
         case .updateFailure: "update_failure"
@@ -245,15 +278,47 @@ public enum ClusterCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         case .circuitBreakersHighRemainingPending: "circuit_breakers.high.remaining_pending"
         case .circuitBreakersHighRemainingRq: "circuit_breakers.high.remaining_rq"
         case .circuitBreakersHighRemainingRetries: "circuit_breakers.high.remaining_retries"
+        case .originalDstHostInvalid: "original_dst_host_invalid"
         case .healthCheckAttempt: "health_check.attempt"
         case .healthCheckSuccess: "health_check.success"
         case .healthCheckFailure: "health_check.failure"
+        case .healthCheckPassiveFailure: "health_check.passive_failure"
+        case .healthCheckNetworkFailure: "health_check.network_failure"
+        case .healthCheckVerifyCluster: "health_check.verify_cluster"
         case .healthCheckHealthy: "health_check.healthy"
+        case .healthCheckDegraded: "health_check.degraded"
         case .outlierDetectionEjectionsActive: "outlier_detection.ejections_active"
         case .outlierDetectionEjectionsEnforcedTotal: "outlier_detection.ejections_enforced_total"
         case .outlierDetectionEjectionsEnforcedConsecutive5xx:
             "outlier_detection.ejections_enforced_consecutive_5xx"
         case .outlierDetectionEjectionsOverflow: "outlier_detection.ejections_overflow"
+        case .outlierDetectionEjectionsDetectedConsecutive5xx:
+            "outlier_detection.ejections_detected_consecutive_5xx"
+        case .outlierDetectionEjectionsDetectedConsecutiveGatewayFailure:
+            "outlier_detection.ejections_detected_consecutive_gateway_failure"
+        case .outlierDetectionEjectionsDetectedConsecutiveLocalOriginFailure:
+            "outlier_detection.ejections_detected_consecutive_local_origin_failure"
+        case .outlierDetectionEjectionsDetectedSuccessRate:
+            "outlier_detection.ejections_detected_success_rate"
+        case .outlierDetectionEjectionsDetectedLocalOriginSuccessRate:
+            "outlier_detection.ejections_detected_local_origin_success_rate"
+        case .outlierDetectionEjectionsDetectedFailurePercentage:
+            "outlier_detection.ejections_detected_failure_percentage"
+        case .outlierDetectionEjectionsDetectedLocalOriginFailurePercentage:
+            "outlier_detection.ejections_detected_local_origin_failure_percentage"
+        case .outlierDetectionEjectionsEnforcedConsecutiveGatewayFailure:
+            "outlier_detection.ejections_enforced_consecutive_gateway_failure"
+        case .outlierDetectionEjectionsEnforcedConsecutiveLocalOriginFailure:
+            "outlier_detection.ejections_enforced_consecutive_local_origin_failure"
+        case .outlierDetectionEjectionsEnforcedSuccessRate:
+            "outlier_detection.ejections_enforced_success_rate"
+        case .outlierDetectionEjectionsEnforcedLocalOriginSuccessRate:
+            "outlier_detection.ejections_enforced_local_origin_success_rate"
+        case .outlierDetectionEjectionsEnforcedFailurePercentage:
+            "outlier_detection.ejections_enforced_failure_percentage"
+        case .outlierDetectionEjectionsEnforcedLocalOriginFailurePercentage:
+            "outlier_detection.ejections_enforced_local_origin_failure_percentage"
+        case .outlierDetectionEjectionsTotal: "outlier_detection.ejections_total"
         case .sslHandshake: "ssl.handshake"
         case .sslSessionReused: "ssl.session_reused"
         case .sslConnectionError: "ssl.connection_error"
@@ -278,6 +343,7 @@ public enum ClusterCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
             .circuitBreakersDefaultRemainingRq, .circuitBreakersDefaultRemainingRetries,
             .circuitBreakersHighCxOpen, .circuitBreakersHighCxPoolOpen, .circuitBreakersHighRqPendingOpen,
             .circuitBreakersHighRqOpen, .circuitBreakersHighRqRetryOpen, .healthCheckHealthy,
+            .healthCheckDegraded,
             .outlierDetectionEjectionsActive, .breakerState, .shadowBreakerState,
             .circuitBreakersHighRemainingCx, .circuitBreakersHighRemainingPending,
             .circuitBreakersHighRemainingRq, .circuitBreakersHighRemainingRetries:

@@ -1,0 +1,161 @@
+import MeshPrimitives
+import Synchronization
+import TrafficPolicy
+
+/// The endpoints of one cluster in this process. What is known of them (marks, requests in flight, what outlier detection
+/// counted) outlives the configurations that name them: an endpoint that stays keeps it.
+final class ClusterEndpoints: Sendable {
+    struct Kept: Sendable {
+        let state: EndpointState
+        let monitor: OutlierMonitor
+    }
+
+    /// A decision of outlier detection about an endpoint.
+    struct Event: Sendable {
+        let state: EndpointState
+        let kind: OutlierDecision.Kind
+        /// Not carried out.
+        let isShadow: Bool
+    }
+
+    private struct Content {
+        var table: [String: Kept] = [:]
+        var targets: ClusterTargets?
+        var intervalEnd = MonotonicInstant.distantFuture
+    }
+
+    private let content = Mutex(Content())
+
+    /// What is known of the endpoint, or that with these and `newMarks`; `context` tells apart those that are reached in different ways.
+    func endpoint(
+        _ address: SocketAddress, context: String, marks: EndpointMarks, newMarks: EndpointMarks = [],
+        at now: MonotonicInstant
+    ) -> Kept {
+        content.withLock { content in
+            let key = "\(address)|\(context)"
+            if let known = content.table[key] {
+                let discovered: EndpointMarks = [.discoveredUnhealthy, .discoveredDegraded]
+                known.state.mark(adding: marks, removing: discovered.subtracting(marks))
+                return known
+            }
+            let state = EndpointState(address: address, marks: marks.union(newMarks))
+            state.becameHealthy(at: now)
+            let kept = Kept(state: state, monitor: OutlierMonitor())
+            content.table[key] = kept
+            return kept
+        }
+    }
+
+    /// These are the endpoints from now on. Of others nothing is kept once nothing of them is in use.
+    func adopt(_ targets: ClusterTargets, at now: MonotonicInstant) {
+        content.withLock { content in
+            let staying = Set(targets.kept.map { ObjectIdentifier($0.state) })
+            content.table = content.table.filter { _, kept in
+                staying.contains(ObjectIdentifier(kept.state))
+                    || kept.state.requestsActive.load(ordering: .relaxed) > 0
+                    || kept.state.connectionsActive.load(ordering: .relaxed) > 0
+            }
+            let old = content.targets
+            content.targets = targets
+            guard old !== targets else { return }
+            let isSame = old?.detector === targets.detector
+            let before = Set((old?.kept ?? []).map { ObjectIdentifier($0.state) })
+            for kept in old?.kept ?? []
+            where !isSame || !staying.contains(ObjectIdentifier(kept.state)) {
+                old?.detector?.remove(kept.monitor)
+                kept.state.mark(removing: .ejected)
+            }
+            for kept in targets.kept where !isSame || !before.contains(ObjectIdentifier(kept.state)) {
+                targets.detector?.add(kept.monitor)
+            }
+            if !isSame {
+                content.intervalEnd =
+                    targets.detector.map { now.advanced(byNanoseconds: $0.settings.interval) }
+                    ?? .distantFuture
+            }
+        }
+    }
+
+    /// Sets and removes marks of an endpoint; every worker sees at its next choice what that changes.
+    func mark(_ state: EndpointState, adding: EndpointMarks = [], removing: EndpointMarks = []) {
+        guard state.mark(adding: adding, removing: removing) else { return }
+        content.withLock(\.targets)?.set.healthChanged()
+    }
+
+    // MARK: Outlier detection
+
+    /// The detector with these settings that is in force, or a new one.
+    func detector(_ settings: OutlierSettings?) -> OutlierDetector? {
+        guard let settings else { return nil }
+        let known = content.withLock(\.targets?.detector)
+        return known?.settings == settings ? known : OutlierDetector(settings)
+    }
+
+    /// An attempt made its endpoint suspect: it may be put aside, at once and for all workers.
+    func suspect(
+        _ state: EndpointState, _ monitor: OutlierMonitor, _ reasons: OutlierReasons,
+        at now: MonotonicInstant, random: inout SeededRandom
+    ) -> [Event] {
+        guard let targets = content.withLock(\.targets), let detector = targets.detector else { return [] }
+        return detector.suspect(monitor, reasons, at: now, random: &random).map { decision in
+            carryOut(decision, of: state, targets)
+        }
+    }
+
+    /// A health check of the endpoint has passed.
+    func checkPassed(_ state: EndpointState, at now: MonotonicInstant) -> Event? {
+        guard let targets = content.withLock(\.targets), let detector = targets.detector,
+            let kept = targets.kept.first(where: { $0.state === state })
+        else { return nil }
+        return detector.checkPassed(kept.monitor, at: now).map { carryOut($0, of: state, targets) }
+    }
+
+    /// When `intervalEnded` has something to do.
+    var intervalEnd: MonotonicInstant { content.withLock(\.intervalEnd) }
+
+    func intervalEnded(at now: MonotonicInstant, random: inout SeededRandom) -> [Event] {
+        let targets = content.withLock { content -> ClusterTargets? in
+            guard content.intervalEnd <= now, let detector = content.targets?.detector else { return nil }
+            content.intervalEnd = now.advanced(byNanoseconds: detector.settings.interval)
+            return content.targets
+        }
+        guard let targets, let detector = targets.detector else { return [] }
+        let decisions = detector.intervalEnded(at: now, random: &random)
+        if decisions.isEmpty { return [] }
+        let states = Dictionary(targets.kept.map { (ObjectIdentifier($0.monitor), $0.state) }) { $1 }
+        return decisions.compactMap { decision in
+            states[ObjectIdentifier(decision.monitor)].map { carryOut(decision, of: $0, targets) }
+        }
+    }
+
+    private func carryOut(_ decision: OutlierDecision, of state: EndpointState, _ targets: ClusterTargets)
+        -> Event
+    {
+        let isShadow = targets.outliersMode != .enforce
+        switch decision.kind {
+        case .ejected: if !isShadow { mark(state, adding: .ejected) }
+        case .returned: mark(state, removing: .ejected)
+        case .notEnforced, .overflowed: break
+        }
+        return Event(state: state, kind: decision.kind, isShadow: isShadow)
+    }
+}
+
+/// The endpoints of one cluster under one configuration: as a whole and by subsets. The next configuration goes on with
+/// the same value if it says the same of the cluster, so that nobody loses its turn and no table is built again.
+final class ClusterTargets: Sendable {
+    let set: EndpointSet
+    /// In the order of the set.
+    let kept: [ClusterEndpoints.Kept]
+    let subsets: SubsetTable?
+    let detector: OutlierDetector?
+    let outliersMode: PolicyMode
+
+    init(
+        set: EndpointSet, kept: [ClusterEndpoints.Kept], subsets: SubsetTable?, detector: OutlierDetector?,
+        outliersMode: PolicyMode
+    ) {
+        (self.set, self.kept, self.subsets) = (set, kept, subsets)
+        (self.detector, self.outliersMode) = (detector, outliersMode)
+    }
+}
