@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # Unused code goes at link time; the Swift runtime is linked in, so that a binary needs only libssl, libcrypto,
-# libnghttp2, libre2 and libyaml beside the libraries of C and C++.
+# libnghttp2, libre2, libyaml and libcares beside the libraries of C and C++.
 MEASURED := -c release --omit-frame-pointers --static-swift-stdlib -Xlinker --gc-sections
 RELEASE := $(MEASURED) -Xlinker -s
 CHECKED := --explicit-target-dependency-import-check error

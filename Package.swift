@@ -55,6 +55,9 @@ let systemTargets: [Target] = [
     .systemLibrary(
         name: "CYAML", path: "Sources/System/CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]
     ),  // 0
+    .systemLibrary(
+        name: "CCAres", path: "Sources/System/CCAres", pkgConfig: "libcares",
+        providers: [.apt(["libc-ares-dev"])]),  // 0
     pure("MeshPrimitives", in: "System"),  // 0
     pure("Reactor", in: "System", ["CLinux", "MeshPrimitives"]),  // 1
     pure("RegularExpressions", in: "System", ["CRE2", "MeshPrimitives"]),  // 1
@@ -103,6 +106,15 @@ let dataPlaneTargets: [Target] = [
             "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Reactor", "TLSEngine", "XDSDiscovery",
             "XDSSchema",
         ]),  // 5
+    pure(
+        "HealthChecks", in: "DataPlane",
+        [
+            "HTTP1Codec", "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Reactor", "TLSEngine",
+            "Telemetry", "TrafficPolicy", "XDSClient",
+        ]),  // 6
+    pure(
+        "NameResolution", in: "DataPlane",
+        ["CCAres", "MeshModel", "MeshPrimitives", "Reactor", "XDSClient"]),  // 6
 ]
 
 let swiftProtobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
@@ -150,9 +162,10 @@ let commandTargets: [Target] = [
     command(
         "MartletProxy",
         [
-            "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Proxy", "ProxyAdmin", "Reactor",
-            "TLSEngine",
-            "Telemetry", "XDSClient", "XDSDiscovery", "XDSSchema",
+            "HTTP2Codec", "HTTPModel", "HealthChecks", "MeshModel", "MeshPrimitives", "NameResolution",
+            "Proxy", "ProxyAdmin", "Reactor", "TLSEngine", "Telemetry", "TrafficPolicy", "XDSClient",
+            "XDSDiscovery",
+            "XDSSchema",
         ], settings: dataPlane),  // 7
     command(
         "MartletControl",
@@ -187,6 +200,13 @@ let testTargets: [Target] = [
             "TLSEngine",
             "XDSClient", "XDSDiscovery", "XDSSchema",
         ]),
+    tests(
+        "HealthChecks",
+        [
+            "HealthChecks", "MeshModel", "MeshPrimitives", "Reactor", "Telemetry", "TrafficPolicy",
+            "XDSClient",
+        ]),
+    tests("NameResolution", ["MeshModel", "MeshPrimitives", "NameResolution", "Reactor", "XDSClient"]),
     tests(
         "ProxyAdmin",
         [

@@ -6,7 +6,7 @@ set -euo pipefail
 
 declare -A packages=(
     # SwiftPM fetches packages with git and finds C libraries with pkg-config.
-    [build]="ca-certificates git libnghttp2-dev libre2-dev libssl-dev libyaml-dev pkg-config"
+    [build]="ca-certificates git libc-ares-dev libnghttp2-dev libre2-dev libssl-dev libyaml-dev pkg-config"
     [test]="curl nghttp2-client openssl procps python3 python3-venv"
     [demo]="openssl procps python3"
     [bench]="gcc haproxy libc6-dev libnginx-mod-stream nghttp2-client nghttp2-server nginx openssl procps python3 python3-venv strace valgrind"

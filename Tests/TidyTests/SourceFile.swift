@@ -70,7 +70,7 @@ struct SourceFile {
         }
         let layers = ["System", "Protocols", "Policy", "Model", "DataPlane", "ControlPlane", "Commands"]
         // Those whose names begin with C and a library's name hold C headers only, and one holds scripts.
-        let headers: Set<String> = ["CLinux", "CNGHTTP2", "COpenSSL", "CRE2", "CYAML", "Harness"]
+        let headers: Set<String> = ["CCAres", "CLinux", "CNGHTTP2", "COpenSSL", "CRE2", "CYAML", "Harness"]
         return (layers.flatMap { folders(in: "Sources/\($0)") } + folders(in: "Benchmarks"))
             .filter { !headers.contains($0.lastPathComponent) }
             .sorted { $0.path < $1.path }

@@ -1,5 +1,7 @@
+import HealthChecks
 import MeshModel
 import MeshPrimitives
+import NameResolution
 import Proxy
 import ProxyAdmin
 import Reactor
@@ -26,6 +28,7 @@ final class ProxyProcess {
     private let server: ProxyServer
     private let resolver: NameResolver
     private let names: EndpointNames
+    private let checks: HealthChecker
     private let flushing: FlushRequests
     private var source: ConfigurationSource
     private var pages: AdminPages?
@@ -52,7 +55,8 @@ final class ProxyProcess {
             throw .running("cannot start: \(error)")
         }
         resolver = NameResolver(loop: loop)
-        names = EndpointNames(loop: loop, resolver: resolver)
+        names = EndpointNames(loop: loop) { CAresSource(loop: loop) }
+        checks = HealthChecker(loop: loop, resolver: resolver, server: server, log: log.checkSink)
         flushing = FlushRequests(loop: loop, log: log, files: server.process.logFiles)
         source = try makeSource(loop, resolver, server)
         pages = makePages(workers: workers)
@@ -66,6 +70,8 @@ final class ProxyProcess {
         try listen()
         log.note(.info, "starting", detail: "martlet-proxy \(ProxyVersion.text)")
         names.changed = { [unowned self] in self.apply(self.newest) }
+        names.count = { [unowned self] in self.server.countUpdate(of: $0, $1) }
+        checks.firstChecksEnded = { [unowned self] in self.apply(self.newest) }
         source.start { [unowned self] in self.apply($0) }
         flushRegularly()
         awaitReadiness()
@@ -77,7 +83,7 @@ final class ProxyProcess {
     private func apply(_ configuration: Configuration) {
         newest = configuration
         var next = names.resolved(configuration)
-        let isComplete = source.isReady() && names.isComplete
+        let isComplete = source.isReady() && names.isComplete && checks.areFirstChecksDone
         // Nobody is let in before there is somewhere to go.
         if !isServing, !isComplete { next.listeners = [] }
         do throws(ApplyError) {
@@ -86,13 +92,14 @@ final class ProxyProcess {
             return refused(error)
         }
         tendOutliers()
+        checks.update(server)
         let problems = server.process.logFiles.problems
         if !isServing, !problems.isEmpty {
             return fail(.init(status: 1, lines: problems.map { "access log \($0)" }))
         }
         for problem in problems { log.note(.error, "access log cannot be written", detail: "\(problem)") }
         log.note(.debug, "configuration in force", detail: Self.summary(next))
-        guard isComplete, !isServing else { return }
+        guard isComplete, !isServing, checks.areFirstChecksDone else { return }
         isServing = true
         log.note(.info, "serving", detail: Self.summary(next))
         loop.after(Self.settlingTime) { CodePages.giveBack() }
@@ -110,7 +117,9 @@ final class ProxyProcess {
     private func awaitReadiness() {
         guard !isServing else { return }
         loop.after(Self.readinessInterval) { [unowned self] in
-            if !self.isServing, self.source.isReady(), self.names.isComplete { self.apply(self.newest) }
+            if !self.isServing, self.source.isReady(), self.names.isComplete, self.checks.areFirstChecksDone {
+                self.apply(self.newest)
+            }
             self.awaitReadiness()
         }
     }
@@ -151,6 +160,7 @@ final class ProxyProcess {
 
     private func end() {
         source.stop()
+        checks.stop()
         for server in servers { server.stop() }
         server.stop()
         if startFailure == nil { log.note(.info, "ended") }

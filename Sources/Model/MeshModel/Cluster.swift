@@ -3,7 +3,7 @@ import TrafficPolicy
 
 /// envoy.config.cluster.v3.Cluster, its endpoints included (whether they came with it or by EDS).
 public struct Cluster: Sendable, Equatable {
-    public enum Discovery: Sendable, Equatable { case fixed, eds, strictDNS, logicalDNS }
+    public enum Discovery: Sendable, Equatable { case fixed, eds, strictDNS, logicalDNS, originalDestination }
     public enum UpstreamProtocol: Sendable, Equatable {
         case http1
         case http2
@@ -46,6 +46,10 @@ public struct Cluster: Sendable, Equatable {
     public var outliers: OutlierSettings?
     /// martlet.v1.Cluster.Outliers: shadow puts nobody aside either, but counts and logs.
     public var outliersMode = PolicyMode.enforce
+    /// nil: nobody asks.
+    public var healthCheck: HealthCheck?
+    public var nameLookup = NameLookup()
+    public var originalDestination = OriginalDestination()
     /// martlet.v1.Cluster: retries within a share of requests over a window; replaces `retries` and `retryBudget`.
     public var windowBudget: WindowBudget?
     /// martlet.v1.Cluster.
@@ -133,6 +137,7 @@ public struct Endpoint: Sendable, Equatable {
     /// `endpoint.hostname`
     public var hostname = ""
     public var health = Health.unknown
+    public var check = EndpointCheck()
     public var weight: UInt32 = 1
     /// Metadata of `envoy.transport_socket_match`.
     public var transportLabels: [String: String] = [:]

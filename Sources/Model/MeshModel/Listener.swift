@@ -192,6 +192,7 @@ public enum HTTPFilter: Sendable, Equatable {
     case cors(name: String)
     case fault(Fault, name: String)
     case headerMutation(HeaderMutation, name: String)
+    case healthCheck(HealthCheckFilter)
     case adaptiveConcurrency(AdaptiveConcurrencyFilter)
     case admissionControl(AdmissionControlFilter)
 }

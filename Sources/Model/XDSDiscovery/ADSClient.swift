@@ -606,7 +606,7 @@ extension FilterChain {
         let sendsRetryAfter = manager.filters.contains { filter in
             switch filter {
             case .localRateLimit(let limit): limit.sendsRetryAfter
-            case .cors, .fault, .headerMutation, .adaptiveConcurrency, .admissionControl: false
+            case .cors, .fault, .headerMutation, .healthCheck, .adaptiveConcurrency, .admissionControl: false
             }
         }
         if sendsRetryAfter { manager.setSendsRetryAfter() }

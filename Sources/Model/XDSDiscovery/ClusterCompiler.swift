@@ -17,7 +17,9 @@ extension ResourceCompiler {
         secretNames = [:]
         let message = node.message
         var cluster = Cluster(name: message.text(XDS.Cluster.name))
-        let kinds: [Cluster.Discovery] = [.fixed, .strictDNS, .logicalDNS, .eds]
+        let kinds: [Cluster.Discovery] = [
+            .fixed, .strictDNS, .logicalDNS, .eds, .originalDestination,
+        ]
         cluster.discovery = kinds[Int(clamping: message.enumerated(XDS.Cluster.type)) % kinds.count]
         cluster.connectTimeout = message.duration(XDS.Cluster.connectTimeout) ?? .seconds(5)
         cluster.bufferLimit = bufferLimit(node, XDS.Cluster.perConnectionBufferLimitBytes)
@@ -36,6 +38,9 @@ extension ResourceCompiler {
         cluster.transportMatches = node.children(XDS.Cluster.transportSocketMatches).map { match in
             transportMatch(match)
         }
+        cluster.healthCheck = healthCheck(node)
+        cluster.nameLookup = nameLookup(node)
+        cluster.originalDestination = originalDestination(node, cluster)
         let eds = endpointSource(node, &cluster)
         return CompiledCluster(cluster: cluster, eds: eds, secrets: secretNames)
     }
@@ -347,6 +352,7 @@ extension ResourceCompiler {
             return nil
         }
         endpoint.hostname = inner.message.text(XDS.Endpoint.hostname)
+        endpoint.check = endpointCheck(inner)
         let healths: [Endpoint.Health] = [.unknown, .healthy, .unhealthy, .draining, .timeout, .degraded]
         endpoint.health = healths[Int(clamping: node.message.enumerated(F.healthStatus)) % healths.count]
         endpoint.weight = UInt32(clamping: node.message.wrappedUnsigned(F.loadBalancingWeight) ?? 1)

@@ -156,6 +156,8 @@ extension ResourceCompiler {
             case XDS.HeaderMutationHeaderMutation.messageType:
                 manager.filters.append(
                     .headerMutation(headerMutation(config), name: filter.message.text(XDS.HttpFilter.name)))
+            case XDS.HealthCheckHealthCheck.messageType:
+                manager.filters.append(.healthCheck(healthCheckFilter(config)))
             case XDS.AdaptiveConcurrency.messageType:
                 manager.filters.append(.adaptiveConcurrency(adaptiveConcurrency(config)))
             case XDS.AdmissionControl.messageType:
@@ -200,7 +202,7 @@ extension ResourceCompiler {
             case .admissionControl(var control):
                 control.mode = mode(policy.message.enumerated(F.admissionControlMode))
                 return .admissionControl(control)
-            case .cors, .fault, .headerMutation: return filter
+            case .cors, .fault, .headerMutation, .healthCheck: return filter
             }
         }
         if sendsRetryAfter { manager.setSendsRetryAfter() }

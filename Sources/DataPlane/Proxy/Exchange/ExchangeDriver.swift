@@ -515,7 +515,7 @@ extension Worker {
         exchange.value.record.responseReceived = now.nanoseconds(since: exchange.value.started)
         counters.countAnswer(scope, status: answer.status)
         var summary = summarise(bytes)
-        if clusters[Int(exchange.value.cluster)].watchesAnswers { noteAnswer(exchange, summary) }
+        if clusters[Int(exchange.value.cluster)].watchesAnswers { noteAnswer(exchange, summary, bytes) }
         if summary.marks.contains(.retriesExhausted) { exchange.value.marksExhausted = true }
         if exchange.value.hasCalls { callsAnswered(exchange, summary) }
         let conditions = retryConditions(exchange)

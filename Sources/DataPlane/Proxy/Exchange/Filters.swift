@@ -14,6 +14,7 @@ extension Worker {
                 case .rateLimit: passRateLimit(exchange)
                 case .cors: passCORS(exchange, index)
                 case .fault: passFault(exchange, index)
+                case .healthCheck: passHealthCheck(exchange, index)
                 // Carried out when the heads are written.
                 case .headerMutation: true
                 case .adaptiveConcurrency: passAdaptiveConcurrency(exchange, Int(filters[index].settings))
@@ -43,6 +44,7 @@ extension Worker {
                 let index = filters.count - 1 - place
                 switch filters[index].kind {
                 case .rateLimit, .fault, .adaptiveConcurrency, .admissionControl: break
+                case .healthCheck: markHealthFailed(exchange)
                 case .cors: editCORS(exchange, index)
                 case .headerMutation: mutate(exchange, index, head)
                 }

@@ -55,7 +55,8 @@ extension SnapshotCompiler {
                         sni: arena.store(text: tls?.sni ?? ""), text: arena.store(text: address.description)))
                 let known = shared.endpoints.endpoint(
                     address, context: "\(match?.name ?? "")/\(context >= 0)",
-                    marks: EndpointMarks(endpoint.health), at: now)
+                    marks: EndpointMarks(endpoint.health), newMarks: uncheckedMarks(endpoint, cluster),
+                    at: now)
                 kept.append(known)
                 members.append(
                     EndpointSet.Member(
@@ -67,6 +68,29 @@ extension SnapshotCompiler {
         }
         objects.targets.append(targets(cluster, shared, members, kept, metadata))
         return endpoints
+    }
+
+    /// Of an endpoint whose first check has not come back.
+    private func uncheckedMarks(_ endpoint: Endpoint, _ cluster: Cluster) -> EndpointMarks {
+        guard let check = cluster.healthCheck, !endpoint.check.isDisabled else { return [] }
+        return HealthCheckState(check.settings).marks
+    }
+
+    mutating func originalDestination(_ cluster: Cluster, _ place: String) throws(CompileError)
+        -> OriginalDestinationRecord
+    {
+        var record = OriginalDestinationRecord()
+        guard cluster.discovery == .originalDestination else { return record }
+        let settings = cluster.originalDestination
+        record.isUsed = true
+        record.header = arena.store(text: settings.headerName ?? "")
+        record.port = settings.portOverride
+        record.cleanupInterval = settings.cleanupInterval.nanoseconds
+        if let tls = cluster.tls {
+            record.tls = try upstreamContext(tls, cluster, place)
+            record.sni = arena.store(text: tls.sni)
+        }
+        return record
     }
 
     private func hashKey(_ endpoint: Endpoint, _ balancing: ClusterBalancing) -> String? {

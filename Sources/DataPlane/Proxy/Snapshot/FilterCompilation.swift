@@ -16,6 +16,9 @@ extension SnapshotCompiler {
             case .fault(let fault, _):
                 faults.append(try compile(fault, place))
                 records.append(FilterRecord(kind: .fault, settings: Int32(faults.count - 1)))
+            case .healthCheck(let filter):
+                healthFilters.append(try compile(filter, place))
+                records.append(FilterRecord(kind: .healthCheck, settings: Int32(healthFilters.count - 1)))
             case .headerMutation(let mutation, _):
                 records.append(
                     FilterRecord(kind: .headerMutation, settings: try compile([mutation], place)))
@@ -64,7 +67,7 @@ extension SnapshotCompiler {
                 levels.compactMap { level in level.first { $0.name == name }?.settings }
             }
             switch filter {
-            case .localRateLimit, .adaptiveConcurrency, .admissionControl: break
+            case .localRateLimit, .healthCheck, .adaptiveConcurrency, .admissionControl: break
             case .cors(let name):
                 let policies = said(name).compactMap {
                     if case .cors(let policy) = $0 { policy } else { nil }
@@ -112,6 +115,21 @@ extension SnapshotCompiler {
         record.allowsCredentials = policies.compactMap(\.allowsCredentials).first ?? false
         record.forwardsOthers = policies.compactMap(\.forwardsOthers).first ?? true
         if let enabled = policies.first?.enabled { record.enabled = fraction(enabled) }
+        return record
+    }
+
+    private mutating func compile(_ filter: HealthCheckFilter, _ place: String) throws(CompileError)
+        -> HealthFilterRecord
+    {
+        var record = HealthFilterRecord()
+        var headers: [HeaderMatchRecord] = []
+        for match in filter.headers { headers.append(try compile(match, place)) }
+        record.headers = arena.store(headers)
+        record.clusters = arena.store(
+            filter.clustersHealthyMin.map { cluster in
+                HealthFilterCluster(
+                    cluster: clusterIndices[cluster.cluster] ?? -1, percentMin: cluster.percent)
+            })
         return record
     }
 

@@ -4,7 +4,7 @@ import TrafficPolicy
 /// A filter before the router, in the operator's order.
 struct FilterRecord: BitwiseCopyable {
     enum Kind: UInt8, BitwiseCopyable {
-        case rateLimit, cors, fault, headerMutation, adaptiveConcurrency, admissionControl
+        case rateLimit, cors, fault, headerMutation, healthCheck, adaptiveConcurrency, admissionControl
     }
 
     var kind: Kind
@@ -81,6 +81,18 @@ struct FaultRecord: BitwiseCopyable {
 struct MutationRecord: BitwiseCopyable {
     var requestEdits: Int32 = -1
     var answerEdits: Int32 = -1
+}
+
+/// envoy.extensions.filters.http.health_check.v3.HealthCheck
+struct HealthFilterRecord: BitwiseCopyable {
+    var headers = Table<HeaderMatchRecord>()
+    var clusters = Table<HealthFilterCluster>()
+}
+
+struct HealthFilterCluster: BitwiseCopyable {
+    /// Index into the snapshot's clusters; -1 if there is none.
+    var cluster: Int32
+    var percentMin: Double
 }
 
 struct MirrorRecord: BitwiseCopyable {

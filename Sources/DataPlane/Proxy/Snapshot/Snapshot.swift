@@ -103,6 +103,7 @@ struct FilterTables: BitwiseCopyable {
     var mutations = Table<MutationRecord>()
     var concurrency = Table<ConcurrencyRecord>()
     var admission = Table<AdmissionRecord>()
+    var health = Table<HealthFilterRecord>()
 }
 
 /// Objects collected while a snapshot is compiled.
@@ -258,6 +259,9 @@ struct ClusterRecord: BitwiseCopyable {
     var http2StreamWindow: Int32
     var http2ConnectionWindow: Int32
     var setsSNIFromHost = false
+    /// Endpoints are checked: their answers may say that they are to be left out.
+    var isChecked = false
+    var original = OriginalDestinationRecord()
     var breaker: Unowned<ServiceBreaker>?
     var shadowBreaker: Unowned<ServiceBreaker>?
     /// There is a breaker in either mode.
@@ -272,6 +276,20 @@ struct ClusterRecord: BitwiseCopyable {
     var perHostConnectionsMax: Int32 = 0
 
     enum UpstreamProtocol: UInt8, BitwiseCopyable { case http1, http2, auto, sameAsDownstream }
+}
+
+/// What makes a cluster's endpoints of requests' own destinations.
+struct OriginalDestinationRecord: BitwiseCopyable {
+    var isUsed = false
+    /// Lower case; empty: where the connection was going.
+    var header = ByteView("")
+    /// 0: none.
+    var port: UInt16 = 0
+    /// Nanoseconds.
+    var cleanupInterval: Int64 = 0
+    /// Of all endpoints.
+    var tls: Int32 = -1
+    var sni = ByteView("")
 }
 
 struct EndpointRecord: BitwiseCopyable {

@@ -29,6 +29,7 @@ struct SnapshotCompiler {
     var cors: [CORSRecord] = []
     var faults: [FaultRecord] = []
     var mutations: [MutationRecord] = []
+    var healthFilters: [HealthFilterRecord] = []
     var concurrency: [ConcurrencyRecord] = []
     var admission: [AdmissionRecord] = []
     var clusterIndices: [String: Int32] = [:]
@@ -82,7 +83,8 @@ struct SnapshotCompiler {
                 cors: compiler.arena.store(compiler.cors), faults: compiler.arena.store(compiler.faults),
                 mutations: compiler.arena.store(compiler.mutations),
                 concurrency: compiler.arena.store(compiler.concurrency),
-                admission: compiler.arena.store(compiler.admission)),
+                admission: compiler.arena.store(compiler.admission),
+                health: compiler.arena.store(compiler.healthFilters)),
             objects: compiler.objects)
     }
 
@@ -107,7 +109,8 @@ struct SnapshotCompiler {
         return ClusterRecord(
             name: arena.store(text: cluster.name), slot: Int32(shared.slot), process: Unowned(shared),
             endpoints: arena.store(endpoints), policy: cluster.balancing.policy,
-            looksAtRequest: !isPlain || zones || cluster.balancing.subsets != nil,
+            looksAtRequest: cluster.discovery == .originalDestination || !isPlain || zones
+                || cluster.balancing.subsets != nil,
             connectTimeout: cluster.connectTimeout.nanoseconds,
             idleTimeout: cluster.idleTimeout?.nanoseconds ?? 0,
             maxConnectionDuration: cluster.maxConnectionDuration?.nanoseconds ?? 0,
@@ -117,7 +120,8 @@ struct SnapshotCompiler {
             enablesTrailers: cluster.enablesTrailers,
             http2StreamWindow: min(max(cluster.http2.initialStreamWindow, 65_535), 1 << 20),
             http2ConnectionWindow: min(max(cluster.http2.initialConnectionWindow, 65_535), 4 << 20),
-            setsSNIFromHost: cluster.setsSNIFromHost)
+            setsSNIFromHost: cluster.setsSNIFromHost, isChecked: cluster.healthCheck != nil,
+            original: try originalDestination(cluster, place))
     }
 
     /// Breakers, and limits that are only watched.
@@ -352,7 +356,7 @@ struct SnapshotCompiler {
             case .localRateLimit(let limit):
                 http.hasRateLimitFilter = true
                 http.rateLimit = try compile(limit, at: "\(place)/\(manager.statPrefix)")
-            case .cors, .fault, .headerMutation, .adaptiveConcurrency, .admissionControl: break
+            case .cors, .fault, .headerMutation, .healthCheck, .adaptiveConcurrency, .admissionControl: break
             }
         }
         http.filters = try compile(manager.filters, "\(place)/\(manager.statPrefix)")

@@ -39,6 +39,9 @@ extension Worker {
     /// For clusters whose choice depends on the request, on zones or on time.
     @inline(never)
     private mutating func chooseByRequest(_ exchange: ExchangePlace, _ slot: Int, avoiding: Bool) -> Int? {
+        if let record = clusters[slot].record, record.value.original.isUsed {
+            return chooseOriginal(exchange, slot, record.value.original)
+        }
         let hash = clusters[slot].isHashed ? requestHash(exchange) : nil
         guard let subset = chooseSubset(exchange, slot) else {
             return pickAny(exchange, slot, hash, avoiding: avoiding)
@@ -135,6 +138,9 @@ extension Worker {
 
     /// Index of the host, for a connection whose bytes are passed on as they are.
     mutating func pickForTunnel(_ connection: ConnectionPlace, _ slot: Int) -> Int? {
+        if let record = clusters[slot].record, record.value.original.isUsed {
+            return chooseOriginal(connection, slot, record.value.original)
+        }
         guard let set = clusters[slot].set else { return nil }
         var hash: UInt64?
         if clusters[slot].isHashed, connection.chain.tcp.hashesSourceAddress {

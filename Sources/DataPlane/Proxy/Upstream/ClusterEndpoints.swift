@@ -76,6 +76,13 @@ final class ClusterEndpoints: Sendable {
         }
     }
 
+    /// Nobody is to find it any more; who has it goes on with it.
+    func forget(_ state: EndpointState) {
+        content.withLock { content in
+            content.table = content.table.filter { $0.value.state !== state }
+        }
+    }
+
     /// Sets and removes marks of an endpoint; every worker sees at its next choice what that changes.
     func mark(_ state: EndpointState, adding: EndpointMarks = [], removing: EndpointMarks = []) {
         guard state.mark(adding: adding, removing: removing) else { return }

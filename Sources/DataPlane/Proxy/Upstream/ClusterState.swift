@@ -23,7 +23,9 @@ struct ClusterState: ~Copyable {
     var targets: ClusterTargets?
     var detector: Unowned<OutlierDetector>?
     /// Something is to be learnt from answers.
-    var watchesAnswers: Bool { detector != nil || latency != nil }
+    var watchesAnswers: Bool { detector != nil || latency != nil || isChecked }
+    /// Answers may say that their endpoint is to be left out.
+    var isChecked: Bool { record?.value.isChecked ?? false }
     /// For peak EWMA.
     var latency: PeakEWMASettings?
     var isHashed = false
@@ -59,6 +61,9 @@ struct HostPool {
     var sni: String
     /// The newest snapshot still has it.
     var isCurrent = true
+    /// It is there because a request or a connection was going there.
+    var isOriginal = false
+    var lastChosen = MonotonicInstant.zero
     /// Idle HTTP/1 connections, the one used last first.
     var idleFirst: ConnectionPlace?
     /// HTTP/2 connections that take streams.
@@ -135,6 +140,7 @@ extension Worker {
         clusters[slot].looksAtRequest = record.looksAtRequest
         for host in clusters[slot].hosts.indices { clusters[slot].hosts[host].isCurrent = false }
         adoptHosts(slot, targets, record)
+        if record.original.isUsed { keepOriginalHosts(slot, record.original) }
         for host in clusters[slot].hosts.indices where !clusters[slot].hosts[host].isCurrent {
             retire(slot, host)
         }

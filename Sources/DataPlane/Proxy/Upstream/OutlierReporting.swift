@@ -14,9 +14,10 @@ extension Worker {
 
     /// The head of an answer has come.
     @inline(never)
-    mutating func noteAnswer(_ exchange: ExchangePlace, _ answer: AnswerSummary) {
+    mutating func noteAnswer(_ exchange: ExchangePlace, _ answer: AnswerSummary, _ bytes: ByteView) {
         let (slot, host) = (Int(exchange.value.cluster), Int(exchange.value.endpoint))
         guard host >= 0 else { return }
+        if clusters[slot].isChecked { heedImmediateFailure(slot, host, bytes) }
         if let latency = clusters[slot].latency {
             let waited = now.nanoseconds(since: exchange.value.attemptStarted)
             clusters[slot].hosts[host].unowned.with { $0.latency.add(waited, at: now, latency) }

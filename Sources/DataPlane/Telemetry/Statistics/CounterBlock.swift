@@ -31,6 +31,11 @@ import Synchronization
     /// For the thread whose block this is.
     public var writer: CounterWriter { unsafe CounterWriter(pages: pages) }
 
+    /// As it is now, on any thread.
+    public func value(_ scope: ClusterScope, _ counter: ClusterCounter) -> UInt64 {
+        read(page: Int(scope.page), word: Int(counter.rawValue))
+    }
+
     /// The word as it is now; 0 if its page was never written to.
     func read(page: Int, word: Int) -> UInt64 {
         precondition(page >= 0 && page < Self.pagesMax && word >= 0 && word < CounterWriter.wordsPerPage)

@@ -70,6 +70,12 @@ public enum HTTPCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
     case tracingClientEnabled
     case tracingNotTraceable
     case tracingHealthCheck
+    case healthCheckRequestTotal
+    case healthCheckOK
+    case healthCheckFailed
+    case healthCheckFailedClusterNotFound
+    case healthCheckFailedClusterEmpty
+    case healthCheckFailedClusterUnhealthy
     case corsOriginValid
     case corsOriginInvalid
     case faultAbortsInjected
@@ -149,6 +155,12 @@ public enum HTTPCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         case .tracingClientEnabled: "tracing.client_enabled"
         case .tracingNotTraceable: "tracing.not_traceable"
         case .tracingHealthCheck: "tracing.health_check"
+        case .healthCheckRequestTotal: "health_check.request_total"
+        case .healthCheckOK: "health_check.ok"
+        case .healthCheckFailed: "health_check.failed"
+        case .healthCheckFailedClusterNotFound: "health_check.failed_cluster_not_found"
+        case .healthCheckFailedClusterEmpty: "health_check.failed_cluster_empty"
+        case .healthCheckFailedClusterUnhealthy: "health_check.failed_cluster_unhealthy"
         case .corsOriginValid: "cors.origin_valid"
         case .corsOriginInvalid: "cors.origin_invalid"
         case .faultAbortsInjected: "fault.aborts_injected"
