@@ -62,10 +62,17 @@ class Origin(threading.Thread):
                 if request is None:
                     return
                 self.seen.append(request)
-                client.sendall(self.answer(request))
+                answer = self.answer(request)
+                try:
+                    client.sendall(answer)
+                except OSError:  # nobody waits for it any more
+                    return
 
     def answer(self, request):
         path = request["start"].split(" ")[1]
+        slow = re.search(r"/@slow=([0-9.]+)", path)
+        if slow:
+            time.sleep(float(slow.group(1)))
         status, location = 200, None
         order = re.search(r"/@(\d+)(?:=([^?]*))?", path)
         if order:

@@ -37,6 +37,9 @@ final class ProxyFixture: @unchecked Sendable {
 
     func client() throws -> TCPStream { try TCPStream(port: port) }
 
+    /// What the flight recorder has of the newest request.
+    var lastRecord: ExchangeRecord? { server.process.recorders[0].newest(1).first }
+
     func count(_ counter: ClusterCounter) -> Int {
         Int(server.process.registry.snapshot().value("peer", counter) ?? 0)
     }

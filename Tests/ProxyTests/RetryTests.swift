@@ -262,4 +262,95 @@ struct RetryTests {
         #expect(try client.readAnswer().status == (isTrusted ? 200 : 503))
         #expect(peer.requests.first?.message["x-envoy-retry-on"] == nil)
     }
+
+    @Test("Fields of an answer, and a caller that is trusted, may ask for another attempt")
+    func retriableFields() throws {
+        let peer = try HTTPPeer { request in
+            request.number % 2 == 0 ? .answer(200, fields: [("x-again", "1")]) : .answer(200, body: "ok")
+        }
+        let proxy = try proxy([peer], "retriable-headers") { policy, _, _ in
+            policy.retriableHeaders = [HeaderMatch(name: "x-again", test: .present(true))]
+        }
+        let client = try proxy.client()
+        try client.sendRequest()
+        #expect(try client.readAnswer().text == "ok")
+        #expect(peer.requests.count == 2)
+    }
+
+    @Test("An endpoint that says when to come back is believed, up to a bound")
+    func resetFields() throws {
+        let peer = try peer(failing: 1, .answer(503, fields: [("retry-after", "1")]))
+        let proxy = try proxy([peer], "5xx") { policy, _, _ in
+            policy.resetHeaders = [.init(name: "retry-after", format: .seconds)]
+        }
+        let client = try proxy.client()
+        let start = ContinuousClock.now
+        try client.sendRequest()
+        #expect(try client.readAnswer().text == "ok")
+        #expect(ContinuousClock.now - start >= .seconds(1))
+        try proxy.expect(.upstreamRqRetryBackoffRatelimited, 1)
+    }
+
+    @Test("Each retry and each refusal has its reason in the record")
+    func reasons() throws {
+        let peer = try HTTPPeer { $0.number == 0 ? .answer(503) : .close }
+        let proxy = try proxy([peer], "5xx") { policy, _, _ in policy.attempts = 5 }
+        let client = try proxy.client()
+        try client.sendRequest("GET")
+        #expect(try client.readAnswer().status == 503)
+        let record = try eventually("a record") { proxy.lastRecord }
+        #expect(record.attempt(1).cause == .status5xx && record.attempt(2).cause == .reset)
+        #expect(record.retryRefusal == .limitExceeded)
+    }
+
+    @Test("A POST that may have been read is not repeated, and why is counted and recorded")
+    func refusedMethod() throws {
+        let peer = try HTTPPeer { _ in .close }
+        let proxy = try proxy([peer], "reset") { policy, _, _ in policy.methods = .idempotent }
+        let client = try proxy.client()
+        try client.sendRequest("POST", body: "abc")
+        #expect(try client.readAnswer().status == 503)
+        #expect(peer.requests.count == 1)
+        try proxy.expect(.retryRefusedMethod, 1)
+        let record = try eventually("a record") { proxy.lastRecord }
+        #expect(record.retryRefusal == .methodNotRepeatable)
+    }
+
+    @Test("A retry policy in shadow mode is decided and counted, and repeats nothing")
+    func shadow() throws {
+        let peer = try peer(failing: 100, .answer(503))
+        let proxy = try ProxyFixture([peer]) { _, _, forward in
+            forward.shadowRetryPolicy = RetryPolicy(retryOn: ["5xx"])
+        }
+        let client = try proxy.client()
+        try client.sendRequest()
+        #expect(try client.readAnswer().status == 503)
+        #expect(peer.requests.count == 1)
+        try proxy.expect(.shadowRqRetry, 1)
+        #expect(proxy.count(.upstreamRqRetry) == 0)
+        let record = try eventually("a record") { proxy.lastRecord }
+        #expect(record.shadows == .retry)
+    }
+
+    @Test("Retries pass over the priorities of earlier attempts")
+    func priorities() throws {
+        let (near, far) = (try HTTPPeer(503, body: "near"), try HTTPPeer(200, body: "far"))
+        var configuration = ProxyFixture.configuration(endpoints: [near.port]) { _, cluster, forward in
+            var other = LocalityEndpoints(endpoints: [ProxyFixture.endpoint(far.port)])
+            other.priority = 1
+            cluster.localities.append(other)
+            var policy = RetryPolicy(retryOn: ["5xx"])
+            policy.prioritiesUpdateFrequency = 1
+            (policy.backoffMin, policy.backoffMax) = (.milliseconds(1), .milliseconds(1))
+            forward.retryPolicy = policy
+        }
+        configuration.clusters[0].localities.swapAt(0, 1)
+        let proxy = try ProxyFixture(configuration)
+        let client = try proxy.client()
+        for _ in 0..<3 {
+            try client.sendRequest()
+            #expect(try client.readAnswer().text == "far")
+        }
+        #expect(near.requests.count == 3)
+    }
 }

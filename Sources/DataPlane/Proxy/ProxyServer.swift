@@ -213,9 +213,23 @@ public final class ProxyServer {
         public var connectionsActive, connectionsTotal, connectionsFailed: Int
     }
 
+    /// What one priority of a cluster has in use.
+    public struct LimitUse: Sendable {
+        public var connections, pending, requests, retries: Int
+        public var retriesMax: Int
+        public var isRetryOpen: Bool
+
+        fileprivate init(_ limits: ClusterLimits, at now: MonotonicInstant) {
+            (connections, pending) = (limits.connections.current, limits.pendingRequests.current)
+            (requests, retries) = (limits.requests.current, limits.retries.current)
+            (retriesMax, isRetryOpen) = (limits.retriesMax, limits.isRetryOpen(at: now))
+        }
+    }
+
     public struct ClusterStatus: Sendable {
         public var name: String
         public var normal, high: Limits
+        public var normalUse, highUse: LimitUse
         public var endpoints: [EndpointStatus]
         public var outliers: OutlierStatus?
     }
@@ -238,6 +252,8 @@ public final class ProxyServer {
             }
             return ClusterStatus(
                 name: cluster.name, normal: cluster.normalLimits, high: cluster.highLimits,
+                normalUse: LimitUse(snapshot.clusterStates[index].normal, at: kernel.now()),
+                highUse: LimitUse(snapshot.clusterStates[index].high, at: kernel.now()),
                 endpoints: endpoints.indices.map { member in
                     let (kept, record) = (targets.kept[member], endpoints[member])
                     let (state, place) = (kept.state, targets.set.members[member])

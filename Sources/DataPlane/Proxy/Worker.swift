@@ -191,6 +191,7 @@ struct Worker: ~Copyable {
         if connection.value.codec == .http2 { connection.value.isDraining = true }
         guard connection.value.isIdle, connection.value.codec == .http1 else { return }
         connection.value.readEnded = true
+        learnIdleClose(connection)
         close(connection)
     }
 }

@@ -48,6 +48,11 @@ extension AdminPages {
         setProcess(&snapshot)
         setDiscovery(&snapshot)
         for cluster in server.clusterStatus() { Self.set(cluster, &snapshot) }
+        for breaker in server.process.breakerStates() {
+            snapshot.set(
+                Self.registered(breaker.cluster), breaker.isShadow ? .shadowBreakerState : .breakerState,
+                to: UInt64(breaker.state.rawValue))
+        }
         return snapshot
     }
 
@@ -88,9 +93,13 @@ extension AdminPages {
             to: UInt64(resources.count { $0.kind == .listener && $0.isWarming && !$0.isStatic }))
     }
 
+    /// As the registry writes a cluster's name.
+    private static func registered(_ name: String) -> String {
+        name.contains(":") ? String(name.map { $0 == ":" ? "_" : $0 }) : name
+    }
+
     private static func set(_ cluster: ProxyServer.ClusterStatus, _ snapshot: inout StatisticsSnapshot) {
-        let name = cluster.name
-        let registered = name.contains(":") ? String(name.map { $0 == ":" ? "_" : $0 }) : name
+        let registered = registered(cluster.name)
         func set(_ counter: ClusterCounter, _ value: Int) {
             snapshot.set(registered, counter, to: UInt64(max(0, value)))
         }
@@ -101,16 +110,27 @@ extension AdminPages {
         set(.membershipExcluded, cluster.endpoints.count { $0.marks.isExcluded })
         set(.membershipDegraded, cluster.endpoints.count { $0.health == .degraded })
         set(.maxHostWeight, Int(cluster.endpoints.map(\.weight).max() ?? 0))
-        let limits = cluster.normal
-        let (connections, pending) = (value(.upstreamCxActive), value(.upstreamRqPendingActive))
-        let requests = value(.upstreamRqActive)
-        set(.circuitBreakersDefaultCxOpen, connections >= Int(limits.connections) ? 1 : 0)
-        set(.circuitBreakersDefaultRqPendingOpen, pending >= Int(limits.pending) ? 1 : 0)
-        set(.circuitBreakersDefaultRqOpen, requests >= Int(limits.requests) ? 1 : 0)
-        guard limits.tracksRemaining else { return }
-        set(.circuitBreakersDefaultRemainingCx, Int(limits.connections) - connections)
-        set(.circuitBreakersDefaultRemainingPending, Int(limits.pending) - pending)
-        set(.circuitBreakersDefaultRemainingRq, Int(limits.requests) - requests)
+        let (normal, high) = (cluster.normalUse, cluster.highUse)
+        set(.circuitBreakersDefaultCxOpen, normal.connections >= Int(cluster.normal.connections) ? 1 : 0)
+        set(.circuitBreakersDefaultRqPendingOpen, normal.pending >= Int(cluster.normal.pending) ? 1 : 0)
+        set(.circuitBreakersDefaultRqOpen, normal.requests >= Int(cluster.normal.requests) ? 1 : 0)
+        set(.circuitBreakersDefaultRqRetryOpen, normal.isRetryOpen ? 1 : 0)
+        set(.circuitBreakersHighCxOpen, high.connections >= Int(cluster.high.connections) ? 1 : 0)
+        set(.circuitBreakersHighRqPendingOpen, high.pending >= Int(cluster.high.pending) ? 1 : 0)
+        set(.circuitBreakersHighRqOpen, high.requests >= Int(cluster.high.requests) ? 1 : 0)
+        set(.circuitBreakersHighRqRetryOpen, high.isRetryOpen ? 1 : 0)
+        if cluster.normal.tracksRemaining {
+            set(.circuitBreakersDefaultRemainingCx, Int(cluster.normal.connections) - normal.connections)
+            set(.circuitBreakersDefaultRemainingPending, Int(cluster.normal.pending) - normal.pending)
+            set(.circuitBreakersDefaultRemainingRq, Int(cluster.normal.requests) - normal.requests)
+            set(.circuitBreakersDefaultRemainingRetries, normal.retriesMax - normal.retries)
+        }
+        if cluster.high.tracksRemaining {
+            set(.circuitBreakersHighRemainingCx, Int(cluster.high.connections) - high.connections)
+            set(.circuitBreakersHighRemainingPending, Int(cluster.high.pending) - high.pending)
+            set(.circuitBreakersHighRemainingRq, Int(cluster.high.requests) - high.requests)
+            set(.circuitBreakersHighRemainingRetries, high.retriesMax - high.retries)
+        }
     }
 
     var uptimeSeconds: UInt64 {

@@ -228,6 +228,8 @@ extension ResourceCompiler {
         forward.idleTimeout = message.duration(F.idleTimeout)
         if let duration = node.child(F.maxStreamDuration) {
             typealias D = XDS.RouteActionMaxStreamDuration
+            // As in Envoy a route that bounds its streams this way has no other time-out.
+            forward.timeout = nil
             forward.maxStreamDuration = duration.message.duration(D.maxStreamDuration)
             forward.grpcTimeoutMax = duration.message.duration(D.grpcTimeoutHeaderMax)
             forward.grpcTimeoutOffset = duration.message.duration(D.grpcTimeoutHeaderOffset) ?? .zero

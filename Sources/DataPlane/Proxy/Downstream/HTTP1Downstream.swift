@@ -259,6 +259,9 @@ extension Worker {
         let isIdle =
             connection.value.codec == .http2
             ? connection.value.streams == 0 : exchange.map { $0.value.phase == .reading } ?? true
+        if connection.chain.http.maxConnectionDuration > 0, endsForAge(connection, exchange, isIdle: isIdle) {
+            return
+        }
         if isIdle, let session = connection.value.tls {
             let quiet = connection.value.lastUsed.advanced(byNanoseconds: Self.quietMax)
             if now < quiet { return setTimer(connection, at: quiet) }
@@ -275,6 +278,30 @@ extension Worker {
         if let exchange { abandonReading(exchange) }
         if connection.value.codec == .http2 { return endHTTP2(connection) }
         closeGracefully(connection)
+    }
+
+    /// A connection that has had its time takes no more requests; those under way end first. true: it is closed.
+    private mutating func endsForAge(
+        _ connection: ConnectionPlace, _ exchange: ExchangePlace?, isIdle: Bool
+    ) -> Bool {
+        let end = connection.value.opened.advanced(
+            byNanoseconds: connection.chain.http.maxConnectionDuration)
+        guard now >= end else {
+            setTimer(connection, at: end)
+            return false
+        }
+        guard !connection.value.closesAfterAnswer else { return false }
+        counters.add(connection.chain.http.scope, .downstreamCxMaxDurationReached)
+        if connection.value.codec == .http2 {
+            endHTTP2(connection)
+            return connection.value.phase != .open
+        }
+        connection.value.closesAfterAnswer = true
+        guard isIdle else { return false }
+        // Part of a head may be there: nobody has promised to answer it.
+        if let exchange { abandonReading(exchange) }
+        closeGracefully(connection)
+        return true
     }
 
     /// The timer may have been set for something earlier than the end of the closing.

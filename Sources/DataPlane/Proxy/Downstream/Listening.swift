@@ -173,6 +173,10 @@ extension Worker {
             let idle = connection.chain.http.idleTimeout
             let first = wait > 0 ? (idle > 0 ? min(wait, idle) : wait) : idle
             if first > 0 { setTimer(connection, at: now.advanced(byNanoseconds: first)) }
+            let longest = connection.chain.http.maxConnectionDuration
+            if longest > 0 {
+                setTimer(connection, at: connection.value.opened.advanced(byNanoseconds: longest))
+            }
         }
     }
 

@@ -286,6 +286,13 @@ extension Worker {
                 || (mustProbe(exchange) && kernel.isReadClosed(connection.value.descriptor))
             {
                 connection.value.readEnded = true
+                learnIdleClose(connection)
+                close(connection)
+                continue
+            }
+            let learnt = learntIdleMax(connection)
+            if learnt < .max, now.nanoseconds(since: connection.value.lastUsed) >= learnt {
+                counters.add(clusterScope(connection), .upstreamCxRetiredIdle)
                 close(connection)
                 continue
             }
@@ -518,6 +525,7 @@ extension Worker {
         if clusters[Int(exchange.value.cluster)].watchesAnswers { noteAnswer(exchange, summary, bytes) }
         if summary.marks.contains(.retriesExhausted) { exchange.value.marksExhausted = true }
         if exchange.value.hasCalls { callsAnswered(exchange, summary) }
+        if answer.contains(.keepAlive) { learnKeepAlive(exchange, bytes) }
         let conditions = retryConditions(exchange)
         if !conditions.isEmpty, conditions.mayConcern(summary),
             repeatsAnswer(exchange, &summary, bytes, isComplete: isComplete)
@@ -875,7 +883,7 @@ extension Worker {
             timedOut(exchange, exchange.value.requestEnded ? .streamIdle : .requestIdle)
         case .streamDuration:
             counters.add(exchange.chain.http.scope, .downstreamRqMaxDurationReached)
-            timedOut(exchange, .streamDuration)
+            timedOut(exchange, exchange.value.requestEnded ? .streamDuration : .requestDuration)
         }
     }
 

@@ -78,9 +78,19 @@ struct LocalAnswer: Equatable, BitwiseCopyable {
     static let requestIdle = LocalAnswer(
         408, "stream timeout", flag: .streamIdleTimeout, details: .streamIdleTimeout,
         proxyStatus: "http_request_error")
-    static let streamDuration = LocalAnswer(
-        504, "upstream max stream duration reached", flag: .upstreamMaxStreamDurationReached,
-        details: .upstreamMaxStreamDurationReached, proxyStatus: "http_response_timeout")
+    static let streamDuration: LocalAnswer = {
+        var answer = LocalAnswer(
+            504, "downstream duration timeout", flag: .durationTimeout, details: .maxDurationTimeout,
+            proxyStatus: "http_response_timeout")
+        answer.grpcStatus = 4
+        return answer
+    }()
+    /// The same while the request is still coming.
+    static let requestDuration: LocalAnswer = {
+        var answer = streamDuration
+        answer.status = 408
+        return answer
+    }()
     static let requestNotInTime = LocalAnswer(
         408, "request timeout", details: .requestOverallTimeout, proxyStatus: "http_request_error")
     static let headNotInTime = LocalAnswer(

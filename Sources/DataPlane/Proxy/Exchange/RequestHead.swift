@@ -47,7 +47,9 @@ extension Worker {
             edits.add(.xEnvoyAttemptCount, scratch.store(decimal: Int(exchange.value.attempts)))
         }
         editDeadline(exchange)
-        if exchange.value.requestControls.changesRetries {
+        if exchange.value.requestControls.changesRetries
+            || exchange.route.retry.conditions.contains(.retriableHeaders)
+        {
             edits.drop(.other, ByteView("x-envoy-retriable-header-names"))
         }
         let weighted = exchange.value.weighted

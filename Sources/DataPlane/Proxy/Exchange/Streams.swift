@@ -495,9 +495,14 @@ extension Worker {
 
     /// The endpoint wants no more streams on this connection.
     private mutating func drainShared(_ connection: ConnectionPlace) {
+        counters.add(clusterScope(connection), .upstreamCxCloseNotify)
+        retireShared(connection)
+    }
+
+    /// It takes no more streams, and ends with those that it has.
+    mutating func retireShared(_ connection: ConnectionPlace) {
         let (slot, host) = (Int(connection.value.cluster), Int(connection.value.endpoint))
         connection.value.isDraining = true
-        counters.add(clusterScope(connection), .upstreamCxCloseNotify)
         clusters[slot].hosts[host].shared.removeAll { $0 == connection }
         connectIfNeeded(slot, host)
         if connection.value.streams == 0 { enqueue(connection) }

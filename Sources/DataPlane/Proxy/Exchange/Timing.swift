@@ -117,11 +117,18 @@ extension Worker {
 
     @inline(never)
     private mutating func editGRPCTimeout(_ exchange: ExchangePlace, _ left: Int64) {
-        var told: Int64? = boundedGRPCTimeout(exchange)
+        let bounded = boundedGRPCTimeout(exchange)
+        var told = bounded
         if exchange.route.propagatesDeadline, left > 0 { told = min(told ?? left, left) }
         guard let told else { return }
         let start = scratch.count
-        if GRPCTimeout.append(told, to: &scratch) {
+        // Envoy writes whole milliseconds.
+        let inMilliseconds = bounded == told && told / 1_000_000 < 100_000_000
+        let isWritten =
+            inMilliseconds
+            ? scratch.append(decimal: Int(told / 1_000_000)) && scratch.append("m")
+            : GRPCTimeout.append(told, to: &scratch)
+        if isWritten {
             edits.drop(.grpcTimeout)
             edits.add(.grpcTimeout, scratch.view.dropFirst(start))
         }

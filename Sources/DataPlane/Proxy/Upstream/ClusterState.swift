@@ -218,10 +218,24 @@ extension Worker {
     /// Makes as many connections as the waiting requests need and the limits allow.
     mutating func connectIfNeeded(_ slot: Int, _ host: Int) {
         while needsConnection(slot, host) {
+            if isHostFull(slot, host) {
+                return counters.add(clusterScope(slot: Int32(slot)), .upstreamCxOverflow)
+            }
             guard let limits = clusters[slot].hosts[host].pendingFirst?.value.limits,
                 acquirePlace(slot, limits)
             else { return }
             guard connect(slot, host, limits) != nil else { return }
+        }
+    }
+
+    /// All connections that the endpoint may have are made (`per_host_thresholds`). A worker without any may always have
+    /// one, as in Envoy: its requests would wait for connections that never come to it.
+    private func isHostFull(_ slot: Int, _ host: Int) -> Bool {
+        guard let most = clusters[slot].record?.value.perHostConnectionsMax, most > 0,
+            clusters[slot].hosts[host].connections > 0
+        else { return false }
+        return clusters[slot].hosts[host].unowned.with {
+            $0.connectionsActive.load(ordering: .relaxed) >= Int(most)
         }
     }
 
@@ -262,6 +276,11 @@ extension Worker {
         let address = clusters[slot].hosts[host].address
         let scope = clusterScope(slot: Int32(slot))
         counters.add(scope, .upstreamCxTotal)
+        if let record = clusters[slot].record?.value, record.hasShadowLimits,
+            limits.with({ $0.connections.current }) > record.shadowConnectionsMax
+        {
+            counters.add(scope, .shadowCxOverflow)
+        }
         let result = kernel.connect(address)
         let descriptor: Descriptor
         switch result {

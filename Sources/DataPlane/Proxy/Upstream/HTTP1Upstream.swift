@@ -70,7 +70,49 @@ extension Worker {
         } else if idle > 0, connection.value.timerAt == .distantFuture {
             setTimer(connection, at: now.advanced(byNanoseconds: idle))
         }
+        let learnt = learntIdleMax(connection)
+        if learnt < .max { setTimer(connection, at: now.advanced(byNanoseconds: learnt)) }
+        if let longest = clusters[slot].record?.value.maxConnectionDuration, longest > 0 {
+            setTimer(connection, at: connection.value.opened.advanced(byNanoseconds: longest))
+        }
         if isWanted { relieveOthers() }
+    }
+
+    /// How long the endpoint is known to leave a connection open that carries nothing; `.max` if it is not.
+    @inline(__always)
+    func learntIdleMax(_ connection: ConnectionPlace) -> Int64 {
+        let (slot, host) = (Int(connection.value.cluster), Int(connection.value.endpoint))
+        return clusters[slot].hosts[host].unowned.with { $0.idleClose.idleMax(at: now) }
+    }
+
+    /// The endpoint has closed a connection that lay in the pool.
+    mutating func learnIdleClose(_ connection: ConnectionPlace) {
+        guard connection.value.requests > 0 else { return }
+        let (slot, host) = (Int(connection.value.cluster), Int(connection.value.endpoint))
+        let idle = now.nanoseconds(since: connection.value.lastUsed)
+        clusters[slot].hosts[host].unowned.with { $0.idleClose.closedByPeer(afterIdle: idle, at: now) }
+    }
+
+    /// `Keep-Alive: timeout=5`: the endpoint says it itself.
+    @inline(never)
+    mutating func learnKeepAlive(_ exchange: ExchangePlace, _ bytes: ByteView) {
+        guard exchange.value.endpoint >= 0, let value = answer.value(of: .keepAlive, in: bytes) else {
+            return
+        }
+        let mark = ByteView("timeout=")
+        for start in 0..<max(value.count - mark.count, 0)
+        where value[start..<(start + mark.count)].equalsIgnoringCase(mark) {
+            let rest = value.dropFirst(start + mark.count)
+            let end = rest.firstIndex(of: UInt8(ascii: ",")) ?? rest.count
+            guard let seconds = rest.prefix(end).trimmed.decimal, seconds > 0, seconds < 86_400 else {
+                return
+            }
+            let host = Int(exchange.value.endpoint)
+            clusters[Int(exchange.value.cluster)].hosts[host].unowned.with {
+                $0.idleClose.announced(Int64(seconds) * Nanoseconds.perSecond, at: now)
+            }
+            return
+        }
     }
 
     /// After an answer: whether the connection can carry another request decides where it goes.
@@ -324,9 +366,13 @@ extension Worker {
         case .inspecting, .closing, .lingering: close(connection)
         case .closed: break
         case .open:
-            let idle = clusters[Int(connection.value.cluster)].record?.value.idleTimeout ?? 0
+            var idle = clusters[Int(connection.value.cluster)].record?.value.idleTimeout ?? 0
             let isIdle =
                 connection.value.isIdle || (connection.value.codec == .http2 && connection.value.streams == 0)
+            if endsForAge(connection, isIdle: isIdle) { return }
+            let learnt = connection.value.codec == .http1 ? learntIdleMax(connection) : .max
+            let isLearnt = learnt < .max && (idle == 0 || learnt < idle)
+            if isLearnt { idle = learnt }
             if isIdle, let session = connection.value.tls {
                 let quiet = connection.value.lastUsed.advanced(byNanoseconds: Self.quietMax)
                 if now < quiet { return setTimer(connection, at: quiet) }
@@ -337,9 +383,31 @@ extension Worker {
             if !isIdle || now < limit {
                 return setTimer(connection, at: isIdle ? limit : now.advanced(byNanoseconds: idle))
             }
-            counters.add(clusterScope(connection), .upstreamCxIdleTimeout)
+            counters.add(
+                clusterScope(connection), isLearnt ? .upstreamCxRetiredIdle : .upstreamCxIdleTimeout)
             close(connection)
         }
+    }
+
+    /// true: the connection has had its time, and is closed or takes no more requests.
+    private mutating func endsForAge(_ connection: ConnectionPlace, isIdle: Bool) -> Bool {
+        guard let longest = clusters[Int(connection.value.cluster)].record?.value.maxConnectionDuration,
+            longest > 0, connection.value.codec != .tunnel
+        else { return false }
+        let end = connection.value.opened.advanced(byNanoseconds: longest)
+        guard now >= end else {
+            setTimer(connection, at: end)
+            return false
+        }
+        // A busy one is looked at when it is given back.
+        guard isIdle || connection.value.codec == .http2, !connection.value.isDraining else { return false }
+        counters.add(clusterScope(connection), .upstreamCxMaxDurationReached)
+        if connection.value.codec == .http2 {
+            retireShared(connection)
+        } else {
+            close(connection)
+        }
+        return true
     }
 }
 

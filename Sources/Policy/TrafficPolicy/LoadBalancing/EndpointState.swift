@@ -16,6 +16,8 @@ public final class EndpointState: Sendable {
     public let connectionsFailed = Atomic<Int>(0)
     /// For peak EWMA.
     public let latency = LatencyAverage()
+    /// After how long it closes a connection that carries nothing.
+    public let idleClose = IdleCloseEstimate()
     /// Nanoseconds of the monotonic clock; `.min`: not known.
     private let healthySinceWord = Atomic<Int64>(.min)
 
