@@ -47,7 +47,8 @@ struct ClusterCompiler {
         let canBeSecure = setTransport(&cluster, id, service, port)
         if port.appProtocol != .tcp {
             let options = httpOptions(
-                port.appProtocol, idle: timeouts.idle ?? Self.idleTimeout, canNegotiate: canBeSecure)
+                port.appProtocol, idle: timeouts.idle ?? Self.idleTimeout, longest: timeouts.connection,
+                canNegotiate: canBeSecure)
             cluster.typedExtensionProtocolOptions["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"] =
                 Wire.packed(options)
         }
@@ -105,18 +106,64 @@ struct ClusterCompiler {
         threshold.maxRequests = .init(clamping: limits.requests ?? 1024)
         threshold.maxRetries = .init(clamping: limits.retries ?? 3)
         if proxyClass.isMartlet {
-            let budget = Martlet_V1_Cluster.with {
+            var own = Martlet_V1_Cluster.with {
                 $0.retryBudget.percent = percent
                 $0.retryBudget.window = .init(retries.budgetWindow ?? Self.budgetWindow)
                 $0.retryBudget.retriesMin = UInt32(clamping: retriesMin)
             }
-            cluster.typedExtensionProtocolOptions["martlet.cluster"] = Wire.packed(budget)
+            setBreakers(&own, limits, place)
+            cluster.typedExtensionProtocolOptions["martlet.cluster"] = Wire.packed(own)
         } else {
             // Envoy's budget has no window: a share of the requests in flight is the nearest that it can do.
             threshold.retryBudget.budgetPercent.value = percent
             threshold.retryBudget.minRetryConcurrency = .init(clamping: retriesMin)
         }
         cluster.circuitBreakers.thresholds = [threshold]
+        if let most = limits.connectionsPerEndpoint {
+            cluster.circuitBreakers.perHostThresholds = [
+                .with { $0.maxConnections = .init(clamping: most) }
+            ]
+        }
+    }
+
+    /// What Envoy has not: the breaker, and policies in shadow mode.
+    private func setBreakers(
+        _ own: inout Martlet_V1_Cluster, _ limits: CircuitBreakerSettings, _ place: PolicyIndex.Place
+    ) {
+        if let breaker = limits.breaker.flatMap(Self.breaker) { own.breaker = breaker }
+        guard let shadow = compiler.policies.shadowSettings(CircuitBreakerSettings.self, at: place)?.others
+        else { return }
+        if shadow.breaker != limits.breaker, let breaker = shadow.breaker.flatMap(Self.breaker) {
+            own.shadowBreaker = breaker
+        }
+        func bound(_ shadow: Int?, _ inForce: Int?) -> UInt32 {
+            shadow == inForce ? 0 : UInt32(clamping: shadow ?? 0)
+        }
+        let watched = Martlet_V1_Cluster.Limits.with {
+            $0.connections = bound(shadow.connections, limits.connections)
+            $0.pending = bound(shadow.pending, limits.pending)
+            $0.requests = bound(shadow.requests, limits.requests)
+            $0.retries = bound(shadow.retries, limits.retries)
+        }
+        if watched != Martlet_V1_Cluster.Limits() { own.shadowLimits = watched }
+    }
+
+    /// nil for one that never opens.
+    private static func breaker(_ settings: BreakerSettings) -> Martlet_V1_Cluster.Breaker? {
+        let rates = [settings.failureRate ?? 0, settings.slowRate ?? 0]
+        guard settings.consecutiveFailures != nil || rates.contains(where: { $0 > 0 }) else { return nil }
+        return .with {
+            $0.consecutiveFailures = UInt32(clamping: settings.consecutiveFailures ?? 0)
+            $0.failureRate = settings.failureRate ?? 0
+            $0.slowCallRate = settings.slowRate ?? 0
+            if let length = settings.slowAfter { $0.slowCallDuration = .init(length) }
+            if let length = settings.window { $0.window = .init(length) }
+            $0.callsMin = UInt32(clamping: settings.minimumCalls ?? 0)
+            if let length = settings.openDuration { $0.openDuration = .init(length) }
+            $0.openDurationGrowth = Double(settings.openGrowth ?? 1)
+            if let length = settings.openMax { $0.openDurationMax = .init(length) }
+            $0.probes = UInt32(clamping: settings.probes ?? 0)
+        }
     }
 
     /// True if every way to the service negotiates the protocol by TLS where it has TLS.
@@ -164,10 +211,11 @@ struct ClusterCompiler {
     }
 
     private func httpOptions(
-        _ appProtocol: ApplicationProtocol, idle: Duration, canNegotiate: Bool
+        _ appProtocol: ApplicationProtocol, idle: Duration, longest: Duration?, canNegotiate: Bool
     ) -> HTTPOptions {
         var options = HTTPOptions()
         options.commonHTTPProtocolOptions.idleTimeout = .init(idle)
+        if let longest { options.commonHTTPProtocolOptions.maxConnectionDuration = .init(longest) }
         if appProtocol == .http2 || appProtocol == .grpc {
             options.explicitHTTPConfig.http2ProtocolOptions = .init()
         } else if canNegotiate, proxyClass.isMartlet {

@@ -330,15 +330,48 @@ struct RouteCompiler {
         if proxyClass.isMartlet {
             let own = Martlet_V1_Route.with {
                 $0.retry.provablySafe = (retries.attempts ?? Self.retries) > 0
-                switch retries.methods ?? .idempotent {
-                case .any: $0.retry.methods = .any
-                case .idempotent: $0.retry.methods = .idempotent
-                case .safe: $0.retry.methods = .safe
-                }
+                $0.retry.methods = Self.methods(retries)
                 $0.retry.idempotencyHeader = retries.idempotencyKey ?? ""
                 $0.propagateDeadline = timeouts.propagatesDeadline ?? true
+                if let shadow = shadow(place, ofRule, ofRetry, timeouts, retries) { $0.shadow = shadow }
             }
             route.typedPerFilterConfig["martlet.route"] = Wire.packed(own)
+        }
+    }
+
+    /// What policies in shadow mode would change; nil for nothing.
+    private func shadow(
+        _ place: PolicyIndex.Place, _ ofRule: TimeoutSettings, _ ofRetry: RetrySettings,
+        _ timeouts: TimeoutSettings, _ retries: RetrySettings
+    ) -> Martlet_V1_Route.Shadow? {
+        var result = Martlet_V1_Route.Shadow()
+        let policies = compiler.policies
+        if let watched = policies.shadowSettings(TimeoutSettings.self, at: place) {
+            let times = watched.rule.filled(from: ofRule).filled(from: watched.others)
+            if times.request != timeouts.request { result.timeout = .init(times.request ?? .zero) }
+            if times.perTry != timeouts.perTry { result.perTryTimeout = .init(times.perTry ?? .zero) }
+        }
+        if let watched = policies.shadowSettings(RetrySettings.self, at: place) {
+            let settings = watched.rule.filled(from: ofRetry).filled(from: watched.others)
+            if settings.perTryTimeout != retries.perTryTimeout {
+                result.perTryTimeout = .init(settings.perTryTimeout ?? .zero)
+            }
+            let conditions = settings.conditions ?? [.connectFailure, .refusedStream]
+            result.retryOn = conditions.map(\.rawValue).joined(separator: ",")
+            result.numRetries = .init(clamping: settings.attempts ?? Self.retries)
+            result.retriableStatusCodes = (settings.statusCodes ?? []).map(UInt32.init)
+            result.retry.provablySafe = (settings.attempts ?? Self.retries) > 0
+            result.retry.methods = Self.methods(settings)
+            result.retry.idempotencyHeader = settings.idempotencyKey ?? ""
+        }
+        return result == Martlet_V1_Route.Shadow() ? nil : result
+    }
+
+    private static func methods(_ settings: RetrySettings) -> Martlet_V1_Route.Retry.Methods {
+        switch settings.methods ?? .idempotent {
+        case .any: .any
+        case .idempotent: .idempotent
+        case .safe: .safe
         }
     }
 
@@ -358,6 +391,29 @@ struct RouteCompiler {
         policy.retriableStatusCodes =
             names.contains("retriable-status-codes") ? (settings.statusCodes ?? []).map(UInt32.init) : []
         if let perTry { policy.perTryTimeout = .init(perTry) }
+        if let idle = settings.perTryIdleTimeout { policy.perTryIdleTimeout = .init(idle) }
+        if names.contains("retriable-headers") {
+            policy.retriableHeaders = (settings.headers ?? []).map { name in
+                .with {
+                    $0.name = name
+                    $0.presentMatch = true
+                }
+            }
+        }
+        if let most = settings.retryAfterMax {
+            policy.rateLimitedRetryBackOff.maxInterval = .init(most)
+            policy.rateLimitedRetryBackOff.resetHeaders = [.with { $0.name = "retry-after" }]
+        }
+        if settings.avoidsTriedEndpoints == true {
+            let predicate = Envoy_Extensions_Retry_Host_PreviousHosts_V3_PreviousHostsPredicate()
+            policy.retryHostPredicate = [
+                .with {
+                    $0.name = "envoy.retry_host_predicates.previous_hosts"
+                    $0.typedConfig = Wire.packed(predicate)
+                }
+            ]
+            policy.hostSelectionRetryMaxAttempts = 5
+        }
         let base = settings.backOffMin ?? Self.backOffMin
         policy.retryBackOff.baseInterval = .init(base)
         policy.retryBackOff.maxInterval = .init(max(base, settings.backOffMax ?? base * 10))

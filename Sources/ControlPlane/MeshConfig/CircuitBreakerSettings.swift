@@ -1,15 +1,20 @@
-/// `CircuitBreakerPolicy`: upper bounds on what one proxy has open towards one service.
+/// `CircuitBreakerPolicy`: upper bounds on what one proxy has open towards one service, and when it stops calling it.
 public struct CircuitBreakerSettings: PolicySettings {
     public var connections: Int?
     public var pending: Int?
     public var requests: Int?
     public var retries: Int?
+    /// Connections of one proxy to one endpoint.
+    public var connectionsPerEndpoint: Int?
+    /// `nil`: there is none.
+    public var breaker: BreakerSettings?
 
     public init() {}
 
     public static var kind: ResourceKind { .circuitBreakerPolicy }
     public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service] }
     public static var directions: [PolicyDirection] { [.outbound] }
+    public static var runsInShadow: Bool { true }
 
     public static func policy(in specification: Resource.Specification) -> Policy<CircuitBreakerSettings>? {
         guard case .circuitBreakerPolicy(let policy) = specification else { return nil }
@@ -22,6 +27,8 @@ public struct CircuitBreakerSettings: PolicySettings {
         result.pending = pending ?? broader.pending
         result.requests = requests ?? broader.requests
         result.retries = retries ?? broader.retries
+        result.connectionsPerEndpoint = connectionsPerEndpoint ?? broader.connectionsPerEndpoint
+        if let theirs = broader.breaker { result.breaker = breaker?.filled(from: theirs) ?? theirs }
         return result
     }
 
@@ -32,9 +39,11 @@ public struct CircuitBreakerSettings: PolicySettings {
             settings.pending = fields.integer("pending", in: 0...1_000_000)
             settings.requests = fields.integer("requests", in: 1...1_000_000)
             settings.retries = fields.integer("retries", in: 0...1_000_000)
+            settings.connectionsPerEndpoint = fields.integer("connectionsPerEndpoint", in: 1...1_000_000)
             return true
         }
-        fields.notYet("breaker", "outlierDetection")
+        settings.breaker = fields.mapping("breaker") { BreakerSettings.read($0) }
+        fields.notYet("outlierDetection")
         return settings
     }
 }

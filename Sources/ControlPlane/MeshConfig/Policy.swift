@@ -29,11 +29,17 @@ public protocol PolicySettings: Sendable, Equatable {
     static var targetKinds: [PolicyTarget.Kind] { get }
     /// Whose sidecar applies it; empty: both.
     static var directions: [PolicyDirection] { get }
+    /// The proxies can decide such a policy without carrying it out.
+    static var runsInShadow: Bool { get }
     /// Nothing said.
     init()
     static func policy(in specification: Resource.Specification) -> Policy<Self>?
     /// This, with the fields that it leaves open taken from a broader policy.
     func filled(from broader: Self) -> Self
+}
+
+extension PolicySettings {
+    public static var runsInShadow: Bool { false }
 }
 
 public struct Policy<Settings: PolicySettings>: Sendable, Equatable {
@@ -55,7 +61,7 @@ public struct Policy<Settings: PolicySettings>: Sendable, Equatable {
                 "remove it, or write \(Settings.directions[0].rawValue)")
         }
         let mode = fields.choice("mode", PolicyMode.self) ?? .enforce
-        if mode == .shadow {
+        if mode == .shadow, !Settings.runsInShadow {
             fields.report(
                 "mode", "the proxies cannot run a \(Settings.kind.rawValue) in shadow yet",
                 "write enforce or off")

@@ -24,6 +24,8 @@ public struct PolicyIndex: Sendable {
     }
 
     private var winners: [Key: Resource] = [:]
+    /// Those in shadow mode, which stand beside the winners.
+    private var shadows: [Key: Resource] = [:]
     /// A policy that has no effect because an older one has the same target, and that older one.
     public private(set) var conflicts: [ResourceID: ResourceID] = [:]
 
@@ -47,8 +49,18 @@ public struct PolicyIndex: Sendable {
     }
 
     private mutating func insert<Settings>(_ policy: Policy<Settings>, _ resource: Resource) {
-        guard policy.mode == .enforce else { return }
         let key = Key(kind: Settings.kind, target: policy.target, direction: policy.direction)
+        switch policy.mode {
+        case .off: return
+        case .shadow:
+            if let other = shadows[key] {
+                conflicts[resource.id] = other.id
+            } else {
+                shadows[key] = resource
+            }
+            return
+        case .enforce: break
+        }
         if let winner = winners[key] {
             conflicts[resource.id] = winner.id
         } else {
@@ -58,6 +70,26 @@ public struct PolicyIndex: Sendable {
 
     /// What every policy but those of the place's own route rule says.
     public func settings<Settings: PolicySettings>(_: Settings.Type, at place: Place) -> Settings {
+        merged(targets(of: place), place.direction)
+    }
+
+    /// What would be in force, in the rule's own policies and in the others, if policies in shadow mode were; nil if none
+    /// is about the place.
+    public func shadowSettings<Settings: PolicySettings>(_: Settings.Type, at place: Place)
+        -> (rule: Settings, others: Settings)?
+    {
+        let all = targets(of: place) + ruleTargets(of: place)
+        let isThere = all.contains { target in
+            keys(Settings.self, target, place.direction).contains { shadows[$0] != nil }
+        }
+        guard isThere else { return nil }
+        return (
+            merged(ruleTargets(of: place), place.direction, inShadow: true),
+            merged(targets(of: place), place.direction, inShadow: true)
+        )
+    }
+
+    private func targets(of place: Place) -> [PolicyTarget] {
         let (service, namespace) = (place.service, place.service.namespace)
         var targets: [PolicyTarget] = []
         if let route = place.route {
@@ -70,27 +102,29 @@ public struct PolicyIndex: Sendable {
         targets.append(PolicyTarget(kind: .service, namespace: namespace, name: service.name))
         targets.append(PolicyTarget(kind: .namespace, namespace: namespace, name: ""))
         targets.append(PolicyTarget(kind: .mesh, namespace: "", name: ""))
-        return merged(targets, place.direction)
+        return targets
+    }
+
+    private func ruleTargets(of place: Place) -> [PolicyTarget] {
+        guard let route = place.route, let rule = place.ruleName else { return [] }
+        return [
+            PolicyTarget(kind: .httpRoute, namespace: route.namespace, name: route.name, sectionName: rule)
+        ]
     }
 
     /// What policies say that name the place's route rule as `sectionName`; they beat the rule's own fields.
     public func ruleSettings<Settings: PolicySettings>(_: Settings.Type, at place: Place) -> Settings {
-        guard let route = place.route, let rule = place.ruleName else { return Settings() }
-        let target = PolicyTarget(
-            kind: .httpRoute, namespace: route.namespace, name: route.name, sectionName: rule)
-        return merged([target], place.direction)
+        merged(ruleTargets(of: place), place.direction)
     }
 
     private func merged<Settings: PolicySettings>(
-        _ targets: [PolicyTarget], _ direction: PolicyDirection
+        _ targets: [PolicyTarget], _ direction: PolicyDirection, inShadow: Bool = false
     ) -> Settings {
         var result = Settings()
         for target in targets {
-            for key in [
-                Key(kind: Settings.kind, target: target, direction: direction),
-                Key(kind: Settings.kind, target: target, direction: nil),
-            ] {
-                guard let resource = winners[key], let policy = Settings.policy(in: resource.specification)
+            for key in keys(Settings.self, target, direction) {
+                let found = inShadow ? shadows[key] ?? winners[key] : winners[key]
+                guard let resource = found, let policy = Settings.policy(in: resource.specification)
                 else {
                     continue
                 }
@@ -98,5 +132,14 @@ public struct PolicyIndex: Sendable {
             }
         }
         return result
+    }
+
+    private func keys<Settings: PolicySettings>(
+        _: Settings.Type, _ target: PolicyTarget, _ direction: PolicyDirection
+    ) -> [Key] {
+        [
+            Key(kind: Settings.kind, target: target, direction: direction),
+            Key(kind: Settings.kind, target: target, direction: nil),
+        ]
     }
 }

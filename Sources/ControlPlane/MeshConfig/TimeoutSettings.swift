@@ -8,6 +8,8 @@ public struct TimeoutSettings: PolicySettings {
     public var idle: Duration?
     /// A request on which nothing moves.
     public var stream: Duration?
+    /// A connection to an endpoint, however busy.
+    public var connection: Duration?
     public var propagatesDeadline: Bool?
 
     public init() {}
@@ -15,6 +17,7 @@ public struct TimeoutSettings: PolicySettings {
     public static var kind: ResourceKind { .timeoutPolicy }
     public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service, .httpRoute] }
     public static var directions: [PolicyDirection] { [.outbound] }
+    public static var runsInShadow: Bool { true }
 
     public static func policy(in specification: Resource.Specification) -> Policy<TimeoutSettings>? {
         guard case .timeoutPolicy(let policy) = specification else { return nil }
@@ -28,6 +31,7 @@ public struct TimeoutSettings: PolicySettings {
         result.perTry = perTry ?? broader.perTry
         result.idle = idle ?? broader.idle
         result.stream = stream ?? broader.stream
+        result.connection = connection ?? broader.connection
         result.propagatesDeadline = propagatesDeadline ?? broader.propagatesDeadline
         return result
     }
@@ -40,6 +44,7 @@ public struct TimeoutSettings: PolicySettings {
         settings.perTry = fields.duration("perTry", in: .milliseconds(1)...day)
         settings.idle = fields.duration("idle", in: .zero...day)
         settings.stream = fields.duration("stream", in: .zero...day)
+        settings.connection = fields.duration("connection", in: .seconds(1)...day)
         settings.propagatesDeadline = fields.boolean("deadlinePropagation")
         if let request = settings.request, let perTry = settings.perTry, request > .zero, perTry > request {
             fields.report(

@@ -1,0 +1,81 @@
+import MeshConfig
+import Testing
+import XDSMessages
+
+@testable import ConfigCompiler
+
+@Suite("Breakers, fields of retries, and policies in shadow mode reach the proxies")
+struct OverloadPolicyTests {
+    private let two = Bench.service("orders") + Bench.service("portal")
+
+    private func own(_ bench: Bench) throws -> Martlet_V1_Cluster {
+        let cluster = try bench.cluster("outbound|80|default/orders", for: Bench.node())
+        return try Martlet_V1_Cluster(
+            unpackingAny: #require(cluster.typedExtensionProtocolOptions["martlet.cluster"]))
+    }
+
+    private func shadow(_ bench: Bench) throws -> Martlet_V1_Route {
+        let route = try #require(try bench.routes("orders", for: Bench.node()).first)
+        return try Martlet_V1_Route(unpackingAny: #require(route.typedPerFilterConfig["martlet.route"]))
+    }
+
+    @Test("A breaker arrives with all that it says, field by field from the narrower policy")
+    func breaker() throws {
+        let bench = try Bench(
+            two
+                + "---\napiVersion: martlet.mesh/v1\nkind: CircuitBreakerPolicy\nmetadata: {name: all}\n"
+                + "spec: {targetRef: {kind: Mesh}, breaker: {probes: 3, consecutiveFailures: 9}}\n"
+                + Bench.policy(
+                    "CircuitBreakerPolicy", "kind: Service, name: orders",
+                    "limits: {connectionsPerEndpoint: 4}, breaker: {consecutiveFailures: 5, failureRate: 50%, "
+                        + "slowCalls: {longerThan: 1s, rate: 80%}, window: 20s, minimumCalls: 10, "
+                        + "open: {duration: 2s, growth: 2, max: 1m}}"))
+        let breaker = try own(bench).breaker
+        #expect(breaker.consecutiveFailures == 5 && breaker.failureRate == 50 && breaker.probes == 3)
+        #expect(breaker.slowCallDuration.seconds == 1 && breaker.slowCallRate == 80)
+        #expect(breaker.window.seconds == 20 && breaker.callsMin == 10)
+        #expect(breaker.openDuration.seconds == 2 && breaker.openDurationGrowth == 2)
+        #expect(breaker.openDurationMax.seconds == 60)
+        let cluster = try bench.cluster("outbound|80|default/orders", for: Bench.node())
+        #expect(cluster.circuitBreakers.perHostThresholds.first?.maxConnections.value == 4)
+    }
+
+    @Test("Policies in shadow mode change nothing that is in force, and stand beside it")
+    func shadows() throws {
+        let bench = try Bench(
+            two
+                + Bench.policy(
+                    "CircuitBreakerPolicy", "kind: Service, name: orders",
+                    "mode: shadow, limits: {requests: 7}, breaker: {consecutiveFailures: 5}")
+                + Bench.policy("TimeoutPolicy", "kind: Mesh", "mode: shadow, request: 2s")
+                + Bench.policy(
+                    "RetryPolicy", "kind: Service, name: orders", "mode: shadow, retryOn: [5xx], attempts: 4")
+        )
+        let (cluster, route) = (try own(bench), try shadow(bench))
+        #expect(!cluster.hasBreaker && cluster.shadowBreaker.consecutiveFailures == 5)
+        #expect(cluster.shadowLimits.requests == 7 && cluster.shadowLimits.connections == 0)
+        #expect(route.shadow.timeout.seconds == 2 && !route.shadow.hasPerTryTimeout)
+        #expect(route.shadow.retryOn == "5xx" && route.shadow.numRetries == 4)
+        let inForce = try #require(try bench.routes("orders", for: Bench.node()).first)
+        #expect(inForce.route.timeout.seconds == 15)
+        #expect(inForce.route.retryPolicy.retryOn == "connect-failure,refused-stream")
+        let limits = try bench.cluster("outbound|80|default/orders", for: Bench.node()).circuitBreakers
+        #expect(limits.thresholds.first?.maxRequests.value == 1024)
+    }
+
+    @Test("Everything about retries arrives")
+    func retries() throws {
+        let bench = try Bench(
+            two
+                + Bench.policy(
+                    "RetryPolicy", "kind: Service, name: orders",
+                    "retryOn: [unavailable, retriable-headers], retriableHeaders: [x-again], "
+                        + "perTryIdleTimeout: 2s, otherEndpoints: true, backOff: {retryAfterMax: 30s}")
+                + Bench.policy("TimeoutPolicy", "kind: Mesh", "connection: 10m"))
+        let policy = try #require(try bench.routes("orders", for: Bench.node()).first).route.retryPolicy
+        #expect(policy.retryOn == "unavailable,retriable-headers")
+        #expect(policy.retriableHeaders.map(\.name) == ["x-again"] && policy.perTryIdleTimeout.seconds == 2)
+        #expect(policy.retryHostPredicate.count == 1)
+        #expect(policy.rateLimitedRetryBackOff.maxInterval.seconds == 30)
+    }
+}
