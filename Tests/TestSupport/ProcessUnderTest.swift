@@ -18,6 +18,14 @@ public final class ProcessUnderTest: Sendable {
             input: "/dev/null", output: logPath, errors: nil)
     }
 
+    /// A tool of the machine's, looked up on `PATH`.
+    public init(tool: String, _ arguments: [String], in directory: TemporaryDirectory) throws {
+        name = tool
+        logPath = directory.path("\(tool).log")
+        child = try ChildProcess(
+            tool, arguments, in: directory.url.path, input: "/dev/null", output: logPath, errors: nil)
+    }
+
     deinit { child.kill() }
 
     /// `MARTLET_BINARIES` names the folder of the binaries; else they lie beside the tests that are running.

@@ -6,7 +6,7 @@ import Reactor
 import TrafficPolicy
 import XDSClient
 
-/// Asks by HTTP/1.1, one request at a time.
+/// Asks by HTTP/1.1, one request at a time; by HTTP/2 where TLS has settled on it.
 final class HTTP1Probe: HealthProbe, ClientConnectionOwner {
     /// Of one answer, head and body: an endpoint that says more is taken to be broken.
     static let answerBytesMax = 1 << 20
@@ -15,7 +15,10 @@ final class HTTP1Probe: HealthProbe, ClientConnectionOwner {
     private let resolver: NameResolver
     private let target: ClientTarget
     private let check: HTTPCheck
+    private let fields: CheckRequest
     private let request: [UInt8]
+    /// Once the endpoint has chosen HTTP/2.
+    private var successor: HTTP2Probe?
     private let method: Method
     private var connection: ClientConnection?
     private var completion: ((ProbeAnswer) -> Void)?
@@ -34,11 +37,13 @@ final class HTTP1Probe: HealthProbe, ClientConnectionOwner {
         _ request: CheckRequest
     ) {
         (self.loop, self.resolver, self.target, self.check) = (loop, resolver, target, check)
+        fields = request
         self.request = request.bytes
         method = check.method == "HEAD" ? .head : .get
     }
 
     func ask(_ completion: @escaping (ProbeAnswer) -> Void) {
+        if let successor { return successor.ask(completion) }
         self.completion = completion
         (received, bytesTotal, body, answer) = ([], 0, nil, nil)
         progress = HeadProgress()
@@ -53,6 +58,7 @@ final class HTTP1Probe: HealthProbe, ClientConnectionOwner {
         completion = nil
         connection?.close()
         connection = nil
+        successor?.close()
     }
 
     private func write(_ bytes: [UInt8]) {
@@ -66,7 +72,16 @@ final class HTTP1Probe: HealthProbe, ClientConnectionOwner {
         completion?(answer)
     }
 
-    func connectionOpened() { write(request) }
+    func connectionOpened() {
+        guard connection?.applicationProtocol == .http2, let completion else { return write(request) }
+        // The cluster's TLS settings offer it for its traffic.
+        connection?.close()
+        connection = nil
+        self.completion = nil
+        let made = HTTP2Probe(loop, resolver, target, check, fields)
+        successor = made
+        made.ask(completion)
+    }
 
     func connectionDrained() { write(unsent) }
 

@@ -14,6 +14,8 @@ public struct Configuration: Sendable, Equatable {
     public var runtime: [String: RuntimeValue]
     /// The cluster that this proxy is an endpoint of, for zone-aware balancing; empty for none.
     public var localCluster = ""
+    /// `node.cluster`
+    public var nodeCluster = ""
     /// Where this proxy is.
     public var locality = LocalityName()
 

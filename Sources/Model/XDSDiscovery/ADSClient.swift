@@ -533,6 +533,7 @@ extension ADSClient {
             listeners: isReady ? Warmed.inForce(listeners).compactMap { resolved($0) } : [],
             clusters: Warmed.inForce(clusters).compactMap { resolved($0) }, runtime: surroundings.runtime)
         configuration.localCluster = localCluster
+        configuration.nodeCluster = node.text(XDS.Node.cluster)
         configuration.locality = LocalityName(node.message(XDS.Node.locality))
         return configuration
     }

@@ -44,7 +44,7 @@ extension Worker {
                 let index = filters.count - 1 - place
                 switch filters[index].kind {
                 case .rateLimit, .fault, .adaptiveConcurrency, .admissionControl: break
-                case .healthCheck: markHealthFailed(exchange)
+                case .healthCheck: editHealth(exchange, index)
                 case .cors: editCORS(exchange, index)
                 case .headerMutation: mutate(exchange, index, head)
                 }

@@ -49,9 +49,18 @@ extension Worker {
             ? nil : .healthCheckFailedClusterUnhealthy
     }
 
-    /// An operator has failed this proxy's health: callers that check it learn so from any answer.
-    mutating func markHealthFailed(_ exchange: ExchangePlace) {
-        guard !exchange.value.isHealthCheck, process.isHealthFailed.load(ordering: .relaxed) else { return }
+    /// Says whose health the answer tells. Where an operator has failed this proxy's health, callers that check it learn
+    /// so from any other answer too.
+    mutating func editHealth(_ exchange: ExchangePlace, _ filter: Int) {
+        if exchange.value.isHealthCheck {
+            let index = Int(exchange.chain.http.filters[filter].settings)
+            guard index >= 0 else { return }
+            let name = shelf.tables(exchange.value.snapshot).filters.health[index].nodeCluster
+            edits.set(.other, ByteView("x-envoy-upstream-healthchecked-cluster"), name)
+            answerIsEdited = true
+            return
+        }
+        guard process.isHealthFailed.load(ordering: .relaxed) else { return }
         edits.set(.other, ByteView("x-envoy-immediate-health-check-fail"), ByteView("true"))
         answerIsEdited = true
     }

@@ -125,6 +125,7 @@ extension SnapshotCompiler {
         var headers: [HeaderMatchRecord] = []
         for match in filter.headers { headers.append(try compile(match, place)) }
         record.headers = arena.store(headers)
+        record.nodeCluster = arena.store(text: nodeCluster)
         record.clusters = arena.store(
             filter.clustersHealthyMin.map { cluster in
                 HealthFilterCluster(

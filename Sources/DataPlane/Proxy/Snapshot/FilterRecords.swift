@@ -87,6 +87,8 @@ struct MutationRecord: BitwiseCopyable {
 struct HealthFilterRecord: BitwiseCopyable {
     var headers = Table<HeaderMatchRecord>()
     var clusters = Table<HealthFilterCluster>()
+    /// Of the proxy's node, told with the answer.
+    var nodeCluster = ByteView("")
 }
 
 struct HealthFilterCluster: BitwiseCopyable {

@@ -30,6 +30,7 @@ struct SnapshotCompiler {
     var faults: [FaultRecord] = []
     var mutations: [MutationRecord] = []
     var healthFilters: [HealthFilterRecord] = []
+    var nodeCluster = ""
     var concurrency: [ConcurrencyRecord] = []
     var admission: [AdmissionRecord] = []
     var clusterIndices: [String: Int32] = [:]
@@ -59,6 +60,7 @@ struct SnapshotCompiler {
     ) throws(CompileError) -> Snapshot {
         var compiler = SnapshotCompiler(process: process, now: now, previous: previous)
         compiler.runtime = configuration.runtime
+        compiler.nodeCluster = configuration.nodeCluster
         for (index, cluster) in configuration.clusters.enumerated() {
             compiler.clusterIndices[cluster.name] = Int32(index)
         }
