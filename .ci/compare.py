@@ -7,15 +7,17 @@ A case is a YAML file:
   config:    fields of the HttpConnectionManager (route_config, http_filters, …), merged over what every case has
   router:    fields of the router's configuration
   runtime:   a static layer of runtime keys
-  clusters:  more clusters than `a` and `b`, each of which has one origin
+  origins:   their names, if there are to be others than `a` and `b`
+  clusters:  more clusters than those of the origins' names, each of which has one origin
+  statistics: names whose values are compared at the end
   requests:  a list of {send: "GET /path", host:, headers: [[name, value]…], body:, times:,
-             at_least: SECONDS, at_most: SECONDS}
+             at_least: SECONDS, at_most: SECONDS, after: SECONDS}
   settle:    seconds to wait after each answer, for what origins see later
   ignore:    names of fields that need not be the same in this case
   differs:   what does on purpose: how its place begins, and why; a request may have some too
 
 Each request goes over a connection of its own. An origin answers 200 with what it has seen; a request may say otherwise
-by its path: `/@503`, `/@302=LOCATION`, `/~BYTES` for a body of that length; `x-origin-NAME: VALUE` in a request becomes `NAME: VALUE` of the answer.
+by its path: `/@503`, `/@302=LOCATION`, `/@503:b` for the origin `b` alone, `/~BYTES` for a body of that length; `x-origin-NAME: VALUE` in a request becomes `NAME: VALUE` of the answer.
 Compared are status, fields (names in order of the alphabet, values in their order) and body of the answer, and of
 what each origin has seen: method, path, fields and body. Dates, ids, ports and durations are made the same first.
 """
@@ -74,9 +76,9 @@ class Origin(threading.Thread):
         if slow:
             time.sleep(float(slow.group(1)))
         status, location = 200, None
-        order = re.search(r"/@(\d+)(?:=([^?]*))?", path)
-        if order:
-            status, location = int(order.group(1)), order.group(2)
+        order = re.search(r"/@(\d+)(?::(\w+))?(?:=([^?]*))?", path)
+        if order and order.group(2) in (None, self.name):
+            status, location = int(order.group(1)), order.group(3)
         lines = [f"HTTP/1.1 {status} Status", f"x-origin: {self.name}"]
         if location:
             lines.append("location: " + location)
@@ -168,10 +170,10 @@ def free_port():
 class Proxy:
     def __init__(self, kind, binary, case, origins, folder):
         self.kind = kind
-        self.port, admin = free_port(), free_port()
+        self.port, self.admin = free_port(), free_port()
         path = os.path.join(folder, kind + ".yaml")
         with open(path, "w") as out:
-            json.dump(bootstrap(case, self.port, admin, origins), out)  # which is YAML with every string in quotes
+            json.dump(bootstrap(case, self.port, self.admin, origins), out)  # which is YAML with every string in quotes
         self.log = os.path.join(folder, kind + ".log")
         if kind == "envoy":
             command = [binary, "-c", path, "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
@@ -210,6 +212,17 @@ def exchange(port, request):
             return read_message(stream, is_answer=True, method=method)
 
 
+def statistics(port, names):
+    """Their values, as the admin page has them; None for one that is not there."""
+    time.sleep(0.1)
+    with socket.create_connection(("127.0.0.1", port), 10) as client:
+        client.sendall(b"GET /stats HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")
+        with client.makefile("rb") as stream:
+            text = read_message(stream, is_answer=True)["body"]
+    values = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    return {name: values.get(name) for name in names}
+
+
 def normal(message, ports, ignored):
     """What is compared of a message."""
     if message is None:
@@ -221,7 +234,8 @@ def normal(message, ports, ignored):
     def clean(text):
         for port in ports:
             text = text.replace(f"127.0.0.1:{port}", "127.0.0.1:PORT")
-        return re.sub(r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:PORT", text)
+        text = re.sub(r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:PORT", text)
+        return re.sub(r'^(\w+=)"[0-9a-f]{16}"', r'\1"MADE"', text)  # a cookie that is made of the caller's port
 
     result = {
         name: "(there)" if name in VOLATILE else [clean(value) for value in values]
@@ -235,13 +249,14 @@ def normal(message, ports, ignored):
 
 def run(kind, binary, case, folder):
     """For each request what the caller and the origins saw; for one that is sent often, how often each."""
-    origins = {name: Origin(name) for name in ("a", "b")}
+    origins = {name: Origin(name) for name in case.get("origins", ["a", "b"])}
     proxy = Proxy(kind, binary, case, origins, folder)
     ports = [proxy.port] + [origin.port for origin in origins.values()]
     ignored = set(case.get("ignore", []))
     results = []
     try:
         for request in case["requests"]:
+            time.sleep(request.get("after", 0))
             times = request.get("times", 1)
             counts = collections.Counter()
             for _ in range(times):
@@ -258,6 +273,8 @@ def run(kind, binary, case, folder):
                 if times > 1:
                     counts[f"{answer and answer['start']} {sorted(seen)}"] += 1
             results.append(dict(counts) if times > 1 else {"answer": answer, "origins": seen})
+        if case.get("statistics"):
+            results.append({"statistics": statistics(proxy.admin, case["statistics"])})
     finally:
         proxy.stop()
     return results
@@ -306,7 +323,7 @@ def main():
                 failed += 1
                 print(f"{name}: {error}")
                 continue
-        for request, left, right in zip(case["requests"], envoy, martlet):
+        for request, left, right in zip(case["requests"] + [{"send": "statistics"}], envoy, martlet):
             requests += 1
             times = request.get("times", 1)
             lines = shares_differ(left, right, times) if times > 1 else differences(left, right)

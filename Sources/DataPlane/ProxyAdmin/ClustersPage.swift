@@ -38,12 +38,6 @@ extension AdminPages {
     ) -> [UInt8] {
         let name = status.name
         var text = "\(name)::observability_name::\(name)\n"
-        for (priority, limits) in [("default", status.normal), ("high", status.high)] {
-            text += "\(name)::\(priority)_priority::max_connections::\(limits.connections)\n"
-            text += "\(name)::\(priority)_priority::max_pending_requests::\(limits.pending)\n"
-            text += "\(name)::\(priority)_priority::max_requests::\(limits.requests)\n"
-            text += "\(name)::\(priority)_priority::max_retries::\(limits.retries)\n"
-        }
         if let outliers = status.outliers {
             let rates = [
                 ("success_rate_average", outliers.averageSuccessRate),
@@ -52,6 +46,12 @@ extension AdminPages {
                 ("local_origin_success_rate_ejection_threshold", -1.0),
             ]
             for (key, value) in rates { text += "\(name)::outlier::\(key)::\(rate(value))\n" }
+        }
+        for (priority, limits) in [("default", status.normal), ("high", status.high)] {
+            text += "\(name)::\(priority)_priority::max_connections::\(limits.connections)\n"
+            text += "\(name)::\(priority)_priority::max_pending_requests::\(limits.pending)\n"
+            text += "\(name)::\(priority)_priority::max_requests::\(limits.requests)\n"
+            text += "\(name)::\(priority)_priority::max_retries::\(limits.retries)\n"
         }
         text += "\(name)::added_via_api::\(isAdded)\n"
         if settings.discovery == .eds {
@@ -96,6 +96,7 @@ extension AdminPages {
             (.discoveredUnhealthy, "/failed_eds_health"), (.checkDegraded, "/degraded_active_hc"),
             (.discoveredDegraded, "/degraded_eds_health"), (.checkPending, "/pending_active_hc"),
             (.excluded, "/excluded_via_immediate_hc_fail"), (.checkTimedOut, "/active_hc_timeout"),
+            (.discoveredDraining, "/eds_status_draining"),
         ]
         let text = flags.filter { endpoint.marks.contains($0.0) }.map(\.1).joined()
         return text.isEmpty ? "healthy" : text
@@ -174,7 +175,8 @@ extension AdminPages {
             for (mark, name) in flags where marks.contains(mark) { json.value(name, true) }
             switch endpoint.discoveredHealth {
             case .unknown, .healthy: json.value("eds_health_status", "HEALTHY")
-            case .unhealthy, .timeout, .draining: json.value("eds_health_status", "UNHEALTHY")
+            case .unhealthy, .timeout: json.value("eds_health_status", "UNHEALTHY")
+            case .draining: json.value("eds_health_status", "DRAINING")
             case .degraded: json.value("eds_health_status", "DEGRADED")
             }
         }

@@ -174,7 +174,8 @@ extension EndpointMarks {
     init(_ health: Endpoint.Health) {
         switch health {
         case .unknown, .healthy: self = []
-        case .unhealthy, .draining, .timeout: self = .discoveredUnhealthy
+        case .unhealthy, .timeout: self = .discoveredUnhealthy
+        case .draining: self = .discoveredDraining
         case .degraded: self = .discoveredDegraded
         }
     }

@@ -34,8 +34,7 @@ final class ClusterEndpoints: Sendable {
         content.withLock { content in
             let key = "\(address)|\(context)"
             if let known = content.table[key] {
-                let discovered: EndpointMarks = [.discoveredUnhealthy, .discoveredDegraded]
-                known.state.mark(adding: marks, removing: discovered.subtracting(marks))
+                known.state.mark(adding: marks, removing: .discovered.subtracting(marks))
                 return known
             }
             let state = EndpointState(address: address, marks: marks.union(newMarks))

@@ -12,7 +12,7 @@ public struct EndpointMarks: OptionSet, Hashable, Sendable, BitwiseCopyable {
 
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-    /// Discovery said UNHEALTHY, DRAINING or TIMEOUT.
+    /// Discovery said UNHEALTHY or TIMEOUT.
     public static let discoveredUnhealthy = EndpointMarks(rawValue: 1 << 0)
     /// Discovery said DEGRADED.
     public static let discoveredDegraded = EndpointMarks(rawValue: 1 << 1)
@@ -30,13 +30,24 @@ public struct EndpointMarks: OptionSet, Hashable, Sendable, BitwiseCopyable {
     /// The last check that failed did so by time-out; for the health that is shown.
     public static let checkTimedOut = EndpointMarks(rawValue: 1 << 7)
 
+    /// Discovery said DRAINING: its end is planned, and it does not count among those that there are.
+    public static let discoveredDraining = EndpointMarks(rawValue: 1 << 8)
+
+    /// All that discovery says.
+    public static let discovered: EndpointMarks = [
+        .discoveredUnhealthy, .discoveredDegraded, .discoveredDraining,
+    ]
+
     public var health: EndpointHealth {
-        if !isDisjoint(with: [.discoveredUnhealthy, .checkFailed, .ejected, .excluded, .checkPending]) {
+        let against: EndpointMarks = [
+            .discoveredUnhealthy, .discoveredDraining, .checkFailed, .ejected, .excluded, .checkPending,
+        ]
+        if !isDisjoint(with: against) {
             return .unhealthy
         }
         return isDisjoint(with: [.discoveredDegraded, .checkDegraded]) ? .healthy : .degraded
     }
 
     /// Left out where endpoints are counted.
-    public var isExcluded: Bool { !isDisjoint(with: [.excluded, .checkPending]) }
+    public var isExcluded: Bool { !isDisjoint(with: [.excluded, .checkPending, .discoveredDraining]) }
 }

@@ -122,7 +122,7 @@ import Synchronization
     }
 
     /// Never 0.
-    public var version: UInt64 {
+    @inline(__always) public var version: UInt64 {
         if let whole { return whole.version }
         return changes.load(ordering: .acquiring)
     }

@@ -13,6 +13,10 @@ public struct LoadBalancer: ~Copyable {
     private var slowStart: SlowStartSettings?
     /// Kept, so that no other set can come to have its identity, and the tables stay.
     private var seenSet: EndpointSet?
+    private var seenIdentity: ObjectIdentifier?
+    /// Whose turn comes after whose, where there is nothing else to decide (one pool of equals); else empty.
+    private var turns = OwnedList<UInt32>()
+    private var turn = 0
     private var plan: BalancingPlan?
     private var tables = OwnedList<HashTable.Unowned?>()
     private var seenVersion: UInt64 = 0
@@ -35,7 +39,13 @@ public struct LoadBalancer: ~Copyable {
         random: inout SeededRandom
     ) -> Int? {
         lookIfNeeded(at: set, now, &random)
-        return pick(set, hash, attempt: 0, now, &random)
+        return turns.isEmpty ? pick(set, hash, attempt: 0, now, &random) : takeTurn()
+    }
+
+    @inline(__always) private mutating func takeTurn() -> Int {
+        let place = turn
+        turn = place &+ 1 == turns.count ? 0 : place &+ 1
+        return Int(turns[place])
     }
 
     /// For a retry: endpoints that the predicates name are passed over by choosing again, `drawsMax` times in all at the
@@ -65,6 +75,7 @@ public struct LoadBalancer: ~Copyable {
         predicates: HostPredicates = .previousHosts, priorities passed: inout PreviousPriorities
     ) -> Int? {
         lookIfNeeded(at: set, now, &random)
+        let hadTurns = !turns.isEmpty
         if passed.passedOver != 0, let plan {
             var others = adjusted(plan, set, passed.passedOver)
             if others.isEmpty {
@@ -72,8 +83,14 @@ public struct LoadBalancer: ~Copyable {
                 others = plan.rows
             }
             replaceRows(others)
+            turns = OwnedList()
         }
-        defer { if let plan { replaceRows(plan.rows) } }
+        defer {
+            if let plan {
+                replaceRows(plan.rows)
+                if hadTurns, turns.isEmpty { seenIdentity = nil }
+            }
+        }
         return pick(
             from: set, hash: hash, at: now, random: &random, avoiding: previous, drawsMax: drawsMax,
             predicates: predicates)
@@ -101,6 +118,7 @@ public struct LoadBalancer: ~Copyable {
         _ random: inout SeededRandom
     ) -> Int? {
         guard !rows.isEmpty else { return nil }
+        if !turns.isEmpty { return takeTurn() }
         if policy == .hashed {
             let hash = hash ?? random.next()
             let row = rows.count == 1 ? 0 : row(UInt32(hash % 100) + 1)
@@ -200,7 +218,9 @@ public struct LoadBalancer: ~Copyable {
         at set: EndpointSet, _ now: MonotonicInstant, _ random: inout SeededRandom
     ) {
         let version = set.version
-        if version != seenVersion || seenSet !== set { look(at: set, version, now, &random) }
+        if version != seenVersion || seenIdentity != ObjectIdentifier(set) {
+            look(at: set, version, now, &random)
+        }
     }
 
     @inline(never)
@@ -209,6 +229,7 @@ public struct LoadBalancer: ~Copyable {
     ) {
         let plan = set.plan(version: version)
         (seenSet, seenVersion, self.plan) = (set, version, plan)
+        seenIdentity = ObjectIdentifier(set)
         slowStart = set.balancing.slowStart
         isPanicking = plan.priorities.contains { $0.isPanicking }
         replaceRows(plan.rows)
@@ -222,6 +243,26 @@ public struct LoadBalancer: ~Copyable {
         zone = ZonePicker(plan, set)
         tables = OwnedList()
         for table in plan.tables { tables.append(table.map { HashTable.Unowned($0) }) }
+        lineUp(plan, start)
+    }
+
+    /// Puts the turns in a line if turns are all that there is.
+    private mutating func lineUp(_ plan: BalancingPlan, _ start: UInt32) {
+        turns = OwnedList()
+        guard rows.count == 1 else { return }
+        note(rows[0])
+        let priority = priorities[lastPriority]
+        guard case .pool(let pool) = rows[0].isDegraded ? priority.degraded : priority.healthy,
+            !pools[Int(pool)].isScheduled
+        else { return }
+        let members = plan.pools[Int(pool)].members
+        switch policy {
+        case .roundRobin: break
+        case .leastLoaded, .random: if members.count > 1 { return }
+        case .hashed, .peakEWMA: return
+        }
+        for member in members { turns.append(member) }
+        turn = Int(start) % members.count
     }
 
     private func endpointPool(
