@@ -1,0 +1,110 @@
+import MeshPrimitives
+
+/// Hands shares of one mesh-wide limit to the proxies that use it: the control plane's side, a pure value.
+///
+/// Each proxy reports what it let through and what it refused; that is its demand. About once a second the limit is
+/// divided: nobody gets less than the smaller of his demand and an equal part (max-min fairness), and what nobody asks
+/// for is divided in proportion to demand, with a floor, so that a proxy whose traffic begins or grows has room until its
+/// next report. All shares together never exceed the limit; a share that was handed out counts until it has expired, so
+/// that a proxy which has gone silent cannot be paid twice.
+public struct QuotaAllocator: Sendable {
+    public struct Settings: Equatable, Sendable {
+        /// Requests a second over all proxies.
+        public var limit: Double
+        /// Nanoseconds for which a share holds.
+        public var lifetime: Int64 = 5 * Nanoseconds.perSecond
+        /// How much a new report weighs against the demand that was known, above 0 up to 1.
+        public var smoothing = 0.7
+        /// Of the limit, what is divided equally whatever the demand: room to begin.
+        public var floor = 0.02
+
+        public init(limit: Double) {
+            precondition(limit >= 0)
+            self.limit = limit
+        }
+    }
+
+    private struct Member {
+        /// Requests a second.
+        var demand: Double
+        var share: Double
+        var shareUntil: MonotonicInstant
+        var reportedAt: MonotonicInstant
+    }
+
+    public var settings: Settings
+    /// In ascending order of the name: order must not decide anything.
+    private var members: [(name: String, member: Member)] = []
+
+    public init(_ settings: Settings) { self.settings = settings }
+
+    public var memberCount: Int { members.count }
+
+    /// A proxy says what it has used; the first report makes it a member.
+    public mutating func reported(_ name: String, _ usage: QuotaUsage, at now: MonotonicInstant) {
+        let place = members.firstIndex { $0.name >= name } ?? members.count
+        if place == members.count || members[place].name != name {
+            members.insert(
+                (name, Member(demand: 0, share: 0, shareUntil: now, reportedAt: now)), at: place)
+        }
+        members[place].member.reportedAt = now
+        guard usage.elapsed > 0 else { return }
+        let seconds = Double(usage.elapsed) / Double(Nanoseconds.perSecond)
+        let rate = Double(usage.allowed + usage.denied) / seconds
+        let old = members[place].member.demand
+        // Growth counts at once: whoever waits for its share loses requests, whoever has too much loses nothing.
+        members[place].member.demand = rate > old ? rate : old + (rate - old) * settings.smoothing
+    }
+
+    /// A proxy has gone; what it holds counts until it has expired.
+    public mutating func left(_ name: String) {
+        guard let place = members.firstIndex(where: { $0.name == name }) else { return }
+        members[place].member.demand = 0
+        members[place].member.reportedAt = MonotonicInstant(nanoseconds: .min / 2)
+    }
+
+    /// The share of each proxy, to be sent to it. Those from whom nothing was heard for the lifetime of a share get none,
+    /// and are forgotten when their last one has expired.
+    public mutating func allocate(at now: MonotonicInstant) -> [(name: String, assignment: QuotaAssignment)] {
+        let lifetime = settings.lifetime
+        members.removeAll { Self.isSilent($0.member, lifetime, now) && $0.member.shareUntil <= now }
+        let active = members.indices.filter { !Self.isSilent(members[$0].member, lifetime, now) }
+        guard !active.isEmpty else { return [] }
+        let held = members.reduce(0) { $0 + (Self.isSilent($1.member, lifetime, now) ? $1.member.share : 0) }
+        let limit = max(0, settings.limit - held)
+        let base = limit * settings.floor / Double(active.count)
+        let wishes = active.map { max(0, members[$0].member.demand - base) }
+        let parts = Self.divide(limit - base * Double(active.count), wishes)
+        let until = now.advanced(byNanoseconds: settings.lifetime)
+        return zip(active, parts).map { index, part in
+            members[index].member.share = base + part
+            members[index].member.shareUntil = until
+            return (members[index].name, QuotaAssignment(perSecond: base + part, lifetime: settings.lifetime))
+        }
+    }
+
+    private static func isSilent(_ member: Member, _ lifetime: Int64, _ now: MonotonicInstant) -> Bool {
+        now.nanoseconds - member.reportedAt.nanoseconds >= lifetime
+    }
+
+    /// Max-min fair, and all of it: what is left beyond the wishes goes out in proportion to them, or equally where
+    /// nobody wishes anything.
+    static func divide(_ amount: Double, _ wishes: [Double]) -> [Double] {
+        let sum = wishes.reduce(0, +)
+        guard sum > 0 else { return wishes.map { _ in amount / Double(wishes.count) } }
+        if sum <= amount { return wishes.map { amount * $0 / sum } }
+        var parts = wishes
+        var left = amount
+        var waiting = wishes.indices.sorted { (wishes[$0], $0) < (wishes[$1], $1) }
+        while let smallest = waiting.first {
+            let equal = left / Double(waiting.count)
+            guard wishes[smallest] <= equal else {
+                for index in waiting { parts[index] = equal }
+                break
+            }
+            left -= wishes[smallest]
+            waiting.removeFirst()
+        }
+        return parts
+    }
+}
