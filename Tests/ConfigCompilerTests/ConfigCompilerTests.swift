@@ -126,6 +126,35 @@ struct Bench {
         #expect(try bench.listener("outbound", for: Bench.node()).address.socketAddress.portValue == 40_010)
     }
 
+    @Test(
+        "A health check reaches both kinds of proxies; who is asked for by name is asked for as its TTL says")
+    func healthChecks() throws {
+        let policy = Bench.policy(
+            "HealthCheckPolicy", "kind: Service, name: orders",
+            "http: {path: /health, statuses: [\"200\", \"204-206\"]}, interval: 500ms, unhealthyThreshold: 5")
+        let bench = try Bench(
+            Bench.service("portal")
+                + Bench.service(
+                    "orders", "{port: 80, targetPort: 8080}", ", endpoints: {dns: {host: orders.test}}")
+                + policy)
+        for isMartlet in [true, false] {
+            let cluster = try bench.cluster(
+                "outbound|80|default/orders", for: Bench.node(isMartlet: isMartlet))
+            let check = try #require(cluster.healthChecks.first)
+            #expect(cluster.healthChecks.count == 1 && check.httpHealthCheck.path == "/health")
+            #expect(
+                check.httpHealthCheck.expectedStatuses.map { [$0.start, $0.end] } == [
+                    [200, 201], [204, 207],
+                ])
+            #expect(check.interval.nanos == 500_000_000 && check.timeout.nanos == 500_000_000)
+            #expect(check.unhealthyThreshold.value == 5 && check.healthyThreshold.value == 2)
+            #expect(check.noTrafficInterval.seconds == 60 && check.intervalJitterPercent == 10)
+            #expect(cluster.type == .strictDns && cluster.respectDnsTtl)
+        }
+        #expect(
+            try bench.cluster("outbound|80|default/portal", for: Bench.node()).healthChecks.isEmpty)
+    }
+
     @Test("Mutual TLS inbound: strict takes only TLS, permissive both, disabled only plain text")
     func inboundTLS() throws {
         func chains(_ mode: String) throws -> [String] {

@@ -38,12 +38,16 @@ struct ClusterCompiler {
         cluster.lbPolicy = .roundRobin
         if case .dns(let host) = service.endpoints {
             cluster.type = .strictDns
+            cluster.respectDnsTtl = true
             cluster.loadAssignment = dnsAssignment(cluster.name, host, port.targetPort ?? port.port)
         } else {
             cluster.type = .eds
             cluster.edsClusterConfig.edsConfig = .aggregated
         }
         setLimits(&cluster, place)
+        HealthCheckCompiler(
+            settings: compiler.policies.settings(HealthCheckSettings.self, at: place), port: port
+        ).apply(to: &cluster)
         let canBeSecure = setTransport(&cluster, id, service, port)
         if port.appProtocol != .tcp {
             let options = httpOptions(

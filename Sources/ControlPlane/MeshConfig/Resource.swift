@@ -8,6 +8,7 @@ public enum ResourceKind: String, Sendable, CaseIterable, Codable {
     case retryPolicy = "RetryPolicy"
     case timeoutPolicy = "TimeoutPolicy"
     case circuitBreakerPolicy = "CircuitBreakerPolicy"
+    case healthCheckPolicy = "HealthCheckPolicy"
     case rateLimitPolicy = "RateLimitPolicy"
     case telemetryPolicy = "TelemetryPolicy"
 
@@ -15,14 +16,14 @@ public enum ResourceKind: String, Sendable, CaseIterable, Codable {
     static let later = [
         "GRPCRoute", "TCPRoute", "TLSRoute", "AuthorizationPolicy", "AuthenticationPolicy",
         "LoadBalancerPolicy",
-        "HealthCheckPolicy", "FaultPolicy", "Export",
+        "FaultPolicy", "Export",
     ]
 
     public var apiVersion: String {
         switch self {
         case .httpRoute: return "gateway.networking.k8s.io/v1"
         case .mesh, .service, .workload, .tlsPolicy, .retryPolicy, .timeoutPolicy, .circuitBreakerPolicy,
-            .rateLimitPolicy, .telemetryPolicy:
+            .healthCheckPolicy, .rateLimitPolicy, .telemetryPolicy:
             return "martlet.mesh/v1"
         }
     }
@@ -89,6 +90,7 @@ public struct Resource: Sendable, Equatable {
         case retryPolicy(Policy<RetrySettings>)
         case timeoutPolicy(Policy<TimeoutSettings>)
         case circuitBreakerPolicy(Policy<CircuitBreakerSettings>)
+        case healthCheckPolicy(Policy<HealthCheckSettings>)
         case rateLimitPolicy(Policy<RateLimitSettings>)
         case telemetryPolicy(Policy<TelemetrySettings>)
     }

@@ -102,6 +102,10 @@ enum ResourceReader {
             return Policy.read(fields, namespace: namespace, CircuitBreakerSettings.read).map {
                 .circuitBreakerPolicy($0)
             }
+        case .healthCheckPolicy:
+            return Policy.read(fields, namespace: namespace, HealthCheckSettings.read).map {
+                .healthCheckPolicy($0)
+            }
         case .rateLimitPolicy:
             return Policy.read(fields, namespace: namespace, RateLimitSettings.read).map {
                 .rateLimitPolicy($0)
