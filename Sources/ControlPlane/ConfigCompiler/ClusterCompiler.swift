@@ -35,7 +35,6 @@ struct ClusterCompiler {
         var cluster = Cluster()
         cluster.name = ConfigCompiler.clusterName(id, port: port.port)
         cluster.connectTimeout = .init(timeouts.connect ?? Self.connectTimeout)
-        cluster.lbPolicy = .roundRobin
         if case .dns(let host) = service.endpoints {
             cluster.type = .strictDns
             cluster.respectDnsTtl = true
@@ -44,10 +43,15 @@ struct ClusterCompiler {
             cluster.type = .eds
             cluster.edsClusterConfig.edsConfig = .aggregated
         }
-        setLimits(&cluster, place)
+        var options = Martlet_V1_Cluster()
+        setLimits(&cluster, &options, place)
+        balancing(at: place).apply(to: &cluster, &options)
         HealthCheckCompiler(
             settings: compiler.policies.settings(HealthCheckSettings.self, at: place), port: port
         ).apply(to: &cluster)
+        if proxyClass.isMartlet {
+            cluster.typedExtensionProtocolOptions["martlet.cluster"] = Wire.packed(options)
+        }
         let canBeSecure = setTransport(&cluster, id, service, port)
         if port.appProtocol != .tcp {
             let options = httpOptions(
@@ -99,7 +103,15 @@ struct ClusterCompiler {
         return cluster
     }
 
-    private func setLimits(_ cluster: inout Cluster, _ place: PolicyIndex.Place) {
+    private func balancing(at place: PolicyIndex.Place) -> BalancingCompiler {
+        BalancingCompiler(
+            settings: compiler.policies.settings(LoadBalancerSettings.self, at: place),
+            isMartlet: proxyClass.isMartlet)
+    }
+
+    private func setLimits(
+        _ cluster: inout Cluster, _ options: inout Martlet_V1_Cluster, _ place: PolicyIndex.Place
+    ) {
         let limits = compiler.policies.settings(CircuitBreakerSettings.self, at: place)
         let retries = compiler.policies.settings(RetrySettings.self, at: place)
         let percent = retries.budgetPercent ?? Self.budgetPercent
@@ -110,19 +122,25 @@ struct ClusterCompiler {
         threshold.maxRequests = .init(clamping: limits.requests ?? 1024)
         threshold.maxRetries = .init(clamping: limits.retries ?? 3)
         if proxyClass.isMartlet {
-            var own = Martlet_V1_Cluster.with {
-                $0.retryBudget.percent = percent
-                $0.retryBudget.window = .init(retries.budgetWindow ?? Self.budgetWindow)
-                $0.retryBudget.retriesMin = UInt32(clamping: retriesMin)
-            }
-            setBreakers(&own, limits, place)
-            cluster.typedExtensionProtocolOptions["martlet.cluster"] = Wire.packed(own)
+            options.retryBudget.percent = percent
+            options.retryBudget.window = .init(retries.budgetWindow ?? Self.budgetWindow)
+            options.retryBudget.retriesMin = UInt32(clamping: retriesMin)
+            setBreakers(&options, limits, place)
         } else {
             // Envoy's budget has no window: a share of the requests in flight is the nearest that it can do.
             threshold.retryBudget.budgetPercent.value = percent
             threshold.retryBudget.minRetryConcurrency = .init(clamping: retriesMin)
         }
         cluster.circuitBreakers.thresholds = [threshold]
+        if let outliers = limits.outliers {
+            BalancingCompiler.apply(outliers, to: &cluster, &options, isMartlet: proxyClass.isMartlet)
+        } else if proxyClass.isMartlet,
+            let shadow = compiler.policies.shadowSettings(CircuitBreakerSettings.self, at: place)?.others,
+            let outliers = shadow.outliers
+        {
+            BalancingCompiler.apply(outliers, to: &cluster, &options, isMartlet: true)
+            options.outliers.mode = .shadow
+        }
         if let most = limits.connectionsPerEndpoint {
             cluster.circuitBreakers.perHostThresholds = [
                 .with { $0.maxConnections = .init(clamping: most) }
@@ -257,11 +275,15 @@ struct ClusterCompiler {
     ) -> LoadAssignment? {
         if case .dns = service.endpoints { return nil }
         let byZone = Dictionary(grouping: endpoints(id, service, port), by: \.zone)
+        let place = PolicyIndex.Place(service: id, portName: port.name, direction: .outbound)
+        let prefersOwn =
+            balancing(at: place).settings.locality == .failover && byZone[proxyClass.zone] != nil
         var assignment = LoadAssignment()
         assignment.clusterName = ConfigCompiler.clusterName(id, port: port.port)
         assignment.endpoints = byZone.sorted { $0.key < $1.key }.map { zone, endpoints in
             .with {
                 $0.locality.zone = zone
+                $0.priority = prefersOwn && zone != proxyClass.zone ? 1 : 0
                 $0.lbEndpoints = endpoints.map(lbEndpoint)
             }
         }

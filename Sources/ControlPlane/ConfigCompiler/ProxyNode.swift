@@ -35,6 +35,8 @@ public enum ProxyTLS: Sendable, Hashable {
 /// What proxies have in common that are sent the same clusters and routes.
 public struct ProxyClass: Sendable, Hashable {
     public let namespace: String
+    /// Where they are; empty: not known.
+    public let zone: String
     /// Understands `martlet.v1` messages.
     public let isMartlet: Bool
     public let tls: ProxyTLS
@@ -77,7 +79,7 @@ public struct ProxyNode: Sendable, Equatable {
     public let tls: ProxyTLS
 
     public var proxyClass: ProxyClass {
-        ProxyClass(namespace: service.namespace, isMartlet: isMartlet, tls: tls)
+        ProxyClass(namespace: service.namespace, zone: zone, isMartlet: isMartlet, tls: tls)
     }
 
     public init(_ node: Envoy_Config_Core_V3_Node) throws(Invalid) {

@@ -313,6 +313,11 @@ struct RouteCompiler {
             .filled(from: policies.settings(TimeoutSettings.self, at: place))
         route.route.timeout = .init(timeouts.request ?? Self.requestTimeout)
         route.route.idleTimeout = .init(timeouts.stream ?? Self.streamIdleTimeout)
+        route.route.hashPolicy =
+            BalancingCompiler(
+                settings: policies.settings(LoadBalancerSettings.self, at: place),
+                isMartlet: proxyClass.isMartlet
+            ).hashPolicies
         var ofRetry = RetrySettings()
         if let retry = rule?.retry {
             ofRetry.attempts = retry.attempts

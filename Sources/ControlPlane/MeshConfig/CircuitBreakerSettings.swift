@@ -4,6 +4,8 @@ public struct CircuitBreakerSettings: PolicySettings {
     public var pending: Int?
     public var requests: Int?
     public var retries: Int?
+    /// `nil`: nobody is put aside.
+    public var outliers: OutlierDetectionSettings?
     /// Connections of one proxy to one endpoint.
     public var connectionsPerEndpoint: Int?
     /// `nil`: there is none.
@@ -27,6 +29,9 @@ public struct CircuitBreakerSettings: PolicySettings {
         result.pending = pending ?? broader.pending
         result.requests = requests ?? broader.requests
         result.retries = retries ?? broader.retries
+        if let theirs = broader.outliers {
+            result.outliers = outliers?.filled(from: theirs) ?? theirs
+        }
         result.connectionsPerEndpoint = connectionsPerEndpoint ?? broader.connectionsPerEndpoint
         if let theirs = broader.breaker { result.breaker = breaker?.filled(from: theirs) ?? theirs }
         return result
@@ -42,8 +47,8 @@ public struct CircuitBreakerSettings: PolicySettings {
             settings.connectionsPerEndpoint = fields.integer("connectionsPerEndpoint", in: 1...1_000_000)
             return true
         }
+        settings.outliers = fields.mapping("outlierDetection") { OutlierDetectionSettings.read($0) }
         settings.breaker = fields.mapping("breaker") { BreakerSettings.read($0) }
-        fields.notYet("outlierDetection")
         return settings
     }
 }

@@ -99,9 +99,7 @@ public struct LoadBalancerSettings: PolicySettings {
             }
             return true
         }
-        settings.hashKeys = fields.list("hashKeys", countMax: 16) { node, path in
-            fields.reader.mapping(node, path) { readKey($0) }
-        }
+        settings.hashKeys = fields.list("hashKeys", countMax: 16) { readKey($0) }
         fields.mapping("slowStart") { fields -> Bool? in
             settings.slowStartWindow = fields.duration(
                 "window", isRequired: true, in: .seconds(1)...Duration.seconds(86_400))

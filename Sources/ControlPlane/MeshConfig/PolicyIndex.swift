@@ -42,6 +42,7 @@ public struct PolicyIndex: Sendable {
             case .retryPolicy(let policy): insert(policy, resource)
             case .timeoutPolicy(let policy): insert(policy, resource)
             case .circuitBreakerPolicy(let policy): insert(policy, resource)
+            case .loadBalancerPolicy(let policy): insert(policy, resource)
             case .healthCheckPolicy(let policy): insert(policy, resource)
             case .rateLimitPolicy(let policy): insert(policy, resource)
             case .telemetryPolicy(let policy): insert(policy, resource)

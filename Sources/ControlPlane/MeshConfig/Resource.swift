@@ -8,6 +8,7 @@ public enum ResourceKind: String, Sendable, CaseIterable, Codable {
     case retryPolicy = "RetryPolicy"
     case timeoutPolicy = "TimeoutPolicy"
     case circuitBreakerPolicy = "CircuitBreakerPolicy"
+    case loadBalancerPolicy = "LoadBalancerPolicy"
     case healthCheckPolicy = "HealthCheckPolicy"
     case rateLimitPolicy = "RateLimitPolicy"
     case telemetryPolicy = "TelemetryPolicy"
@@ -15,7 +16,6 @@ public enum ResourceKind: String, Sendable, CaseIterable, Codable {
     /// Kinds that are described and not carried out yet: refused, never ignored.
     static let later = [
         "GRPCRoute", "TCPRoute", "TLSRoute", "AuthorizationPolicy", "AuthenticationPolicy",
-        "LoadBalancerPolicy",
         "FaultPolicy", "Export",
     ]
 
@@ -23,7 +23,7 @@ public enum ResourceKind: String, Sendable, CaseIterable, Codable {
         switch self {
         case .httpRoute: return "gateway.networking.k8s.io/v1"
         case .mesh, .service, .workload, .tlsPolicy, .retryPolicy, .timeoutPolicy, .circuitBreakerPolicy,
-            .healthCheckPolicy, .rateLimitPolicy, .telemetryPolicy:
+            .healthCheckPolicy, .loadBalancerPolicy, .rateLimitPolicy, .telemetryPolicy:
             return "martlet.mesh/v1"
         }
     }
@@ -90,6 +90,7 @@ public struct Resource: Sendable, Equatable {
         case retryPolicy(Policy<RetrySettings>)
         case timeoutPolicy(Policy<TimeoutSettings>)
         case circuitBreakerPolicy(Policy<CircuitBreakerSettings>)
+        case loadBalancerPolicy(Policy<LoadBalancerSettings>)
         case healthCheckPolicy(Policy<HealthCheckSettings>)
         case rateLimitPolicy(Policy<RateLimitSettings>)
         case telemetryPolicy(Policy<TelemetrySettings>)

@@ -106,6 +106,10 @@ enum ResourceReader {
             return Policy.read(fields, namespace: namespace, HealthCheckSettings.read).map {
                 .healthCheckPolicy($0)
             }
+        case .loadBalancerPolicy:
+            return Policy.read(fields, namespace: namespace, LoadBalancerSettings.read).map {
+                .loadBalancerPolicy($0)
+            }
         case .rateLimitPolicy:
             return Policy.read(fields, namespace: namespace, RateLimitSettings.read).map {
                 .rateLimitPolicy($0)

@@ -27,7 +27,7 @@ struct SpecificationChecker {
                 }
                 mesh = resource
             case .workload, .httpRoute, .tlsPolicy, .retryPolicy, .timeoutPolicy, .circuitBreakerPolicy,
-                .healthCheckPolicy, .rateLimitPolicy, .telemetryPolicy:
+                .healthCheckPolicy, .loadBalancerPolicy, .rateLimitPolicy, .telemetryPolicy:
                 break
             }
         }
@@ -49,6 +49,7 @@ struct SpecificationChecker {
         case .retryPolicy(let policy): check(policy, of: resource)
         case .timeoutPolicy(let policy): check(policy, of: resource)
         case .circuitBreakerPolicy(let policy): check(policy, of: resource)
+        case .loadBalancerPolicy(let policy): check(policy, of: resource)
         case .healthCheckPolicy(let policy): check(policy, of: resource)
         case .rateLimitPolicy(let policy): check(policy, of: resource)
         case .telemetryPolicy(let policy): check(policy, of: resource)
