@@ -3,6 +3,7 @@ import MeshPrimitives
 import Reactor
 import Simulation
 import Testing
+import TrafficPolicy
 
 @testable import Proxy
 
@@ -54,18 +55,41 @@ final class Sidecar {
         cluster.connectTimeout = .seconds(2)
         cluster.normalLimits.connections = UInt32(connectionsMax)
         cluster.normalLimits.requests = UInt32(requestsMax)
-        var policy = RetryPolicy(retryOn: ["connect-failure", "refused-stream", "reset", "gateway-error"])
+        // Everything that ends or refuses something early is there too, in force and in shadow mode.
+        var breaker = CircuitBreakerSettings(consecutiveFailuresMax: 5, failureRateMax: 80)
+        breaker.openDuration = 300 * Nanoseconds.perMillisecond
+        (cluster.breaker, cluster.shadowBreaker) = (
+            breaker, CircuitBreakerSettings(consecutiveFailuresMax: 1)
+        )
+        var watched = ShadowLimits()
+        (watched.connections, watched.requests, watched.pending, watched.retries) = (1, 1, 1, 1)
+        cluster.shadowLimits = watched
+        cluster.maxConnectionDuration = .seconds(4)
+        cluster.perHostConnectionsMax = 2
+        var policy = RetryPolicy(retryOn: ["connect-failure", "refused-stream", "reset", "5xx"])
+        policy.perTryTimeout = .seconds(3)
+        policy.perTryIdleTimeout = .seconds(2)
         policy.attempts = 2
         policy.methods = .safe
         policy.provablySafe = true
         var forward = Forward(target: .clusters([WeightedCluster(cluster: "next")]))
         forward.timeout = .seconds(15)
         forward.retryPolicy = policy
+        forward.propagatesDeadline = true
+        forward.shadowRetryPolicy = RetryPolicy(retryOn: ["5xx", "reset"])
+        (forward.shadowTimeout, forward.shadowPerTryTimeout) = (.seconds(1), .milliseconds(100))
         let host = VirtualHost(
             name: "all", domains: ["*"],
             routes: [Route(match: RouteMatch(path: .prefix("/")), action: .forward(forward))])
-        let manager = HTTPConnectionManager(
+        var manager = HTTPConnectionManager(
             statPrefix: "in", routes: .routes(RouteConfiguration(name: "routes", virtualHosts: [host])))
+        manager.maxConnectionDuration = .seconds(5)
+        let concurrency = AdaptiveConcurrencySettings(
+            updateInterval: 100 * Nanoseconds.perMillisecond, minRTTInterval: 5 * Nanoseconds.perSecond)
+        manager.filters = [
+            .adaptiveConcurrency(AdaptiveConcurrencyFilter(concurrency)),
+            .admissionControl(AdmissionControlFilter()),
+        ]
         return Configuration(
             listeners: [
                 Listener(
@@ -100,6 +124,9 @@ final class Sidecar {
         check("heads", worker.heads.count)
         check("lent bytes", worker.pool.lentBytes, idleBytes)
         check("snapshots", worker.shelf.count, 1)
+        for controller in server.snapshot?.concurrency ?? [] {
+            check("requests that a limit by latency counts", controller.requestsInFlight)
+        }
         for slot in worker.clusters.indices {
             worker.clusters[slot].limits(0).with {
                 check("places for connections", $0.connections.current)
