@@ -13,24 +13,21 @@ import TrafficPolicy
     private func take(
         _ limit: DescriptorRateLimit, _ requests: [[(UInt32, String)]], at now: MonotonicInstant = .zero
     ) -> RateLimitDecision? {
-        // The bytes stay where they are for the length of the call.
-        let texts = requests.map { $0.map { Array($0.1.utf8) } }
-        var descriptors = InlineArray<8, RequestDescriptor>(repeating: RequestDescriptor(for: limit.table))
-        var decision: RateLimitDecision?
-        func fill(_ request: Int, _ entry: Int) {
-            if request == requests.count {
-                decision = limit.take(descriptors, count: requests.count, at: now)
-            } else if entry == requests[request].count {
-                fill(request + 1, 0)
-            } else {
-                texts[request][entry].withByteView { value in
-                    _ = descriptors[request].append(requests[request][entry].0, value)
-                    fill(request, entry + 1)
+        var matches = DescriptorMatches()
+        for request in requests {
+            let texts = request.map { Array($0.1.utf8) }
+            var descriptor = RequestDescriptor(for: limit.table)
+            // The bytes must stay where they are until the descriptor has been looked up.
+            func fill(_ entry: Int) {
+                if entry == request.count { return matches.add(descriptor, in: limit) }
+                texts[entry].withByteView { value in
+                    _ = descriptor.append(request[entry].0, value)
+                    fill(entry + 1)
                 }
             }
+            fill(0)
         }
-        fill(0, 0)
-        return decision
+        return limit.take(matches, at: now)
     }
 
     @Test("A descriptor that is configured has a bucket of its own, others share the common one")

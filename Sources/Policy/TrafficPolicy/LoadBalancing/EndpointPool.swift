@@ -103,6 +103,7 @@ struct EndpointPool: ~Copyable {
     }
 
     /// Of two different ones the cheaper; of equals either.
+    @inline(__always)
     func pickCheaper(_ random: inout SeededRandom, cost: (Int) -> Double) -> Int {
         if members.count == 1 { return Int(members[0]) }
         let first = random.below(count)

@@ -7,9 +7,6 @@ import Synchronization
 /// Every descriptor of a request that has a bucket must get a token from it, those with the lower rates first; then the
 /// common bucket must give one. The first that refuses ends it, and what was taken before stays taken, as in Envoy.
 @safe public final class DescriptorRateLimit: @unchecked Sendable {
-    /// Descriptors of one request that are looked at.
-    public static let descriptorsMax = 8
-
     public let table: DescriptorTable
     private let settings: [TokenBucketSettings]
     private let buckets: UnsafeMutablePointer<TokenBucket>
@@ -54,33 +51,15 @@ import Synchronization
         hasCommon ? common.take(at: now) : nil
     }
 
-    /// For a request with the `count` first of `descriptors`; those beyond `descriptorsMax` are not looked at.
-    public func take(
-        _ descriptors: InlineArray<8, RequestDescriptor>, count: Int, at now: MonotonicInstant
-    ) -> RateLimitDecision? {
-        var matches = InlineArray<8, Int32>(repeating: -1)
-        var isOpen: UInt8 = 0
-        var found = 0
-        for number in 0..<min(count, Self.descriptorsMax) {
-            let exact = table.index(of: descriptors[number])
-            guard let index = exact ?? table.wildcard(of: descriptors[number]) else { continue }
-            // Few: kept in the order of their rates while they are found.
-            var place = found
-            while place > 0, isSlower(index, than: Int(matches[place - 1] & 0xff_ffff)) {
-                matches[place] = matches[place - 1]
-                place -= 1
-            }
-            matches[place] = Int32(number << 24 | index)
-            if exact == nil { isOpen |= 1 << UInt8(number) }
-            found += 1
-        }
-        if found == 0 { return take(at: now) }
+    /// For a request with these descriptors.
+    public func take(_ found: borrowing DescriptorMatches, at now: MonotonicInstant) -> RateLimitDecision? {
+        if found.count == 0 { return take(at: now) }
         var first: RateLimitDecision?
-        for place in 0..<found {
-            let (number, index) = (Int(matches[place] >> 24), Int(matches[place] & 0xff_ffff))
+        for place in 0..<found.count {
+            let match = found.matches[place]
+            let index = Int(match.index)
             let decision =
-                isOpen & 1 << UInt8(number) == 0
-                ? takeFromBucket(index, at: now) : takeOpen(index, descriptors[number], at: now)
+                match.isOpen ? takeOpen(index, match.identity, at: now) : takeFromBucket(index, at: now)
             if !decision.isAllowed { return decision }
             if first == nil { first = decision }
         }
@@ -91,23 +70,20 @@ import Synchronization
         return first
     }
 
+    func tokensPerNanosecond(_ index: Int) -> Double {
+        precondition(index < settings.count)
+        let settings = unsafe buckets[index].settings
+        return Double(settings.tokensPerFill) / Double(settings.fillInterval)
+    }
+
     private func takeFromBucket(_ index: Int, at now: MonotonicInstant) -> RateLimitDecision {
         precondition(index < settings.count)
         return unsafe buckets[index].take(at: now)
     }
 
-    private func takeOpen(_ index: Int, _ descriptor: RequestDescriptor, at now: MonotonicInstant)
-        -> RateLimitDecision
-    {
-        let identity = DescriptorTable.identity(of: descriptor) ^ UInt64(index) &* 0x9e37_79b1_85eb_ca87
+    private func takeOpen(_ index: Int, _ hash: UInt64, at now: MonotonicInstant) -> RateLimitDecision {
+        let identity = hash ^ UInt64(index) &* 0x9e37_79b1_85eb_ca87
         return openValues.withLock { $0.take(identity, settings[index], at: now) }
-    }
-
-    private func isSlower(_ left: Int, than right: Int) -> Bool {
-        func rate(_ settings: TokenBucketSettings) -> Double {
-            Double(settings.tokensPerFill) / Double(settings.fillInterval)
-        }
-        return rate(settings[left]) < rate(settings[right])
     }
 
     /// Buckets that are made as values come. Values are told apart by 64 secret bits of hash.

@@ -49,17 +49,27 @@ public final class DescriptorTable: Sendable {
         public init(_ key: UInt32, _ value: String?) { (self.key, self.value) = (key, value) }
     }
 
-    private struct Row: Sendable {
+    private struct Row: Sendable, BitwiseCopyable {
         let hash: UInt64
-        let keys: [UInt32]
-        let values: [[UInt8]]
+        /// In `parts`.
+        let first: Int
+        let count: Int
         let index: Int
+    }
+
+    private struct Part: Sendable, BitwiseCopyable {
+        let key: UInt32
+        /// In `bytes`.
+        let start: Int
+        let count: Int
     }
 
     let seed: UInt64
     /// Of powers of two, at most half full; -1: free.
     private let places: [Int32]
     private let rows: [Row]
+    private let parts: [Part]
+    private let bytes: [UInt8]
     /// Those with a value that may be any: few, and looked at one after the other.
     let wildcards: [(entries: [Entry], index: Int)]
 
@@ -69,18 +79,23 @@ public final class DescriptorTable: Sendable {
     public init(_ descriptors: [[Entry]], seed: UInt64) {
         self.seed = seed
         var rows: [Row] = []
+        var parts: [Part] = []
+        var bytes: [UInt8] = []
         var wildcards: [(entries: [Entry], index: Int)] = []
         for (index, entries) in descriptors.enumerated() {
             if entries.contains(where: { $0.value == nil }) {
                 wildcards.append((entries, index))
                 continue
             }
-            let values = entries.map { Array(($0.value ?? "").utf8) }
             var hash = seed
-            for (entry, value) in zip(entries, values) {
+            let first = parts.count
+            for entry in entries {
+                let value = Array((entry.value ?? "").utf8)
+                parts.append(Part(key: entry.key, start: bytes.count, count: value.count))
+                bytes += value
                 hash = value.withByteView { Self.hash(hash, entry.key, $0) }
             }
-            rows.append(Row(hash: hash, keys: entries.map(\.key), values: values, index: index))
+            rows.append(Row(hash: hash, first: first, count: entries.count, index: index))
         }
         var size = 4
         while size < rows.count * 2 { size *= 2 }
@@ -91,39 +106,40 @@ public final class DescriptorTable: Sendable {
             places[place] = Int32(number)
         }
         (self.places, self.rows, self.wildcards) = (places, rows, wildcards)
+        (self.parts, self.bytes) = (parts, bytes)
     }
 
     /// Index of the configured descriptor that is just this one; of two that are equal the first.
-    public func index(of descriptor: RequestDescriptor) -> Int? {
+    public func index(of descriptor: borrowing RequestDescriptor) -> Int? {
         if rows.isEmpty { return nil }
         var place = Int(descriptor.hash & UInt64(places.count - 1))
         while places[place] >= 0 {
-            let number = Int(places[place])
-            if rows[number].hash == descriptor.hash, isEqual(number, descriptor) { return rows[number].index }
+            let row = rows[Int(places[place])]
+            if row.hash == descriptor.hash, isEqual(row, descriptor) { return row.index }
             place = (place + 1) & (places.count - 1)
         }
         return nil
     }
 
-    private func isEqual(_ number: Int, _ descriptor: RequestDescriptor) -> Bool {
-        guard rows[number].keys.count == descriptor.count else { return false }
-        for index in 0..<descriptor.count {
-            guard rows[number].keys[index] == descriptor.keys[index] else { return false }
-            guard rows[number].values[index].withByteView({ $0.equals(descriptor.values[index]) }) else {
-                return false
-            }
+    private func isEqual(_ row: Row, _ descriptor: borrowing RequestDescriptor) -> Bool {
+        guard row.count == descriptor.count else { return false }
+        for index in 0..<row.count {
+            let (part, value) = (parts[row.first + index], descriptor.values[index])
+            guard part.key == descriptor.keys[index], part.count == value.count else { return false }
+            for offset in 0..<part.count where bytes[part.start + offset] != value[offset] { return false }
         }
         return true
     }
 
     /// The first configured descriptor with an open value that this one fits.
-    public func wildcard(of descriptor: RequestDescriptor) -> Int? {
+    public func wildcard(of descriptor: borrowing RequestDescriptor) -> Int? {
         for (entries, index) in wildcards where entries.count == descriptor.count {
             var fits = true
             for place in 0..<descriptor.count where fits {
                 fits = entries[place].key == descriptor.keys[place]
                 if fits, let value = entries[place].value {
-                    fits = value.withByteView { $0.equals(descriptor.values[place]) }
+                    let wanted = descriptor.values[place]
+                    fits = value.withByteView { $0.equals(wanted) }
                 }
             }
             if fits { return index }
@@ -134,7 +150,42 @@ public final class DescriptorTable: Sendable {
     static func hash(_ hash: UInt64, _ key: UInt32, _ value: ByteView) -> UInt64 {
         StableHash.xxHash64(value, seed: hash ^ UInt64(key) &* 0x9e37_79b1_85eb_ca87)
     }
+}
 
-    /// The whole of a descriptor as one number, for buckets that are made as values come.
-    static func identity(of descriptor: RequestDescriptor) -> UInt64 { descriptor.hash }
+/// The descriptors of one request that have buckets, in the order of their rates; at most eight, further ones are not
+/// looked at. It borrows nothing.
+public struct DescriptorMatches: Sendable, BitwiseCopyable {
+    struct Match: Sendable, BitwiseCopyable {
+        var index: Int32 = 0
+        var isOpen = false
+        var tokensPerNanosecond = 0.0
+        /// The whole of the descriptor as one number, for buckets that are made as values come.
+        var identity: UInt64 = 0
+    }
+
+    private(set) var matches = InlineArray<8, Match>(repeating: Match())
+    private(set) var count = 0
+
+    public init() {}
+
+    /// Looks a descriptor up in the limit's table.
+    public mutating func add(_ descriptor: borrowing RequestDescriptor, in limit: DescriptorRateLimit) {
+        guard count < 8 else { return }
+        var match = Match()
+        if let index = limit.table.index(of: descriptor) {
+            match.index = Int32(index)
+        } else if !limit.table.wildcards.isEmpty, let index = limit.table.wildcard(of: descriptor) {
+            (match.index, match.isOpen, match.identity) = (Int32(index), true, descriptor.hash)
+        } else {
+            return
+        }
+        match.tokensPerNanosecond = limit.tokensPerNanosecond(Int(match.index))
+        var place = count
+        while place > 0, match.tokensPerNanosecond < matches[place - 1].tokensPerNanosecond {
+            matches[place] = matches[place - 1]
+            place -= 1
+        }
+        matches[place] = match
+        count += 1
+    }
 }
