@@ -58,16 +58,15 @@ struct TextReaderTests {
                 ["f:1:31: static_resources.clusters[0].name: must not be empty"]
             ),
             (
-                "static_resources: {clusters: [{name: a, lb_policy: MAGLEV}]}",
-                [
-                    "f:1:52: static_resources.clusters[0].lb_policy: MAGLEV is not supported; use ROUND_ROBIN or LEAST_REQUEST or RANDOM"
-                ]
+                "admin: {address: {socket_address: {protocol: UDP, address: a, port_value: 1}}}",
+                ["f:1:46: admin.address.socket_address.protocol: UDP is not supported; use TCP"]
             ),
             (
                 "static_resources: {clusters: [{name: a, lb_policy: LEAST_REQUESTS}]}",
                 [
                     "f:1:52: static_resources.clusters[0].lb_policy: LEAST_REQUESTS is not one of ROUND_ROBIN, LEAST_REQUEST, "
-                        + "RANDOM; did you mean LEAST_REQUEST?"
+                        + "RING_HASH, RANDOM, MAGLEV, CLUSTER_PROVIDED, LOAD_BALANCING_POLICY_CONFIG; did you mean "
+                        + "LEAST_REQUEST?"
                 ]
             ),
             (

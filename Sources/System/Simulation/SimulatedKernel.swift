@@ -68,6 +68,11 @@ private func accept(
     return result
 }
 
+private func isStream(_ host: SimulatedHost?, _ descriptor: Int32) -> Int {
+    host?.isStream(descriptor) == true ? 0 : -Int(EBADF)
+}
+
+/// Without pipes: bytes are copied in a simulation.
 private func makeTable() -> KernelTable {
     unsafe KernelTable(
         now: { context in unsafe host(context)?.core.now ?? NetworkCore.start },
@@ -116,11 +121,9 @@ private func makeTable() -> KernelTable {
         connectResult: { context, descriptor in
             unsafe host(context)?.connectResult(descriptor) ?? Int(ENETDOWN)
         },
-        setNoDelay: { context, descriptor, _ in
-            unsafe host(context)?.isStream(descriptor) == true ? 0 : -Int(EBADF)
-        },
+        setNoDelay: { context, descriptor, _ in unsafe Simulation.isStream(host(context), descriptor) },
         setKeepalive: { context, descriptor, _, _, _ in
-            unsafe host(context)?.isStream(descriptor) == true ? 0 : -Int(EBADF)
+            unsafe Simulation.isStream(host(context), descriptor)
         },
         receive: { context, descriptor, place, count in
             unsafe host(context)?.receive(descriptor, max: count) { unsafe copy($0, to: place) } ?? isGone
@@ -141,7 +144,6 @@ private func makeTable() -> KernelTable {
             unsafe append(d, dCount, to: &all)
             return unsafe host(context)?.send(descriptor, all) ?? isGone
         },
-        // Bytes are copied in a simulation.
         makePipe: { _, _, _ in -Int(ENOSYS) },
         splice: { _, _, _, _ in -Int(ENOSYS) },
         shutdownWrite: { context, descriptor in unsafe host(context)?.shutdownWrite(descriptor) ?? isGone },
