@@ -33,6 +33,7 @@ def finish(outcome):
             proxy["figures"] = {
                 name: {"median": statistics.median(values), "low": min(values), "high": max(values)}
                 for name, values in proxy.get("rounds", {}).items()}
+    outcome["cells"] = {one.key: outcome["cells"][one.key] for one in scenarios.CELLS if one.key in outcome["cells"]}
     for described in scenarios.CELLS:
         cell = outcome["cells"].get(described.key)
         if cell:
@@ -71,7 +72,8 @@ def judge(outcome, described, target):
             pairs = [(own, max(0.1, known[verdict["reference"]]))] if metric.endswith("_added") else zip(
                 rounds(cell, "Martlet", metric), rounds(cell, verdict["reference"], metric))
             verdict["value"] = statistics.median(mine / theirs for mine, theirs in pairs)
-    if verdict["value"] is not None:
+    # Not judged while something of what is to be measured is missing.
+    if verdict["value"] is not None and not cell.get("lacks"):
         verdict["met"] = verdict["value"] <= target.limit
     return verdict
 
@@ -107,6 +109,8 @@ def verdict_words(verdict, with_metric):
     if verdict["value"] is None:
         return text + ": not measured"
     value = number(verdict["value"]) if verdict["against"] == "" else f"{verdict['value']:.2f}"
+    if verdict["met"] is None:
+        return text + f": {value} so far"
     return text + (f": {value}, met" if verdict["met"] else f": **{value}, not met**")
 
 

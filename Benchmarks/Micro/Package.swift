@@ -11,13 +11,11 @@ let package = Package(
         .package(url: "https://github.com/ordo-one/benchmark.git", from: "1.38.1", traits: []),
     ],
     targets: [
+        .target(
+            name: "Parts", dependencies: [.product(name: "MartletParts", package: "martlet")], path: "Parts"),
+        .executableTarget(name: "Count", dependencies: ["Parts"], path: "Count"),
         .executableTarget(
-            name: "Micro",
-            dependencies: [
-                .product(name: "MartletParts", package: "martlet"),
-                .product(name: "Benchmark", package: "benchmark"),
-            ],
+            name: "Micro", dependencies: ["Parts", .product(name: "Benchmark", package: "benchmark")],
             path: ".",
-            sources: ["Micro.swift", "Parts.swift"],
-            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")])
+            sources: ["Micro.swift"], plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
     ])

@@ -12,7 +12,7 @@ extension SystemTests {
         @Test("Two ways to a service are measured in turns and reported beside each other")
         func report() throws {
             let origin = try HTTPPeer()
-            let url = "http://localhost:\(origin.port)/orders?id=1"
+            let url = "http://127.0.0.1:\(origin.port)/orders?id=1"
             let result = try run([
                 "--direct", url, "--through", url, "--host", "orders.default", "--connections", "2", "--rate",
                 "50",
@@ -25,7 +25,7 @@ extension SystemTests {
                 #expect((report[way]?["requestsPerSecond"] ?? 0) > 0 && (report[way]?["p99"] ?? 0) > 0)
             }
             let hosts = Set(origin.requests.flatMap { $0.message.values(of: "host") })
-            #expect(hosts == ["localhost:\(origin.port)", "orders.default"])
+            #expect(hosts == ["127.0.0.1:\(origin.port)", "orders.default"])
         }
 
         @Test("Answers that are errors are no measurement")

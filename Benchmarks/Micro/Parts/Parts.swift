@@ -1,4 +1,3 @@
-import Benchmark
 import HTTP1Codec
 import HTTP2Codec
 import HTTPModel
@@ -7,9 +6,43 @@ import Reactor
 import TrafficPolicy
 
 /// Something that a request needs done, as often as wanted.
-protocol Part: AnyObject {
+public protocol Part: AnyObject {
     func runOnce()
 }
+
+/// One of them, made when it is wanted.
+public typealias NamedPart = (name: String, make: @Sendable () -> any Part)
+
+public let parts: [NamedPart] = parsing + [2, 10, 100, 1000].flatMap { balancing(over: $0) } + others
+
+private let parsing: [NamedPart] = [
+    ("parse a request of 7 fields", { RequestParsing() }),
+    ("parse a request of 25 fields", { RequestParsing(moreFields: 18) }),
+    ("parse an answer of 6 fields", { AnswerParsing() }),
+    ("build a head of 8 fields", { HeadBuilding() }),
+]
+
+private let others: [NamedPart] = [
+    ("round robin over 100, weighted", { Balancing(.roundRobin, endpoints: 100, isWeighted: true) }),
+    ("rate limit that lets pass", { Limiting(maxTokens: 1_000_000) }),
+    ("rate limit that denies", { Limiting(maxTokens: 1) }),
+    ("timer set and cancelled, 10 others", { Timing(others: 10) }),
+    ("timer set and cancelled, 100,000 others", { Timing(others: 100_000) }),
+    ("timer set and fired", { Firing() }),
+    ("HTTP/2: request and answer, both ends, fields known", { Streaming(isRepeated: true) }),
+    ("HTTP/2: request and answer, both ends, fields new", { Streaming(isRepeated: false) }),
+]
+
+private func balancing(over count: Int) -> [NamedPart] {
+    [
+        ("round robin over \(count)", { Balancing(.roundRobin, endpoints: count) }),
+        ("least request over \(count)", { Balancing(.leastRequest(choices: 2), endpoints: count) }),
+        ("random over \(count)", { Balancing(.random, endpoints: count) }),
+    ]
+}
+
+/// Keeps the compiler from seeing that nobody wants a result.
+@inline(never) private func use<T>(_ value: T) {}
 
 final class RequestParsing: Part {
     private let bytes: [UInt8]
@@ -87,16 +120,15 @@ final class Balancing: Part {
 
     init(_ policy: LoadBalancingPolicy, endpoints count: Int, isWeighted: Bool = false) {
         balancer = LoadBalancer(policy)
-        endpoints = EndpointSet(
-            (0..<count).map { index in
-                EndpointSet.Member(
-                    EndpointState(
-                        address: SocketAddress(ipv4: 10, 0, UInt8(index >> 8), UInt8(index & 255), port: 80)),
-                    weight: isWeighted ? UInt32(1 + index % 7) : 1, priority: 0)
-            })
+        let members = (0..<count).map { index in
+            let address = SocketAddress(ipv4: 10, 0, UInt8(index / 256), UInt8(index % 256), port: 80)
+            let weight: UInt32 = isWeighted ? UInt32(1 + index % 7) : 1
+            return EndpointSet.Member(EndpointState(address: address), weight: weight, priority: 0)
+        }
+        endpoints = EndpointSet(members)
     }
 
-    func runOnce() { blackHole(balancer.pick(from: endpoints, random: &random)) }
+    func runOnce() { use(balancer.pick(from: endpoints, random: &random)) }
 }
 
 final class Limiting: Part {
@@ -112,7 +144,7 @@ final class Limiting: Part {
 
     func runOnce() {
         now = MonotonicInstant(nanoseconds: now.nanoseconds + 1000)
-        blackHole(bucket.take(at: now).isAllowed)
+        use(bucket.take(at: now).isAllowed)
     }
 }
 
