@@ -29,10 +29,18 @@ enum ProxyRun {
     }
 
     private static func run(_ options: ProxyOptions) throws(StartFailure) {
+        if let process = try process(options) { try process.run() }
+    }
+
+    /// What was read is let go of before the process runs. nil: there was something to be said only.
+    private static func process(_ options: ProxyOptions) throws(StartFailure) -> ProxyProcess? {
         let maker: (ProcessLog) -> SourceMaker
         if options.isMesh {
             let mesh = try MeshBootstrap.read(options)
-            if options.mode == .validate { return say(valid) }
+            if options.mode == .validate {
+                say(valid)
+                return nil
+            }
             maker = { log in
                 { (loop, resolver, server) throws(StartFailure) in
                     try ConfigurationSource(mesh, loop: loop, resolver: resolver, server: server, log: log)
@@ -40,7 +48,10 @@ enum ProxyRun {
             }
         } else {
             let file = try file(options)
-            if options.mode == .validate { return try validate(file) }
+            if options.mode == .validate {
+                try validate(file)
+                return nil
+            }
             maker = { log in
                 { (loop, resolver, _) throws(StartFailure) in
                     try ConfigurationSource(file, loop: loop, resolver: resolver, log: log)
@@ -51,9 +62,8 @@ enum ProxyRun {
         let signals = try starting { () throws(SystemErrno) in try SignalSource() }
         let loop = try starting { () throws(SystemErrno) in try ControlLoop(kernel: LinuxKernel.make()) }
         let log = try log(options)
-        let process = try ProxyProcess(
+        return try ProxyProcess(
             options, loop: loop, signals: signals, log: log, makeSource: maker(log))
-        try process.run()
     }
 
     private static func file(_ options: ProxyOptions) throws(StartFailure) -> FileBootstrap {

@@ -100,8 +100,8 @@ public final class DiscoveryClient {
     // MARK: What is known
 
     public var configuration: Configuration { ads.configuration }
-    /// The start is complete: everything came, or was waited for long enough.
-    public var isReady: Bool { ads.isReady }
+    /// The start is complete: everything came, or was waited for long enough, and was handed out.
+    public var isReady: Bool { ads.isReady && !isDeliveryDue }
     /// For `/config_dump`.
     public var held: [HeldResource] { ads.held }
     public var manifest: SignedManifest? { ads.manifest }

@@ -1,8 +1,42 @@
 import MeshPrimitives
 import TrafficPolicy
 
-/// envoy.config.cluster.v3.Cluster, its endpoints included (whether they came with it or by EDS).
-public struct Cluster: Sendable, Equatable {
+/// envoy.config.cluster.v3.Cluster, its endpoints included (whether they came with it or by EDS). Its values are in one
+/// place, however many have a copy of it, and copied when one of those changes something: a proxy has thousands of
+/// clusters, and each of them in several places.
+@dynamicMemberLookup public struct Cluster: Sendable, Equatable {
+    public typealias Discovery = ClusterValues.Discovery
+    public typealias UpstreamProtocol = ClusterValues.UpstreamProtocol
+
+    /// Changed only by its one owner.
+    @usableFromInline final class Box: @unchecked Sendable {
+        @usableFromInline var values: ClusterValues
+
+        @usableFromInline init(_ values: ClusterValues) { self.values = values }
+    }
+
+    @usableFromInline var box: Box
+
+    public init(name: String) { box = Box(ClusterValues(name: name)) }
+
+    @inlinable
+    public subscript<Value>(
+        dynamicMember path: WritableKeyPath<ClusterValues, Value>
+    ) -> Value {
+        get { box.values[keyPath: path] }
+        _modify {
+            if !isKnownUniquelyReferenced(&box) { box = Box(box.values) }
+            yield &box.values[keyPath: path]
+        }
+    }
+
+    public static func == (left: Self, right: Self) -> Bool {
+        left.box === right.box || left.box.values == right.box.values
+    }
+}
+
+/// What a `Cluster` says.
+public struct ClusterValues: Sendable, Equatable {
     public enum Discovery: Sendable, Equatable { case fixed, eds, strictDNS, logicalDNS, originalDestination }
     public enum UpstreamProtocol: Sendable, Equatable {
         case http1
@@ -24,7 +58,7 @@ public struct Cluster: Sendable, Equatable {
     public var normalLimits = Limits()
     public var highLimits = Limits()
     public var perHostConnectionsMax: UInt32?
-    public var tls: UpstreamTLS?
+    @Rare public var tls: UpstreamTLS? = nil
     /// In order; the first whose labels are all in the endpoint's `envoy.transport_socket_match` metadata is used, an
     /// endpoint that matches none uses `tls`.
     public var transportMatches: [TransportMatch] = []
@@ -43,20 +77,20 @@ public struct Cluster: Sendable, Equatable {
     /// Priorities are as healthy as the weights of their healthy endpoints say, not their number.
     public var weighsHealth = false
     /// nil: nobody is put aside.
-    public var outliers: OutlierSettings?
+    @Rare public var outliers: OutlierSettings? = nil
     /// martlet.v1.Cluster.Outliers: shadow puts nobody aside either, but counts and logs.
     public var outliersMode = PolicyMode.enforce
     /// nil: nobody asks.
-    public var healthCheck: HealthCheck?
+    @Rare public var healthCheck: HealthCheck? = nil
     public var nameLookup = NameLookup()
     public var originalDestination = OriginalDestination()
     /// martlet.v1.Cluster: retries within a share of requests over a window; replaces `retries` and `retryBudget`.
-    public var windowBudget: WindowBudget?
+    @Rare public var windowBudget: WindowBudget? = nil
     /// martlet.v1.Cluster.
-    public var breaker: CircuitBreakerSettings?
+    @Rare public var breaker: CircuitBreakerSettings? = nil
     /// martlet.v1.Cluster: what policies in shadow mode say.
-    public var shadowBreaker: CircuitBreakerSettings?
-    public var shadowLimits: ShadowLimits?
+    @Rare public var shadowBreaker: CircuitBreakerSettings? = nil
+    @Rare public var shadowLimits: ShadowLimits? = nil
 
     public init(name: String) { self.name = name }
 }

@@ -22,12 +22,12 @@ public struct VirtualHost: Sendable, Equatable {
     public var routes: [Route]
     public var requestHeaders: [HeaderEdit] = []
     public var responseHeaders: [HeaderEdit] = []
-    public var retryPolicy: RetryPolicy?
+    @Rare public var retryPolicy: RetryPolicy? = nil
     public var includesAttemptCountInRequest = false
     public var includesAttemptCountInResponse = false
     /// Bytes of a request's body that are kept to repeat it; nil: the listener's limit.
     public var bufferLimit: Int?
-    public var localRateLimit: LocalRateLimit?
+    @Rare public var localRateLimit: LocalRateLimit? = nil
     public var filters: [RouteFilter] = []
     /// For routes that name no mirrors of their own.
     public var mirrors: [Mirror] = []
@@ -51,7 +51,7 @@ public struct Route: Sendable, Equatable {
     public var action: Action
     public var requestHeaders: [HeaderEdit] = []
     public var responseHeaders: [HeaderEdit] = []
-    public var localRateLimit: LocalRateLimit?
+    @Rare public var localRateLimit: LocalRateLimit? = nil
     public var filters: [RouteFilter] = []
 
     public init(name: String = "", match: RouteMatch, action: Action) {
@@ -171,7 +171,7 @@ public struct Forward: Sendable, Equatable {
     public var grpcTimeoutMax: Duration?
     /// Taken off what `grpc-timeout` asks for.
     public var grpcTimeoutOffset: Duration = .zero
-    public var retryPolicy: RetryPolicy?
+    @Rare public var retryPolicy: RetryPolicy? = nil
     public var priority = Priority.normal
     /// Protocols by name, lower case: whether this route takes an upgrade to them, whatever the connection manager says.
     public var upgrades: [String: Bool] = [:]
@@ -183,7 +183,7 @@ public struct Forward: Sendable, Equatable {
     /// martlet.v1.Route: the remaining time is passed on, and work whose deadline has passed is refused.
     public var propagatesDeadline = false
     /// martlet.v1.Route: what policies in shadow mode say.
-    public var shadowRetryPolicy: RetryPolicy?
+    @Rare public var shadowRetryPolicy: RetryPolicy? = nil
     public var shadowTimeout: Duration?
     public var shadowPerTryTimeout: Duration?
 

@@ -530,12 +530,20 @@ extension ADSClient {
     /// the start is complete.
     public var configuration: Configuration {
         var configuration = Configuration(
-            listeners: isReady ? Warmed.inForce(listeners).compactMap { resolved($0) } : [],
-            clusters: Warmed.inForce(clusters).compactMap { resolved($0) }, runtime: surroundings.runtime)
+            listeners: isReady ? Warmed.inForce(listeners).compactMap { resolved($0.value) } : [],
+            clusters: clustersInForce, runtime: surroundings.runtime)
         configuration.localCluster = localCluster
         configuration.nodeCluster = node.text(XDS.Node.cluster)
         configuration.locality = LocalityName(node.message(XDS.Node.locality))
         return configuration
+    }
+
+    private var clustersInForce: [Cluster] {
+        let held = Warmed.inForce(clusters)
+        var resolved: [Cluster] = []
+        resolved.reserveCapacity(held.count)
+        for held in held { if let cluster = self.resolved(held.value) { resolved.append(cluster) } }
+        return resolved
     }
 
     private func resolved(_ compiled: CompiledCluster) -> Cluster? {
@@ -617,9 +625,9 @@ extension FilterChain {
 
 extension Cluster {
     fileprivate mutating func resolveSecrets(_ secret: (String) -> SecretValue?) -> Bool {
-        var isComplete = tls?.settings.resolve(secret) ?? true
-        for index in transportMatches.indices {
-            let isResolved = transportMatches[index].tls?.settings.resolve(secret) ?? true
+        var isComplete = self.tls?.settings.resolve(secret) ?? true
+        for index in self.transportMatches.indices {
+            let isResolved = self.transportMatches[index].tls?.settings.resolve(secret) ?? true
             isComplete = isComplete && isResolved
         }
         return isComplete

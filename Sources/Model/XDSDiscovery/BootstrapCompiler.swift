@@ -235,7 +235,8 @@ extension ResourceCompiler {
         for reference in clusterReferences where !names.contains(reference.cluster) {
             problems.add(
                 "there is no cluster '\(reference.cluster)'; add it, or set 'validate_clusters: false'",
-                path: reference.path, at: reference.position)
+                path: reference.node.pathText(reference.field),
+                at: reference.node.position(reference.field))
         }
     }
 }

@@ -44,15 +44,20 @@ struct Warmed<Value> {
     }
 
     /// Static ones in their order, then the others by name.
-    static func inForce(_ entries: [String: Warmed]) -> [Value] {
-        entries.filter { $0.value.active != nil }.sorted { left, right in
-            switch (left.value.order, right.value.order) {
-            case (.some(let a), .some(let b)): a < b
-            case (.some, .none): true
-            case (.none, .some): false
-            case (.none, .none): left.key < right.key
+    static func inForce(_ entries: [String: Warmed]) -> [Held<Value>] {
+        var fixed: [(order: Int, held: Held<Value>)] = []
+        var others: [(name: String, held: Held<Value>)] = []
+        for (name, entry) in entries {
+            guard let active = entry.active else { continue }
+            if let order = entry.order {
+                fixed.append((order, active))
+            } else {
+                others.append((name, active))
             }
-        }.compactMap { $0.value.active?.value }
+        }
+        fixed.sort { $0.order < $1.order }
+        others.sort { $0.name < $1.name }
+        return fixed.map(\.held) + others.map(\.held)
     }
 }
 

@@ -57,10 +57,17 @@ struct ResourceCompiler {
     /// Clusters that routes with `validate_clusters` name.
     var clusterReferences: [ClusterReference] = []
 
+    /// Lists of conditions that were fine, by their text: most routes have the same, and share it.
+    var conditionLists: [String: [String]] = [:]
+
+    /// The last route's, which the next one shares if it has the same.
+    var lastRetryPolicy = Rare<RetryPolicy>(wrappedValue: nil)
+
     struct ClusterReference {
         var cluster: String
-        var path: String
-        var position: TextPosition
+        /// Where it stands; the text of the way there is made only for a problem.
+        var node: ConfigNode
+        var field: FieldNumber
     }
 
     /// Unless `initial_fetch_timeout` says else.

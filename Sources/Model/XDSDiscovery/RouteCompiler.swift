@@ -39,7 +39,7 @@ extension ResourceCompiler {
         var host = VirtualHost(
             name: node.message.text(F.name), domains: node.message.texts(F.domains).map { $0.lowercased() },
             routes: [])
-        for domain in host.domains {
+        for domain in host.domains where domain.isEmpty || domain.utf8.contains(UInt8(ascii: "*")) {
             let inner =
                 domain.hasPrefix("*")
                 ? domain.dropFirst() : domain.hasSuffix("*") ? domain.dropLast() : domain[...]
@@ -234,7 +234,10 @@ extension ResourceCompiler {
             forward.grpcTimeoutMax = duration.message.duration(D.grpcTimeoutHeaderMax)
             forward.grpcTimeoutOffset = duration.message.duration(D.grpcTimeoutHeaderOffset) ?? .zero
         }
-        forward.retryPolicy = node.child(F.retryPolicy).map { retryPolicy($0) }
+        if let policy = node.child(F.retryPolicy).map({ retryPolicy($0) }) {
+            if lastRetryPolicy.wrappedValue != policy { lastRetryPolicy.wrappedValue = policy }
+            forward.$retryPolicy = lastRetryPolicy
+        }
         forward.priority = message.enumerated(F.priority) == 1 ? .high : .normal
         for upgrade in node.children(F.upgradeConfigs) {
             let name = upgrade.message.text(XDS.RouteActionUpgradeConfig.upgradeType).lowercased()
@@ -278,8 +281,7 @@ extension ResourceCompiler {
     }
 
     mutating func refer(to cluster: String, _ node: ConfigNode, _ number: FieldNumber) {
-        clusterReferences.append(
-            ClusterReference(cluster: cluster, path: node.pathText(number), position: node.position(number)))
+        clusterReferences.append(ClusterReference(cluster: cluster, node: node, field: number))
     }
 
     private mutating func redirect(_ node: ConfigNode) -> Redirect {
@@ -431,8 +433,11 @@ extension ResourceCompiler {
 
     /// Conditions, those unknown reported.
     private mutating func words(_ node: ConfigNode, _ number: FieldNumber) -> [String] {
+        let text = node.message.text(number)
+        if let known = conditionLists[text] { return known }
         var words: [String] = []
-        for word in node.message.text(number).split(separator: ",") {
+        let before = problems.list.count + problems.omitted
+        for word in text.split(separator: ",") {
             let name = word.filter { $0 != " " }.lowercased()
             if name.isEmpty { continue }
             if name.withByteView({ RetryConditions(word: $0) }) == nil {
@@ -440,6 +445,7 @@ extension ResourceCompiler {
             }
             words.append(name)
         }
+        if problems.list.count + problems.omitted == before { conditionLists[text] = words }
         return words
     }
 }

@@ -45,13 +45,20 @@
         firstIndex(where: isWanted) != nil
     }
 
-    private mutating func grow() {
-        let larger = UnsafeMutablePointer<Element>.allocate(capacity: max(capacity * 2, 2))
+    /// Room for so many without growing in between.
+    public mutating func reserve(_ count: Int) {
+        if count > capacity { grow(to: count) }
+    }
+
+    private mutating func grow() { grow(to: max(capacity * 2, 1)) }
+
+    private mutating func grow(to room: Int) {
+        let larger = UnsafeMutablePointer<Element>.allocate(capacity: room)
         if let base = unsafe base {
             unsafe larger.moveInitialize(from: base, count: used)
             unsafe base.deallocate()
         }
         unsafe base = larger
-        capacity = max(capacity * 2, 2)
+        capacity = room
     }
 }

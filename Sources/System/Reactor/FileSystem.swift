@@ -49,7 +49,10 @@ public enum FileSystem {
     public static func read(_ path: String, bytesMax: Int) throws(FileError) -> [UInt8] {
         let file = try OpenFile(path, O_RDONLY, mode: 0)
         var bytes: [UInt8] = []
-        // Files of /proc have no size: read until the end.
+        // A large file is not moved again and again as it grows. Those of /proc have no size: read until the end.
+        if let identity = try? identity(of: path), identity.size <= Int64(bytesMax) {
+            bytes.reserveCapacity(Int(identity.size))
+        }
         var chunk = [UInt8](repeating: 0, count: min(bytesMax + 1, 64 << 10))
         while true {
             let size = chunk.count

@@ -22,6 +22,7 @@ struct SnapshotCompiler {
     let process: ProcessState
     let arena = Arena()
     let now: MonotonicInstant
+    private let generation: UInt64
     var objects = SnapshotObjects()
     var edits: [EditTable] = []
     private var rateLimits: [RateLimitRecord] = []
@@ -49,8 +50,8 @@ struct SnapshotCompiler {
         let description: String
     }
 
-    private init(process: ProcessState, now: MonotonicInstant, previous: Snapshot?) {
-        (self.process, self.now, self.previous) = (process, now, previous)
+    private init(process: ProcessState, now: MonotonicInstant, generation: UInt64, previous: Snapshot?) {
+        (self.process, self.now, self.generation, self.previous) = (process, now, generation, previous)
     }
 
     /// `addresses`: where each listener is bound, in the order of the configuration's listeners.
@@ -58,7 +59,8 @@ struct SnapshotCompiler {
         _ configuration: Configuration, addresses: [SocketAddress], generation: UInt64, process: ProcessState,
         now: MonotonicInstant, previous: Snapshot?
     ) throws(CompileError) -> Snapshot {
-        var compiler = SnapshotCompiler(process: process, now: now, previous: previous)
+        var compiler = SnapshotCompiler(
+            process: process, now: now, generation: generation, previous: previous)
         compiler.runtime = configuration.runtime
         compiler.nodeCluster = configuration.nodeCluster
         for (index, cluster) in configuration.clusters.enumerated() {
@@ -73,7 +75,7 @@ struct SnapshotCompiler {
         }
         var listeners: [ListenerRecord] = []
         for (listener, address) in zip(configuration.listeners, addresses) {
-            listeners.append(try compiler.compile(listener, address))
+            listeners.append(try compiler.compile(listener, address, place: listeners.count))
         }
         return Snapshot(
             configuration: configuration, generation: generation, arena: compiler.arena,
@@ -264,9 +266,9 @@ struct SnapshotCompiler {
 
     // MARK: Listeners
 
-    private mutating func compile(_ listener: Listener, _ address: SocketAddress) throws(CompileError)
-        -> ListenerRecord
-    {
+    private mutating func compile(
+        _ listener: Listener, _ address: SocketAddress, place index: Int
+    ) throws(CompileError) -> ListenerRecord {
         let place = "listener \(listener.name)"
         var chains: [ChainRecord] = []
         for chain in listener.filterChains { chains.append(try compile(chain, listener, place)) }
@@ -280,14 +282,24 @@ struct SnapshotCompiler {
                 || !$0.match.applicationProtocols.isEmpty
         }
         return ListenerRecord(
-            name: arena.store(text: listener.name), address: address, fingerprint: fingerprint(listener),
+            name: arena.store(text: listener.name), address: address,
+            fingerprint: fingerprint(listener, place: index),
             inspectsTLS: listener.inspectsTLS,
             needsInspection: listener.inspectsTLS && isDecidedByTLS, chains: arena.store(chains),
             defaultChain: defaultChain, scope: process.registry.listener(address.description))
     }
 
     /// Equal for two listeners whose connections may go over from one to the other: routes and key material do not count.
-    private func fingerprint(_ listener: Listener) -> UInt64 {
+    private func fingerprint(_ listener: Listener, place: Int) -> UInt64 {
+        let bare = Self.bare(listener)
+        let known = previous?.configuration.listeners.firstIndex {
+            $0.name == listener.name && Self.bare($0) == bare
+        }
+        if let known, let previous { return previous.listeners[known].fingerprint }
+        return generation << 16 | UInt64(place)
+    }
+
+    private static func bare(_ listener: Listener) -> Listener {
         func without(_ chain: FilterChain) -> FilterChain {
             var chain = chain
             chain.tls?.settings.identity = nil
@@ -301,7 +313,7 @@ struct SnapshotCompiler {
         var bare = listener
         bare.filterChains = listener.filterChains.map(without)
         bare.defaultFilterChain = listener.defaultFilterChain.map(without)
-        return "\(bare)".withByteView { $0.hash64 }
+        return bare
     }
 
     private mutating func compile(_ chain: FilterChain, _ listener: Listener, _ place: String)

@@ -101,6 +101,7 @@ extension Worker {
     /// Brings the worker's clusters up to the newest snapshot.
     mutating func adoptClusters(_ snapshot: Snapshot) {
         for index in clusters.indices { clusters[index].record = nil }
+        clusters.reserve(snapshot.clusters.count)
         for index in snapshot.clusters.indices {
             let record = snapshot.clusters.reference(index)
             let slot = Int(record.value.slot)

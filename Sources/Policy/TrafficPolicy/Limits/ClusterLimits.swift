@@ -29,7 +29,17 @@ public final class ClusterLimits: Sendable {
     /// Counts retries under every kind of budget; its own bound holds only where there is none.
     public let retries: ConcurrencyLimit
     public let retryBudget: RetryBudgetSettings
-    private let window: SlidingRetryBudget
+    /// nil unless the budget is windowed.
+    private let window: Unowned<Window>?
+    /// Keeps it alive.
+    private let windowKept: Window?
+
+    /// By itself, since few clusters have one and it is larger than all the rest.
+    private final class Window: Sendable {
+        let budget: SlidingRetryBudget
+
+        init(_ budget: consuming SlidingRetryBudget) { self.budget = budget }
+    }
 
     public init(_ settings: ClusterLimitSettings) {
         connections = ConcurrencyLimit(max: settings.connectionsMax)
@@ -37,17 +47,18 @@ public final class ClusterLimits: Sendable {
         requests = ConcurrencyLimit(max: settings.requestsMax)
         retries = ConcurrencyLimit(max: settings.retriesMax)
         retryBudget = settings.retryBudget
-        window =
+        windowKept =
             if case .windowed(let percent, let length, let retriesMin) = settings.retryBudget {
-                SlidingRetryBudget(percent: percent, window: length, retriesMin: retriesMin)
+                Window(SlidingRetryBudget(percent: percent, window: length, retriesMin: retriesMin))
             } else {
-                SlidingRetryBudget(percent: 0, window: 10 * Nanoseconds.perSecond, retriesMin: 0)
+                nil
             }
+        window = windowKept.map { Unowned($0) }
     }
 
     /// A request is about to make its first attempt; only a windowed budget listens.
     public func requestStarted(at now: MonotonicInstant) {
-        if case .windowed = retryBudget { window.requestStarted(at: now) }
+        window?.with { $0.budget.requestStarted(at: now) }
     }
 
     /// A place for one retry, from the decision to retry until the attempt has ended or been given up. Whoever got it
@@ -59,7 +70,7 @@ public final class ClusterLimits: Sendable {
         case .concurrent:
             return retries.tryAcquire(max: retriesMax)
         case .windowed:
-            guard window.admitRetry(at: now) else { return false }
+            guard let window, window.with({ $0.budget.admitRetry(at: now) }) else { return false }
             retries.acquireAlways()
             return true
         }
@@ -73,8 +84,11 @@ public final class ClusterLimits: Sendable {
         case .none: return retries.isOpen
         case .concurrent: return retries.current >= retriesMax
         case .windowed:
-            let sums = window.sums(at: now)
-            return sums.retries >= window.allowance(requests: sums.requests)
+            guard let window else { return false }
+            return window.with { window in
+                let sums = window.budget.sums(at: now)
+                return sums.retries >= window.budget.allowance(requests: sums.requests)
+            }
         }
     }
 
