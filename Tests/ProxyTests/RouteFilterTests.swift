@@ -52,10 +52,13 @@ struct RouteFilterTests {
             #expect(try client.readAnswer().text == "main")
         }
         let copies = try eventually("three copies") { peers[1].requests.count == 3 ? peers[1].requests : nil }
-        #expect(copies.map(\.message.text) == ["", "short", body])
+        // A copy may overtake the one before it, on a connection of its own.
+        #expect(Set(copies.map(\.message.text)) == ["", "short", body])
         #expect(copies.allSatisfy { $0.message["host"] == "h.example-shadow:81" })
         #expect(copies.allSatisfy { $0.message.target == "/x?y" })
-        #expect(copies.map(\.message["x-request-id"]) == peers[0].requests.map(\.message["x-request-id"]))
+        #expect(
+            Set(copies.map(\.message["x-request-id"]))
+                == Set(peers[0].requests.map(\.message["x-request-id"])))
         try proxy.expect(.downstreamRqTotal, 3)
         try proxy.expect(.downstreamRqActive, 0)
         try proxy.expect(.upstreamRqTotal, 3)

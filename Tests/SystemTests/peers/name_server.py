@@ -58,9 +58,20 @@ class Stream(socketserver.StreamRequestHandler):
 
 
 socketserver.TCPServer.allow_reuse_address = True
-udp = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Datagram)
+
+
+def both():
+    """Both servers on one port, which is free for one kind and may be taken for the other."""
+    while True:
+        udp = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Datagram)
+        try:
+            return udp, socketserver.ThreadingTCPServer(udp.server_address, Stream)
+        except OSError:
+            udp.server_close()
+
+
+udp, tcp = both()
 port = udp.server_address[1]
-tcp = socketserver.ThreadingTCPServer(("127.0.0.1", port), Stream)
 udp.daemon_threads = tcp.daemon_threads = True
 threading.Thread(target=tcp.serve_forever, daemon=True).start()
 with open(PORT_FILE + ".new", "w") as file:
