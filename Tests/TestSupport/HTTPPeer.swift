@@ -33,7 +33,7 @@ public final class HTTPPeer: @unchecked Sendable {
     public enum Moment: Sendable { case afterBody, afterHead }
 
     public let port: UInt16
-    private let listener: Int32
+    private let listener: ListeningSocket
     private let moment: Moment
     private let script: @Sendable (Request) -> PeerReply
     private let lock = NSLock()
@@ -45,19 +45,10 @@ public final class HTTPPeer: @unchecked Sendable {
 
     public init(_ moment: Moment = .afterBody, script: @escaping @Sendable (Request) -> PeerReply) throws {
         (self.moment, self.script) = (moment, script)
-        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        var address = TCPStream.loopback(0)
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let descriptor = listener
-        let result = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, length) | listen(descriptor, 256) | getsockname(descriptor, $0, &length)
-            }
-        }
-        guard result == 0 else { throw TestFailure("peer: \(String(cString: strerror(errno)))") }
-        port = UInt16(bigEndian: address.sin_port)
+        listener = try ListeningSocket()
+        port = listener.port
         let reference = WeakReference(self)
-        Thread.detachNewThread { Self.acceptAll(descriptor) { reference.peer } }
+        listener.start { Self.accepted($0) { reference.peer } }
     }
 
     /// The threads must not keep the peer alive.
@@ -81,8 +72,7 @@ public final class HTTPPeer: @unchecked Sendable {
         (open, isStopped) = ([], true)
         lock.unlock()
         if wasStopped { return }
-        shutdown(listener, Int32(SHUT_RDWR))
-        Glibc.close(listener)
+        listener.stop()
         for stream in streams { stream.interrupt() }
     }
 
@@ -111,21 +101,13 @@ public final class HTTPPeer: @unchecked Sendable {
         for stream in streams { reset ? stream.reset() : stream.interrupt() }
     }
 
-    private static func acceptAll(_ listener: Int32, _ peer: @escaping @Sendable () -> HTTPPeer?) {
-        while true {
-            let descriptor = accept(listener, nil, nil)
-            guard descriptor >= 0 else {
-                if errno == EINTR || errno == ECONNABORTED { continue }
-                return
-            }
-            let stream = TCPStream(adopting: descriptor)
-            guard let index = peer()?.register(stream) else { return }
-            Thread.detachNewThread {
-                stream.patience = 60
-                Self.converse(stream, index, peer)
-                stream.close()
-                peer()?.forget(stream)
-            }
+    private static func accepted(_ stream: TCPStream, _ peer: @escaping @Sendable () -> HTTPPeer?) {
+        guard let index = peer()?.register(stream) else { return }
+        Thread.detachNewThread {
+            stream.patience = 60
+            converse(stream, index, peer)
+            stream.close()
+            peer()?.forget(stream)
         }
     }
 

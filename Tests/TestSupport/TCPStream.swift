@@ -74,14 +74,21 @@ public final class TCPStream: @unchecked Sendable {
         isClosed = true
     }
 
-    /// Wakes whoever waits on this stream; it then sees the end.
-    func interrupt() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+    /// Wakes whoever waits on this stream; it then sees the end. The descriptor stays its owner's to close: another
+    /// thread that waits with it would else wait on whatever gets its number next.
+    func interrupt() {
+        lock.withLock { if !isClosed { shutdown(descriptor, Int32(SHUT_RDWR)) } }
+    }
 
-    /// Ends the connection with a RST.
+    /// Ends the connection with a RST at once; the descriptor stays, as with `interrupt`.
     public func reset() {
-        var linger = linger(l_onoff: 1, l_linger: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
-        close()
+        lock.withLock {
+            guard !isClosed else { return }
+            // To connect to no address is how TCP is told to abort (connect(2), AF_UNSPEC).
+            var nobody = sockaddr()
+            nobody.sa_family = sa_family_t(AF_UNSPEC)
+            connect(descriptor, &nobody, socklen_t(MemoryLayout<sockaddr>.size))
+        }
     }
 
     /// Bytes not yet asked for.
