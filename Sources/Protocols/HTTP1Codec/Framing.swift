@@ -34,17 +34,21 @@ enum Framing {
     }
 
     /// Exactly `chunked`, once. HTTP/1.0 has no such field, and whoever sends it there is confused about framing
-    /// (RFC 9112 section 6.1).
+    /// (RFC 9112 section 6.1). Where `chunked` ends a list of others the end of the body is certain, and only the codings
+    /// are unknown (section 6.1: 501); anywhere else it is not (section 6.3, rule 4: 400).
     private static func noteTransferEncoding(_ value: ByteView, _ head: inout MessageHead) -> HTTP1Error? {
         if head.contains(.transferEncoding) { return .invalidTransferEncoding }
         if head.version == 10 { return .transferEncodingNotAllowed }
         guard value.equalsLowercased("chunked") else {
-            var hasUnknown = false
+            var (isLast, isEarlier, hasOthers) = (false, false, false)
             let areTokens = value.allMembers { member in
-                hasUnknown = hasUnknown || !member.equalsLowercased("chunked")
+                isEarlier = isEarlier || isLast
+                isLast = member.equalsLowercased("chunked")
+                hasOthers = hasOthers || !isLast
                 return member.isToken
             }
-            return areTokens && hasUnknown ? .unknownTransferCoding : .invalidTransferEncoding
+            return areTokens && hasOthers && isLast && !isEarlier
+                ? .unknownTransferCoding : .invalidTransferEncoding
         }
         if head.contains(.contentLength) { return .contentLengthAndChunked }
         head.body = .chunked
