@@ -131,19 +131,30 @@ struct MessageTests {
     @Test("A caller that leaves takes its request with it")
     func disconnected() throws {
         let peer = try HTTPPeer { request in
-            request.message.target == "/hang" ? .hang : .answer(200, body: "ok")
+            request.message.target == "/hang"
+                ? .hang : .rawThenClose("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         }
         let proxy = try ProxyFixture([peer])
-        for (index, isReset) in [false, true].enumerated() {
+        // Behind more bytes, at once, with a FIN that said only that the request was complete, and long after that FIN.
+        let ways: [(TCPStream) throws -> Void] = [
+            { try $0.send("x") },
+            { _ in },
+            { $0.finishSending() },
+            {
+                $0.finishSending()
+                let other = try proxy.client()
+                try other.sendRequest()
+                _ = try other.readAnswer()
+            },
+        ]
+        for (index, leave) in ways.enumerated() {
             let client = try proxy.client()
             try client.sendRequest("GET", "/hang")
-            try eventually("the request") { peer.requests.count == index + 1 ? true : nil }
-            if isReset {
-                client.reset()
-            } else {
-                try client.send("x")
-                client.reset()
+            try eventually("the request") {
+                peer.requests.count { $0.message.target == "/hang" } == index + 1 ? true : nil
             }
+            try leave(client)
+            client.reset()
             try eventually("the end of the upstream connection") {
                 peer.openConnectionCount == 0 ? true : nil
             }
@@ -151,7 +162,7 @@ struct MessageTests {
         try proxy.expect(.downstreamRqActive, 0)
         try proxy.expect(.upstreamRqActive, 0)
         try proxy.expect(.upstreamCxActive, 0)
-        try proxy.expect(.upstreamRqCancelled, 2)
+        try proxy.expect(.upstreamRqCancelled, 4)
         let client = try proxy.client()
         try client.sendRequest()
         #expect(try client.readAnswer().text == "ok")

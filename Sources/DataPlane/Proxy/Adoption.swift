@@ -235,7 +235,7 @@ extension Worker {
             return closeGracefully(connection)
         }
         // A caller that has said all may close its side and still wants the answer (RFC 9112 section 9.6).
-        if cause == .finished, exchange.value.requestEnded {
+        if cause == .finished, exchange.value.requestEnded, !connection.value.writeFailed {
             connection.value.closesAfterAnswer = true
             return
         }

@@ -161,14 +161,15 @@ extension Worker {
             if !readiness.isDisjoint(with: .endOfStream) { connection.value.sawEnd = true }
             pump(connection)
         }
-        if !readiness.isDisjoint(with: [.hangup, .error]) { peerGone(connection) }
+        if !readiness.isDisjoint(with: [.hangup, .error]) { peerGone(connection, readiness) }
     }
 
-    /// Both directions are over, and a paused connection would not read it.
-    private mutating func peerGone(_ connection: ConnectionPlace) {
-        guard connection.isInUse, connection.value.phase != .closed, connection.value.isPaused else {
-            return
-        }
+    /// Both directions are over, and reading does not tell it: nobody reads a paused connection, and behind a FIN the
+    /// socket gives the end of the stream for ever, whether or not a RST came after it.
+    private mutating func peerGone(_ connection: ConnectionPlace, _ readiness: Readiness) {
+        guard connection.isInUse, connection.value.phase != .closed,
+            connection.value.isPaused || (connection.value.readEnded && readiness.contains(.error))
+        else { return }
         connectionEnded(connection, cause: .reset)
     }
 
