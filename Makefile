@@ -30,6 +30,11 @@ test: setup ## every test, with debug binaries (choose with TEST='--filter NAME'
 	@echo "make test: a first build compiles all packages, about ten minutes on two cores"
 	swift test --no-parallel --disable-xctest $(CHECKED) $(TEST)
 
+.PHONY: simulate
+simulate: setup ## whole meshes in one thread, 200 seeds (SEEDS=n: so many; SEED=n: that one again)
+	@MARTLET_TARGETS=SimulationTests SEEDS=$(or $(SEEDS),200) swift test --scratch-path .build/simulation \
+		--disable-xctest $(CHECKED)
+
 .PHONY: demo
 demo: build ## a small brokerage with sidecars and control plane, shown on the wire (KEEP=1 leaves it running)
 	@.ci/setup.sh demo
@@ -71,7 +76,7 @@ lint: ## the sources' format, without changing anything
 	swift format lint --strict --recursive $(SOURCES)
 
 .PHONY: check
-check: lint test ## what must pass before a merge
+check: lint test simulate ## what must pass before a merge
 
 .PHONY: protos
 protos: ## generates the .proto files, the field table and the messages again, from the list of supported fields
