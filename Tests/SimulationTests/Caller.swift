@@ -15,6 +15,8 @@ final class Caller {
 
     struct Request {
         var isPost: Bool
+        /// Under an idempotency key it may be repeated, but never sent twice at once.
+        var hasKey: Bool
         var body: Int
         var outcome: Outcome?
     }
@@ -78,7 +80,8 @@ final class Caller {
         let number = requests.count
         let isPost = random.below(2) == 0
         let body = isPost ? Int(random.below(20_000)) : 0
-        requests.append(Request(isPost: isPost, body: body))
+        let hasKey = isPost && random.below(3) == 0
+        requests.append(Request(isPost: isPost, hasKey: hasKey, body: body))
         lanes[lane].request = number
         lanes[lane].left -= 1
         lanes[lane].leavesAt =
@@ -87,6 +90,7 @@ final class Caller {
         if lanes[lane].wire == nil { connect(lane) }
         let text =
             "\(isPost ? "POST" : "GET") /\(number) HTTP/1.1\r\nhost: origin\r\n"
+            + (hasKey ? "idempotency-key: \(number)\r\n" : "")
             + (isPost ? "content-length: \(body)\r\n\r\n" + String(repeating: "b", count: body) : "\r\n")
         lanes[lane].wire?.send(text)
         lanes[lane].wire?.flush(loop.kernel)

@@ -18,15 +18,14 @@ final class Sidecar {
     /// `next`: where requests go on to.
     init(
         _ kernel: Kernel, at address: SocketAddress, to next: SocketAddress, isHTTP2: Bool,
-        connectionsMax: Int,
-        requestsMax: Int
+        connectionsMax: Int, requestsMax: Int, hedges: Bool = false
     ) throws {
         (self.connectionsMax, self.requestsMax) = (connectionsMax, requestsMax)
         server = try ProxyServer(kernel: kernel, workers: 1, log: ProcessLog(level: .off, kernel: kernel))
         worker = try Worker(index: 0, kernel: kernel, process: server.process)
         server.process.register(worker.loop.waker, worker: 0)
         idleBytes = worker.pool.lentBytes
-        configuration = Self.configuration(address, next, isHTTP2, connectionsMax, requestsMax)
+        configuration = Self.configuration(address, next, isHTTP2, connectionsMax, requestsMax, hedges)
         try server.apply(configuration)
     }
 
@@ -47,7 +46,7 @@ final class Sidecar {
 
     private static func configuration(
         _ address: SocketAddress, _ next: SocketAddress, _ isHTTP2: Bool, _ connectionsMax: Int,
-        _ requestsMax: Int
+        _ requestsMax: Int, _ hedges: Bool
     ) -> Configuration {
         var cluster = Cluster(name: "next")
         cluster.localities = [LocalityEndpoints(endpoints: [Endpoint(address: .numeric(next))])]
@@ -70,10 +69,14 @@ final class Sidecar {
         policy.perTryTimeout = .seconds(3)
         policy.perTryIdleTimeout = .seconds(2)
         policy.attempts = 2
-        policy.methods = .safe
+        policy.methods = .idempotent
+        policy.idempotencyHeader = "idempotency-key"
         policy.provablySafe = true
         var forward = Forward(target: .clusters([WeightedCluster(cluster: "next")]))
         forward.timeout = .seconds(15)
+        // Short enough for answers to overtake each other.
+        if hedges { policy.perTryTimeout = .milliseconds(40) }
+        forward.hedges = hedges
         forward.retryPolicy = policy
         forward.propagatesDeadline = true
         forward.shadowRetryPolicy = RetryPolicy(retryOn: ["5xx", "reset"])
@@ -109,6 +112,29 @@ final class Sidecar {
             if requests > requestsMax { return "\(requests) requests of \(requestsMax)" }
             let open = worker.clusters[slot].connectionCount
             if open > connections { return "\(open) connections, \(connections) places" }
+            let retries = limits.with { $0.retries.current }
+            if retries > retriesMax { return "\(retries) retries of \(retriesMax)" }
+        }
+        return rivalry()
+    }
+
+    private var retriesMax: Int { Int(configuration.clusters[0].normalLimits.retries) }
+
+    /// Attempts beside each other: only of requests that may be sent twice, and none once there is an answer.
+    private func rivalry() -> String? {
+        for index in 0..<worker.exchanges.indexEnd {
+            guard let rival = worker.exchanges.place(at: index), rival.value.phase != .ended,
+                let request = rival.value.rivalled
+            else { continue }
+            let path = rival.value.headBytes.view.text.prefix { $0 != "\r" }
+            if !request.isInUse || request.value.phase == .ended { return "\(path): a rival of nothing" }
+            if request.value.phase == .answering { return "\(path): a rival beside the answer" }
+            if !request.value.record.method.isSafe { return "\(path): hedged" }
+            if rival.value.upstream != nil, rival.value.upstream == request.value.upstream,
+                rival.value.upstreamStream == request.value.upstreamStream
+            {
+                return "\(path): two attempts of one stream"
+            }
         }
         return nil
     }
@@ -119,7 +145,8 @@ final class Sidecar {
         func check(_ what: String, _ value: Int, _ wanted: Int = 0) {
             if value != wanted { found.append("\(what): \(value), not \(wanted)") }
         }
-        check("connections", worker.connections.count)
+        // What attempts beside each other have in place of a caller stays.
+        check("connections", worker.connections.count, worker.nobody == nil ? 0 : 1)
         check("exchanges", worker.exchanges.count)
         check("heads", worker.heads.count)
         check("lent bytes", worker.pool.lentBytes, idleBytes)

@@ -423,5 +423,9 @@ struct RouteCompiler {
         policy.retryBackOff.baseInterval = .init(base)
         policy.retryBackOff.maxInterval = .init(max(base, settings.backOffMax ?? base * 10))
         route.route.retryPolicy = policy
+        // Envoy would send any method twice at once.
+        if let hedges = settings.hedges, proxyClass.isMartlet || settings.methods == .any {
+            route.route.hedgePolicy.hedgeOnPerTryTimeout = hedges
+        }
     }
 }

@@ -41,6 +41,8 @@ public struct RetrySettings: PolicySettings {
     public var budgetMin: Int?
     public var methods: Methods?
     public var idempotencyKey: String?
+    /// A try that passes its time-out goes on, and another one joins it; the first good answer is taken.
+    public var hedges: Bool?
 
     public init() {}
 
@@ -71,6 +73,7 @@ public struct RetrySettings: PolicySettings {
         result.budgetMin = budgetMin ?? broader.budgetMin
         result.methods = methods ?? broader.methods
         result.idempotencyKey = idempotencyKey ?? broader.idempotencyKey
+        result.hedges = hedges ?? broader.hedges
         return result
     }
 
@@ -120,6 +123,7 @@ public struct RetrySettings: PolicySettings {
             return true
         }
         settings.methods = fields.choice("methods", Methods.self)
+        settings.hedges = fields.boolean("hedge")
         settings.idempotencyKey = fields.checked("idempotencyKey", Syntax.headerName)
         return settings
     }

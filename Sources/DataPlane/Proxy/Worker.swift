@@ -65,7 +65,7 @@ struct Worker: ~Copyable {
     /// The operator's changes of the answer at hand may have added anything.
     var answerIsEdited = false
     /// What copies of requests have in place of a caller; made for the first one.
-    var mirrorsCaller: ConnectionPlace?
+    var nobody: ConnectionPlace?
     var mirrorsUnderWay = 0
     /// A path that a route has rewritten.
     var sentPath = PooledBuffer.none

@@ -29,6 +29,8 @@ public struct VirtualHost: Sendable, Equatable {
     public var bufferLimit: Int?
     @Rare public var localRateLimit: LocalRateLimit? = nil
     public var filters: [RouteFilter] = []
+    /// For routes that say nothing of it.
+    public var hedges = false
     /// For routes that name no mirrors of their own.
     public var mirrors: [Mirror] = []
     /// Requests that did not come over TLS are redirected (`require_tls: ALL`).
@@ -172,6 +174,9 @@ public struct Forward: Sendable, Equatable {
     /// Taken off what `grpc-timeout` asks for.
     public var grpcTimeoutOffset: Duration = .zero
     @Rare public var retryPolicy: RetryPolicy? = nil
+    /// `hedge_on_per_try_timeout`: a try that passes its time-out goes on, and another one joins it; nil: as the virtual
+    /// host says.
+    public var hedges: Bool?
     public var priority = Priority.normal
     /// Protocols by name, lower case: whether this route takes an upgrade to them, whatever the connection manager says.
     public var upgrades: [String: Bool] = [:]

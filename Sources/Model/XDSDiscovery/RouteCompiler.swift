@@ -48,6 +48,7 @@ extension ResourceCompiler {
             }
         }
         host.retryPolicy = node.child(F.retryPolicy).map { retryPolicy($0) }
+        host.hedges = node.message.message(F.hedgePolicy)?.bool(XDS.HedgePolicy.hedgeOnPerTryTimeout) ?? false
         host.routes = node.children(F.routes).compactMap { route($0, hostPolicy: host.retryPolicy) }
         host.requestHeaders = headerEdits(node, add: F.requestHeadersToAdd, remove: F.requestHeadersToRemove)
         host.responseHeaders = headerEdits(
@@ -238,6 +239,7 @@ extension ResourceCompiler {
             if lastRetryPolicy.wrappedValue != policy { lastRetryPolicy.wrappedValue = policy }
             forward.$retryPolicy = lastRetryPolicy
         }
+        forward.hedges = message.message(F.hedgePolicy)?.bool(XDS.HedgePolicy.hedgeOnPerTryTimeout)
         forward.priority = message.enumerated(F.priority) == 1 ? .high : .normal
         for upgrade in node.children(F.upgradeConfigs) {
             let name = upgrade.message.text(XDS.RouteActionUpgradeConfig.upgradeType).lowercased()

@@ -127,6 +127,10 @@ extension Worker {
     mutating func answerLocally(_ exchange: ExchangePlace, _ local: LocalAnswer) {
         guard exchange.value.phase != .ended else { return }
         if exchange.value.isMirror { return endMirror(exchange) }
+        if exchange.value.isHedged {
+            if exchange.value.rivalled != nil, isOutlived(exchange) { return }
+            dropRivals(exchange)
+        }
         exchange.value.record.flags.formUnion(local.flag)
         exchange.value.record.details = local.details
         exchange.value.record.upstreamReset = local.reset
@@ -327,7 +331,8 @@ extension Worker {
     /// An interim answer: passed on, but for the 100 that we have given already.
     mutating func informational(_ exchange: ExchangePlace, _ bytes: ByteView) {
         exchange.value.lastMoved = now
-        guard answer.status != 100, exchange.head.version != 10 else { return }
+        // Of attempts beside each other none has been chosen yet.
+        guard answer.status != 100, exchange.head.version != 10, !exchange.value.isHedged else { return }
         edits.reset(dropping: answerDropMask)
         let connection = exchange.value.downstream
         if connection.value.codec == .http2 { return sendStreamInformational(exchange, bytes) }

@@ -32,7 +32,7 @@ extension Worker {
                 if exchange.value.hasCalls { endCalls(exchange, .unknown) }
                 // Whoever is nearer to the caller is not to knock here either.
                 exchange.value.marksExhausted = true
-                answerLocally(exchange, .breakerOpen)
+                refuseAttempt(exchange, .breakerOpen)
                 return false
             }
         }

@@ -79,6 +79,16 @@ struct Exchange: BitwiseCopyable {
     var mirror: ExchangePlace?
     /// Of a copy: the request that it copies.
     var mirrored: ExchangePlace?
+    /// Attempts of this request run beside each other, or this is one of them (see Hedging.swift).
+    var isHedged = false
+    /// The first attempt beside the request's own, and of a rival the next.
+    var rival: ExchangePlace?
+    /// Of a rival: the request whose attempt it is.
+    var rivalled: ExchangePlace?
+    var hedge = HedgeState()
+    /// Of the attempt in there, and in the record.
+    var hedgeNumber: UInt8 = 0
+    var attemptIndex: UInt16 = 0
 
     // The request.
     /// Index of the bytes of its head.

@@ -250,14 +250,14 @@ extension Worker {
     mutating func startAttempt(_ exchange: ExchangePlace) {
         let slot = exchange.value.cluster
         guard let cluster = clusters[Int(slot)].record else {
-            return answerLocally(exchange, .noCluster(status: 503))
+            return refuseAttempt(exchange, .noCluster(status: 503))
         }
         exchange.value.phase = .waiting
         exchange.value.retryAt = .distantFuture
         if cluster.value.hasBreaker, !passBreakers(exchange, cluster) { return }
         guard let host = chooseHost(exchange, avoiding: exchange.route.retry.choosesAnew) else {
             counters.add(clusterScope(slot: slot), .upstreamCxNoneHealthy)
-            return answerLocally(exchange, .noHealthyUpstream)
+            return refuseAttempt(exchange, .noHealthyUpstream)
         }
         exchange.value.endpoint = Int32(host)
         clusters[Int(slot)].hosts[host].users += 1
@@ -270,8 +270,15 @@ extension Worker {
         exchange.value.record.attemptStarted(
             at: now.nanoseconds(since: exchange.value.started), endpoint: address,
             cause: exchange.value.cause)
+        if exchange.value.isHedged { noteAttemptBeside(exchange, address) }
         armTimer(exchange)
         acquireConnection(exchange, Int(slot), host)
+    }
+
+    /// No attempt can be made.
+    mutating func refuseAttempt(_ exchange: ExchangePlace, _ answer: LocalAnswer) {
+        if exchange.value.isHedged, isOutlived(exchange) { return }
+        answerLocally(exchange, answer)
     }
 
     @inline(__always)
@@ -558,7 +565,7 @@ extension Worker {
         return .passed
     }
 
-    private func summarise(_ bytes: ByteView) -> AnswerSummary {
+    func summarise(_ bytes: ByteView) -> AnswerSummary {
         var marks: AnswerMarks = []
         if answer.contains(.xEnvoyRatelimited) { marks.insert(.rateLimited) }
         if answer.contains(.xEnvoyOverloaded) { marks.insert(.overloaded) }
@@ -661,9 +668,8 @@ extension Worker {
 
     mutating func attemptFailed(_ exchange: ExchangePlace, _ outcome: AttemptOutcome) {
         guard exchange.isInUse, exchange.value.phase != .ended else { return }
-        exchange.value.record.attemptEnded(
-            at: now.nanoseconds(since: exchange.value.started), AttemptEnd(outcome))
         let scope = clusterScope(slot: exchange.value.cluster)
+        noteAttemptEnd(exchange, AttemptEnd(outcome))
         switch outcome {
         case .refusedStream, .resetBeforeAnswer, .resetMidAnswer, .goAwayBelow:
             counters.add(scope, .upstreamRqRxReset)
@@ -679,6 +685,7 @@ extension Worker {
         case .overflowed, .answered: break
         }
         if exchange.value.hasCalls { endCalls(exchange, outcome == .overflowed ? .unknown : .failure) }
+        if exchange.value.isHedged, isOutlived(exchange) { return }
         if !exchange.route.shadow.isEmpty { noteShadowFailure(exchange, outcome) }
         let settings = retrySettings(exchange)
         let next = exchange.value.attemptFailed(
@@ -763,6 +770,7 @@ extension Worker {
         if exchange.value.cluster >= 0 {
             counters.add(clusterScope(slot: exchange.value.cluster), .upstreamRqCancelled)
         }
+        if exchange.value.isHedged { dropRivals(exchange) }
         leaveUpstream(exchange, isReusable: false)
         end(exchange)
     }
@@ -858,13 +866,15 @@ extension Worker {
         }
         switch exchange.value.expired(at: now) {
         case .none: armTimer(exchange)
-        case .backoff: startAttempt(exchange)
+        case .backoff: exchange.value.rivalled == nil ? startAttempt(exchange) : startRival(exchange)
         case .pace:
             sendPaced(exchange)
             if exchange.isInUse, exchange.value.phase == .answering { releaseAnswer(exchange) }
         case .delay:
             exchange.value.retryAt = .distantFuture
             runFilters(exchange)
+        // The request ends its rivals.
+        case .request where exchange.value.rivalled != nil: break
         case .request:
             if let scope { counters.add(scope, .upstreamRqTimeout) }
             exchange.value.record.flags.insert(.upstreamRequestTimeout)
@@ -874,7 +884,7 @@ extension Worker {
         case .attempt:
             if let scope { counters.add(scope, .upstreamRqPerTryTimeout) }
             noteTimeout(exchange)
-            attemptFailed(exchange, .perTryTimedOut)
+            if hedges(exchange) { hedge(exchange) } else { attemptFailed(exchange, .perTryTimedOut) }
         case .attemptIdle:
             if let scope { counters.add(scope, .upstreamRqPerTryIdleTimeout) }
             attemptFailed(exchange, .perTryIdledOut)

@@ -43,7 +43,19 @@ extension Worker {
 
     /// An exchange like the given one, first in its list of copies; nil if there is no place.
     private mutating func insertMirror(of exchange: ExchangePlace) -> ExchangePlace? {
-        guard let caller = placeOfMirrorsCaller(), let head = heads.takePlace() else { return nil }
+        guard let copy = insertCopy(of: exchange) else { return nil }
+        copy.value.isMirror = true
+        copy.value.mirror = exchange.value.mirror
+        copy.value.mirrored = exchange
+        exchange.value.mirror = copy
+        copy.value.streamIdleTimeout = exchange.value.streamIdleTimeout
+        mirrorsUnderWay += 1
+        return copy
+    }
+
+    /// An exchange without a caller, with the same request as far as it has come; nil if there is no place.
+    mutating func insertCopy(of exchange: ExchangePlace) -> ExchangePlace? {
+        guard let caller = placeOfNobody(), let head = heads.takePlace() else { return nil }
         head.value = exchange.head
         guard let copy = exchanges.insertBlank() else {
             heads.remove(head)
@@ -56,7 +68,6 @@ extension Worker {
         copy.value.headBytes = pool.take(bytes.count)
         _ = copy.value.headBytes.append(bytes)
         copyBody(of: exchange, to: copy)
-        copy.value.isMirror = true
         copy.value.route = exchange.value.route
         copy.value.hasRoute = true
         copy.value.host = exchange.value.host
@@ -69,11 +80,6 @@ extension Worker {
         copy.value.record.startedAt = exchange.value.record.startedAt
         copy.value.requestEnded = exchange.value.requestEnded
         copy.value.timeout = exchange.value.timeout
-        copy.value.streamIdleTimeout = exchange.value.streamIdleTimeout
-        copy.value.mirror = exchange.value.mirror
-        copy.value.mirrored = exchange
-        exchange.value.mirror = copy
-        mirrorsUnderWay += 1
         return copy
     }
 
@@ -96,14 +102,14 @@ extension Worker {
     }
 
     /// A connection that is closed for good: what is written to it is dropped.
-    private mutating func placeOfMirrorsCaller() -> ConnectionPlace? {
-        if let mirrorsCaller { return mirrorsCaller }
+    private mutating func placeOfNobody() -> ConnectionPlace? {
+        if let nobody { return nobody }
         let nowhere = SocketAddress(ipv4: 0, 0, 0, 0, port: 0)
         var connection = Connection(
             descriptor: .none, side: .upstream, phase: .closed, peer: nowhere, local: nowhere, at: now)
         connection.codec = .http1
-        mirrorsCaller = connections.insertPlace(connection)
-        return mirrorsCaller
+        nobody = connections.insertPlace(connection)
+        return nobody
     }
 
     private mutating func startMirror(_ copy: ExchangePlace, _ slot: Int) {

@@ -51,6 +51,7 @@ extension Worker {
             || exchange.route.retry.conditions.contains(.retriableHeaders)
         {
             edits.drop(.other, ByteView("x-envoy-retriable-header-names"))
+            edits.drop(.other, ByteView("x-envoy-hedge-on-per-try-timeout"))
         }
         let weighted = exchange.value.weighted
         let index =

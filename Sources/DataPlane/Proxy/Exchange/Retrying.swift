@@ -133,7 +133,7 @@ extension Worker {
         }
     }
 
-    private func hasRetriableField(_ exchange: ExchangePlace, _ bytes: ByteView) -> Bool {
+    func hasRetriableField(_ exchange: ExchangePlace, _ bytes: ByteView) -> Bool {
         let matches = exchange.route.retriableHeaders
         let question = RouteQuestion(bytes: bytes, isHTTPS: false, chance: 0)
         if matches.indices.contains(where: { matches[$0].matches(answer, question) }) { return true }
@@ -153,21 +153,10 @@ extension Worker {
         _ exchange: ExchangePlace, after wait: Int64, _ reason: RetryReason, isReusable: Bool,
         isTold: Bool = false
     ) -> Bool {
-        let scope = clusterScope(slot: exchange.value.cluster)
         releaseRetryPlace(exchange)
-        if reason.isCounted {
-            guard let limits = exchange.value.limits, limits.with({ $0.admitRetry(at: now) }) else {
-                counters.add(scope, .upstreamRqRetryOverflow)
-                exchange.value.record.flags.insert(.upstreamOverflow)
-                exchange.value.record.retryRefusal = .budget
-                exchange.value.marksExhausted = true
-                return false
-            }
-            exchange.value.holdsRetry = true
-            counters.add(scope, .upstreamRqRetry)
-            counters.add(
-                scope, isTold ? .upstreamRqRetryBackoffRatelimited : .upstreamRqRetryBackoffExponential)
-            noteShadowRetryLimit(exchange)
+        if reason.isCounted, !takeRetryPlace(exchange, isTold: isTold) {
+            exchange.value.marksExhausted = true
+            return false
         }
         leaveUpstream(exchange, isReusable: isReusable && exchange.value.upstreamKeepsAlive)
         exchange.value.cause = reason
@@ -182,6 +171,22 @@ extension Worker {
             exchange.value.retryAt = now.advanced(byNanoseconds: wait)
             armTimer(exchange)
         }
+        return true
+    }
+
+    /// A place among the cluster's retries; false: there is none.
+    mutating func takeRetryPlace(_ exchange: ExchangePlace, isTold: Bool = false) -> Bool {
+        let scope = clusterScope(slot: exchange.value.cluster)
+        guard let limits = exchange.value.limits, limits.with({ $0.admitRetry(at: now) }) else {
+            counters.add(scope, .upstreamRqRetryOverflow)
+            exchange.value.record.flags.insert(.upstreamOverflow)
+            exchange.value.record.retryRefusal = .budget
+            return false
+        }
+        exchange.value.holdsRetry = true
+        counters.add(scope, .upstreamRqRetry)
+        counters.add(scope, isTold ? .upstreamRqRetryBackoffRatelimited : .upstreamRqRetryBackoffExponential)
+        noteShadowRetryLimit(exchange)
         return true
     }
 

@@ -92,7 +92,7 @@ extension Worker {
         }
     }
 
-    private static func tag(_ name: SlabID) -> UInt64 {
+    static func tag(_ name: SlabID) -> UInt64 {
         UInt64(name.generation) << 32 | UInt64(name.index)
     }
 
@@ -431,9 +431,15 @@ extension Worker {
     ) {
         switch event {
         case .head(_, _, let endsStream):
-            guard let exchange, isLive(exchange), exchange.value.upstream == connection else { return }
+            guard var exchange, isLive(exchange), exchange.value.upstream == connection else { return }
             answer.reset()
             guard let bytes = session.with({ $0.readHead(into: &answer) }) else { return }
+            if exchange.value.isHedged {
+                guard let chosen = hearRival(exchange, bytes, isComplete: endsStream, keepsAlive: true) else {
+                    return
+                }
+                exchange = chosen
+            }
             exchange.value.upstreamKeepsAlive = true
             if answerHead(exchange, bytes, isComplete: endsStream) == .passed, endsStream, isLive(exchange) {
                 answerEnded(exchange, trailers: ByteView(""))
@@ -526,12 +532,15 @@ extension Worker {
             else {
                 continue
             }
-            exchange.value.upstreamStream = 0
-            let wasReused = exchange.value.usesReusedConnection
-            attemptFailed(
-                exchange,
-                exchange.value.phase == .answering
-                    ? .resetMidAnswer : .resetBeforeAnswer(sent: .sent, wasReused: wasReused))
+            // Again, where the attempt beside it was on the same connection and has taken its place.
+            while isLive(exchange), exchange.value.upstream == connection {
+                exchange.value.upstreamStream = 0
+                let wasReused = exchange.value.usesReusedConnection
+                attemptFailed(
+                    exchange,
+                    exchange.value.phase == .answering
+                        ? .resetMidAnswer : .resetBeforeAnswer(sent: .sent, wasReused: wasReused))
+            }
         }
     }
 }

@@ -106,7 +106,8 @@ extension Worker {
         {
             left = max(1_000_000, exchange.value.deadline.nanoseconds(since: now))
         }
-        if exchange.value.perTryTimeout > 0 {
+        // A try that is joined by others may take as long as the request.
+        if exchange.value.perTryTimeout > 0, !hedges(exchange) {
             left = left > 0 ? min(left, exchange.value.perTryTimeout) : exchange.value.perTryTimeout
         }
         if left > 0, !exchange.chain.http.suppressesEnvoyHeaders {

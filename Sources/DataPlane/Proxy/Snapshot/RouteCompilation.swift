@@ -417,6 +417,7 @@ extension SnapshotCompiler {
         if let policy = forward.retryPolicy ?? host.retryPolicy {
             try compile(policy, into: &record, place)
         }
+        record.retry.hedgesOnPerTryTimeout = forward.hedges ?? host.hedges
         compileShadow(of: forward, into: &record)
         record.pathRewrite.matched = matchedLength(match)
         switch forward.pathRewrite {

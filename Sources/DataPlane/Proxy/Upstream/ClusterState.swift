@@ -439,6 +439,25 @@ extension Worker {
         exchange.value.limits?.with { $0.pendingRequests.release() }
     }
 
+    /// Another exchange waits in its place.
+    mutating func replacePending(_ exchange: ExchangePlace, by other: ExchangePlace) {
+        guard exchange.value.isPending else { return }
+        let (slot, host) = (Int(exchange.value.cluster), Int(exchange.value.endpoint))
+        let (previous, next) = (exchange.value.pendingPrevious, exchange.value.pendingNext)
+        (other.value.pendingPrevious, other.value.pendingNext) = (previous, next)
+        if let previous {
+            previous.value.pendingNext = other
+        } else {
+            clusters[slot].hosts[host].pendingFirst = other
+        }
+        if let next {
+            next.value.pendingPrevious = other
+        } else {
+            clusters[slot].hosts[host].pendingLast = other
+        }
+        (exchange.value.isPending, other.value.isPending) = (false, true)
+    }
+
     // MARK: Idle connections
 
     @inline(__always)

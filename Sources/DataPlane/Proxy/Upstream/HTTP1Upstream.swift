@@ -233,15 +233,24 @@ extension Worker {
             informational(exchange, head)
             return length
         }
-        exchange.value.answerDecoder = BodyDecoder(answer.body)
-        exchange.value.upstreamKeepsAlive = answer.keepsAlive
+        let decoder = BodyDecoder(answer.body)
         let after = bytes.dropFirst(length)
-        var isComplete = exchange.value.answerDecoder.isFinished
+        var isComplete = decoder.isFinished
         var whole = length
         if case .bytes(let count) = answer.body, Int64(after.count) >= count {
             isComplete = true
             whole += Int(count)
         }
+        var exchange = exchange
+        if exchange.value.isHedged {
+            guard
+                let chosen = hearRival(
+                    exchange, head, isComplete: isComplete, keepsAlive: answer.keepsAlive)
+            else { return isComplete ? whole : length }
+            exchange = chosen
+        }
+        exchange.value.answerDecoder = decoder
+        exchange.value.upstreamKeepsAlive = answer.keepsAlive
         switch answerHead(exchange, head, isComplete: isComplete) {
         case .passed:
             if exchange.isInUse, exchange.value.phase == .answering,

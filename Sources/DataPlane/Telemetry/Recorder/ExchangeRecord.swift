@@ -166,6 +166,8 @@ public struct ExchangeRecord: Sendable, BitwiseCopyable {
 
     /// Attempts made, kept or not.
     public private(set) var attemptCount: UInt16 = 0
+    /// Index of the attempt that the rest of the record tells of: the last, unless attempts ran beside each other.
+    public var attemptAtHand: UInt16 = 0
     private var attempts = InlineArray<4, AttemptRecord>(repeating: AttemptRecord())
 
     public init() {}
@@ -195,13 +197,21 @@ public struct ExchangeRecord: Sendable, BitwiseCopyable {
             attempts[Int(attemptCount)].end = .running
             attempts[Int(attemptCount)].cause = cause
         }
+        attemptAtHand = attemptCount
         attemptCount &+= 1
     }
 
-    /// The last attempt ended.
+    /// The attempt at hand ended.
     public mutating func attemptEnded(at offset: Int64, _ end: AttemptEnd, status: UInt16 = 0) {
-        guard attemptCount > 0, attemptCount <= Self.attemptsMax else { return }
-        let index = Int(attemptCount) - 1
+        guard attemptCount > 0 else { return }
+        attemptEnded(Int(attemptAtHand), at: offset, end, status: status)
+    }
+
+    /// That attempt ended.
+    public mutating func attemptEnded(
+        _ index: Int, at offset: Int64, _ end: AttemptEnd, status: UInt16 = 0
+    ) {
+        guard index < attemptsKept else { return }
         attempts[index].duration = offset - attempts[index].start
         attempts[index].end = end
         attempts[index].status = status

@@ -125,6 +125,14 @@ public struct RetryState: Sendable, BitwiseCopyable {
         return .yes(after: wait, .hedged)
     }
 
+    /// Whether the policy would have another answer in place of this one, leaving aside what may still be repeated: with
+    /// attempts beside it the others are waited for. So they are if a proxy nearer to the failure has given up.
+    public func repeats(_ answer: AnswerSummary, _ request: RetryRequest, _ settings: RetrySettings) -> Bool {
+        if answer.marks.contains(.retriesExhausted) { return true }
+        if case .yes = match(.answered(answer), request, settings) { return true }
+        return false
+    }
+
     private func isStaleConnection(_ outcome: AttemptOutcome) -> Bool {
         guard case .resetBeforeAnswer(let sent, wasReused: true) = outcome else { return false }
         return sent <= .nothingSent
