@@ -164,7 +164,9 @@ public final class CAresSource: NameSource {
         var answer = NameAnswer(addresses: [], ttl: .max)
         var next = unsafe list.pointee.nodes
         while let node = unsafe next {
-            if let address = unsafe address(node.pointee), !answer.addresses.contains(address),
+            if let address = unsafe SocketAddress(
+                sockaddr: UnsafeRawPointer(node.pointee.ai_addr), family: node.pointee.ai_family),
+                !answer.addresses.contains(address),
                 answer.addresses.count < NameAnswer.addressesMax
             {
                 answer.addresses.append(address)
@@ -174,27 +176,6 @@ public final class CAresSource: NameSource {
         }
         if answer.ttl == .max { answer.ttl = 0 }
         return .success(answer)
-    }
-
-    private static func address(_ node: ares_addrinfo_node) -> SocketAddress? {
-        guard let place = unsafe UnsafeRawPointer(node.ai_addr) else { return nil }
-        switch unsafe node.ai_family {
-        case AF_INET:
-            let four = unsafe place.load(as: sockaddr_in.self)
-            return SocketAddress(
-                family: .ipv4, high: 0, low: UInt64(UInt32(bigEndian: four.sin_addr.s_addr)), port: 0)
-        case AF_INET6:
-            var six = unsafe place.load(as: sockaddr_in6.self).sin6_addr
-            let words = unsafe withUnsafeBytes(of: &six) { bytes in
-                unsafe (
-                    bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self),
-                    bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
-                )
-            }
-            return SocketAddress(
-                family: .ipv6, high: UInt64(bigEndian: words.0), low: UInt64(bigEndian: words.1), port: 0)
-        default: return nil
-        }
     }
 
     // MARK: Sockets and time

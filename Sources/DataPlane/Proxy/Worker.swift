@@ -37,6 +37,8 @@ struct Worker: ~Copyable {
     var sessions = SessionTable()
     let http2Memory = HTTP2Memory()
     var queued: [ConnectionPlace] = []
+    /// Those of the round under way; its memory and that of `queued` change places.
+    private var round: [ConnectionPlace] = []
     var flushes: [ConnectionPlace] = []
     var graveyard: [ConnectionPlace] = []
     var endedExchanges: [ExchangePlace] = []
@@ -144,15 +146,16 @@ struct Worker: ~Copyable {
         var rounds = 0
         while !queued.isEmpty, rounds < 8 {
             rounds += 1
-            let batch = queued
-            queued.removeAll(keepingCapacity: true)
-            for connection in batch where connection.isInUse {
+            swap(&queued, &round)
+            for index in round.indices where round[index].isInUse {
+                let connection = round[index]
                 connection.value.isQueued = false
                 if connection.value.phase == .closed { continue }
                 pump(connection)
                 if flushes { flushSessions() }
                 flushStaged()
             }
+            round.removeAll(keepingCapacity: true)
         }
         flushStaged()
         buryExchanges()

@@ -116,7 +116,10 @@ public final class NameResolver {
         var addresses: [SocketAddress] = []
         var next = unsafe list
         while let info = unsafe next {
-            if let address = unsafe address(of: info.pointee), !addresses.contains(address) {
+            if let address = unsafe SocketAddress(
+                sockaddr: UnsafeRawPointer(info.pointee.ai_addr), family: info.pointee.ai_family),
+                !addresses.contains(address)
+            {
                 addresses.append(address)
             }
             unsafe next = info.pointee.ai_next
@@ -125,26 +128,5 @@ public final class NameResolver {
             return .failure(ResolutionFailure("'\(name)' has no IPv4 or IPv6 address"))
         }
         return .success(addresses)
-    }
-
-    private static func address(of info: addrinfo) -> SocketAddress? {
-        guard let place = unsafe UnsafeRawPointer(info.ai_addr) else { return nil }
-        switch unsafe info.ai_family {
-        case AF_INET:
-            let four = unsafe place.load(as: sockaddr_in.self)
-            return SocketAddress(
-                family: .ipv4, high: 0, low: UInt64(UInt32(bigEndian: four.sin_addr.s_addr)), port: 0)
-        case AF_INET6:
-            var six = unsafe place.load(as: sockaddr_in6.self).sin6_addr
-            let words = unsafe withUnsafeBytes(of: &six) { bytes in
-                unsafe (
-                    bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self),
-                    bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
-                )
-            }
-            return SocketAddress(
-                family: .ipv6, high: UInt64(bigEndian: words.0), low: UInt64(bigEndian: words.1), port: 0)
-        default: return nil
-        }
     }
 }

@@ -32,6 +32,27 @@ public struct SocketAddress: Hashable, Sendable, BitwiseCopyable, CustomStringCo
             family: .ipv6, high: UInt64(bigEndian: six.0), low: UInt64(bigEndian: six.1), port: port)
     }
 
+    /// The address in a `sockaddr_in` or `sockaddr_in6` at `place`, with port 0; nil for another family, or without one.
+    @unsafe public init?(sockaddr place: UnsafeRawPointer?, family: Int32) {
+        guard let place = unsafe place else { return nil }
+        switch family {
+        case AF_INET:
+            let four = unsafe place.load(as: sockaddr_in.self)
+            self.init(family: .ipv4, high: 0, low: UInt64(UInt32(bigEndian: four.sin_addr.s_addr)), port: 0)
+        case AF_INET6:
+            var six = unsafe place.load(as: sockaddr_in6.self).sin6_addr
+            let words = unsafe withUnsafeBytes(of: &six) { bytes in
+                unsafe (
+                    bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self),
+                    bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+                )
+            }
+            self.init(
+                family: .ipv6, high: UInt64(bigEndian: words.0), low: UInt64(bigEndian: words.1), port: 0)
+        default: return nil
+        }
+    }
+
     /// "ADDRESS:PORT", with an IPv6 address in brackets.
     public init?(hostPort text: String) {
         guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {

@@ -67,14 +67,18 @@ extension Worker {
         let scope = clusterScope(slot: exchange.value.cluster)
         // Of one that got no connection `attemptStarted` may be that of the attempt before: it is no success.
         let latency = now.nanoseconds(since: exchange.value.attemptStarted)
-        for call in [exchange.value.call, exchange.value.shadowCall] {
-            guard let call else { continue }
-            let change = call.breaker.with {
-                $0.breaker.finished(call.ticket, outcome, latency: latency, at: now)
-            }
-            if let change { note(change, of: call.breaker, scope) }
-        }
+        if let call = exchange.value.call { end(call, outcome, latency: latency, scope) }
+        if let call = exchange.value.shadowCall { end(call, outcome, latency: latency, scope) }
         (exchange.value.call, exchange.value.shadowCall) = (nil, nil)
+    }
+
+    private mutating func end(
+        _ call: BreakerCall, _ outcome: CircuitBreaker.Outcome, latency: Int64, _ scope: ClusterScope
+    ) {
+        let change = call.breaker.with {
+            $0.breaker.finished(call.ticket, outcome, latency: latency, at: now)
+        }
+        if let change { note(change, of: call.breaker, scope) }
     }
 
     private mutating func note(

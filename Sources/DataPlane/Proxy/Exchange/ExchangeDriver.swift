@@ -362,17 +362,13 @@ extension Worker {
         case .reading, .routing, .waiting, .sent, .backingOff, .answering, .tunnelling: break
         }
         if exchange.value.mirror != nil { mirrorBody(exchange, bytes) }
-        if !exchange.value.keepsBody, exchange.value.body.isEmpty, exchange.value.headSent,
-            exchange.value.phase == .sent || exchange.value.phase == .answering
-        {
+        if !exchange.value.keepsBody, exchange.value.body.isEmpty, takesBody(exchange) {
             let accepted = writeRequestBody(exchange, bytes)
             if accepted < bytes.count {
                 queues.append(bytes.dropFirst(accepted), to: &exchange.value.body, pool: &pool)
             }
         } else {
-            let isNext =
-                exchange.value.headSent && exchange.value.bodySent == exchange.value.body.count
-                && (exchange.value.phase == .sent || exchange.value.phase == .answering)
+            let isNext = exchange.value.bodySent == exchange.value.body.count && takesBody(exchange)
             queues.append(bytes, to: &exchange.value.body, pool: &pool)
             // They lie together here, and in the queue they do not.
             if isNext { exchange.value.bodySent += writeRequestBody(exchange, bytes) }
@@ -381,11 +377,15 @@ extension Worker {
         holdBackRequest(exchange)
     }
 
+    /// The endpoint has the head, and the body may follow.
+    private func takesBody(_ exchange: ExchangePlace) -> Bool {
+        exchange.value.headSent
+            && (exchange.value.phase == .sent || exchange.value.phase == .answering)
+    }
+
     /// Sends what is there of the body, as far as the connection takes it.
     mutating func sendBody(_ exchange: ExchangePlace) {
-        guard exchange.value.headSent,
-            exchange.value.phase == .sent || exchange.value.phase == .answering
-        else { return }
+        guard takesBody(exchange) else { return }
         while exchange.value.bodySent < exchange.value.body.count {
             let view = queues.view(of: exchange.value.body, from: exchange.value.bodySent)
             let accepted = writeRequestBody(exchange, view)
