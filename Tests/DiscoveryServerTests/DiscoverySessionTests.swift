@@ -166,6 +166,22 @@ import XDSMessages
         #expect(session.isInStep)
     }
 
+    @Test("While routes are refused their predecessors are in force, and so are the clusters of these")
+    func retainedForRefused() throws {
+        var session = DiscoverySession(snapshot(["a", "b"], routes: ["r=1"]))
+        let clusters = try #require(session.requestReceived(request(.clusters)).responses.first)
+        let routes = try #require(session.requestReceived(request(.routes, ["r"])).responses.first)
+        _ = acknowledge(&session, clusters)
+        _ = acknowledge(&session, routes, ["r"])
+        let change = session.snapshotChanged(to: snapshot(["a"], routes: ["r=2"]))
+        let refusal = request(
+            .routes, ["r"], nonce: change[0].nonce, version: routes.version, error: "bad")
+        #expect(session.requestReceived(refusal).responses.isEmpty)
+        let mended = session.snapshotChanged(to: snapshot(["a"], routes: ["r=3"]))
+        #expect(names(mended) == ["routes:r"])
+        #expect(names(acknowledge(&session, mended[0], ["r"])) == ["clusters:a"])
+    }
+
     @Test("A proxy that comes back with what is in force is not sent it again")
     func resumption() {
         let snapshot = snapshot(["a"], listeners: ["l"])
@@ -177,6 +193,22 @@ import XDSMessages
         #expect(
             names(session.requestReceived(request(.listeners, version: "other")).responses) == ["listeners:l"]
         )
+    }
+
+    @Test("A proxy may refuse what it has acknowledged, until there is something newer")
+    func lateRefusal() {
+        var session = DiscoverySession(snapshot(["a"], listeners: ["l"]))
+        let response = session.requestReceived(request(.listeners)).responses[0]
+        _ = acknowledge(&session, response)
+        var late = request(.listeners)
+        late.responseNonce = response.nonce
+        late.errorDetail.message = "address in use"
+        let expected = DiscoverySession.Verdict.refused(
+            .listeners, version: response.version, message: "address in use")
+        #expect(session.requestReceived(late) == .init(verdict: expected, responses: []))
+        #expect(!session.isInStep && session.isDelivered)
+        late.responseNonce = "0"
+        #expect(session.requestReceived(late).verdict == nil)
     }
 
     @Test("A type that is not known here is left alone")

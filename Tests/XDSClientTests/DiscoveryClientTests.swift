@@ -326,6 +326,38 @@ struct DiscoveryClientTests {
         #expect(fixture.client.statistics[.cluster].initFetchTimeout == 1)
     }
 
+    @Test(
+        "A configuration that cannot be taken up is refused instead of acknowledged, and the last one goes on"
+    )
+    func notTakenUp() throws {
+        let fixture = try Fixture(seed: 21)
+        let client = fixture.client
+        client.configurationChanged = { [unowned fixture, unowned client] configuration in
+            fixture.configurations.append(configuration)
+            guard configuration.listeners.contains(where: { $0.name == "taken" }) else {
+                return client.takenUp()
+            }
+            #expect(client.refuse(.listener, "taken", reason: "address: 127.0.0.1:8000: address in use"))
+        }
+        fixture.becomeReady()
+        _ = fixture.control.takeRequests()
+        fixture.control.version = 2
+        fixture.control.resources[.listener]?.append(Sample.listener("taken", cluster: "a"))
+        fixture.control.push(.listener)
+        fixture.pair.run(.seconds(1))
+        let answers = fixture.control.requests.filter { $0.kind == .listener }
+        #expect(
+            answers.map(\.error) == ["listener 'taken': address: 127.0.0.1:8000: address in use"])
+        #expect(answers.map(\.version) == ["1"])
+        #expect(fixture.names == ["control", "a", "b", "l"])
+        #expect(client.statistics[.listener].updateRejected == 1)
+        // What else changes is not held up by it.
+        fixture.control.resources[.cluster] = [Sample.cluster("a")]
+        fixture.control.push(.cluster)
+        fixture.pair.run(.seconds(1))
+        #expect(fixture.names == ["control", "a", "l"])
+    }
+
     @Test("A saved configuration is in force without a control plane, and what comes later replaces it")
     func replay() throws {
         let first = try Fixture(seed: 7)

@@ -88,6 +88,12 @@ struct Harness {
         return seen(client.responseReceived(WireWriter.write(response), at: now))
     }
 
+    /// Refuses what was to be taken up; nil if there is nothing to be had instead.
+    mutating func refuse(_ kind: ResourceKind, _ name: String, _ reason: String) -> [SeenRequest]? {
+        guard let output = client.refused(kind, name, reason: reason, at: now) else { return nil }
+        return seen(output)
+    }
+
     private mutating func seen(_ output: ADSClient.Output) -> [SeenRequest] {
         notes += output.notes
         if let reason = output.closesStream { Issue.record("closed: \(reason)") }
@@ -165,12 +171,14 @@ struct ADSClientTests {
         #expect(!h.client.isReady)
         #expect(
             h.send(.listener, "l1", [Sample.rdsListener("l", routes: "r")]) == [
-                SeenRequest(.listener, version: "l1", nonce: "3"), SeenRequest(.routes, names: ["r"]),
+                SeenRequest(.routes, names: ["r"])
             ])
         #expect(h.listenerNames == [] && !h.client.isReady)
         #expect(
-            h.send(.routes, "r1", [Sample.routes("r", cluster: "nowhere")])
-                == [SeenRequest(.routes, version: "r1", nonce: "4", names: ["r"])])
+            h.send(.routes, "r1", [Sample.routes("r", cluster: "nowhere")]) == [
+                SeenRequest(.listener, version: "l1", nonce: "3"),
+                SeenRequest(.routes, version: "r1", nonce: "4", names: ["r"]),
+            ])
         #expect(h.client.isReady && h.listenerNames == ["l"] && h.notes.last == .ready)
         #expect(h.client.configuration.clusters[1].localities[0].endpoints.count == 1)
         guard case .http(let manager) = h.client.configuration.listeners[0].filterChains[0].network,
@@ -222,6 +230,64 @@ struct ADSClientTests {
         #expect(h.client.isReady)
         h.notes = []
         return h
+    }
+
+    @Test("What cannot be taken up is refused by name and reason, and its predecessor comes back")
+    func notTakenUp() {
+        var h = running()
+        h.client.tookUp()
+        _ = h.send(
+            .listener, "2",
+            [Sample.rdsListener("l", routes: "r", port: 81), Sample.rdsListener("m", routes: "r", port: 82)])
+        #expect(h.listenerNames == ["l", "m"])
+        #expect(
+            h.refuse(.listener, "m", "address: in use") == [
+                SeenRequest(.listener, version: "1", nonce: "5", error: "listener 'm': address: in use")
+            ])
+        #expect(h.listenerNames == ["l"] && h.client.configuration.listeners[0].address.port == 81)
+        #expect(
+            h.notes.last
+                == .notTakenUp(.listener, version: "2", reason: "listener 'm': address: in use"))
+        // Another fault of the same response.
+        #expect(
+            h.refuse(.listener, "l", "no")?.first?.error == "listener 'm': address: in use; listener 'l': no")
+        #expect(h.client.configuration.listeners[0].address.port == 80)
+        #expect(h.refuse(.listener, "l", "no") == nil)
+        #expect(h.client.lastRefusal(.listener) == "listener 'm': address: in use; listener 'l': no")
+        // The next response is judged by itself.
+        #expect(
+            h.send(.listener, "3", [Sample.rdsListener("l", routes: "r", port: 83)])
+                == [SeenRequest(.listener, version: "3", nonce: "6")])
+        #expect(h.client.configuration.listeners[0].address.port == 83)
+    }
+
+    @Test("Routes, clusters and secrets go back too; what the bootstrap has does not")
+    func notTakenUpKinds() {
+        var h = running()
+        #expect(h.refuse(.cluster, "control", "no") == nil)
+        h.client.tookUp()
+        #expect(h.refuse(.routes, "r", "no") == nil && h.refuse(.cluster, "gone", "no") == nil)
+        _ = h.send(.routes, "2", [Sample.routes("r", cluster: "b")])
+        #expect(
+            h.refuse(.routes, "r", "header x")
+                == [
+                    SeenRequest(
+                        .routes, version: "1", nonce: "5", names: ["r"],
+                        error: "route configuration 'r': header x")
+                ])
+        let held = h.client.held.filter { $0.kind == .routes }
+        #expect(held.map(\.version) == ["1"])
+        _ = h.send(
+            .cluster, "2", [Sample.edsCluster("a"), Sample.fixedCluster("b", ", connect_timeout: 9s")])
+        #expect(h.refuse(.cluster, "b", "no")?.map(\.version) == ["1"])
+        #expect(h.client.configuration.clusters[2].connectTimeout != .seconds(9))
+    }
+
+    @Test("The first routes of a listener that are refused leave it without any")
+    func firstRoutesRefused() {
+        var h = running()
+        #expect(h.refuse(.routes, "r", "no")?.map(\.error) == ["route configuration 'r': no"])
+        #expect(h.listenerNames == ["l"] && h.client.isReady)
     }
 
     @Test("A changed cluster keeps its endpoints and is in force at once")
@@ -438,14 +504,14 @@ struct ADSClientTests {
     func changedRoutes() {
         var h = running()
         #expect(
-            h.send(.listener, "2", [Sample.rdsListener("l", routes: "q")]) == [
-                SeenRequest(.listener, version: "2", nonce: "5"),
-                SeenRequest(.routes, version: "1", nonce: "4", names: ["q", "r"]),
-            ])
+            h.send(.listener, "2", [Sample.rdsListener("l", routes: "q")])
+                == [SeenRequest(.routes, version: "1", nonce: "4", names: ["q", "r"])])
         #expect(h.client.held.filter { $0.kind == .listener }.map(\.isWarming) == [false, true])
         #expect(
-            h.send(.routes, "2", [Sample.routes("q", cluster: "b")])
-                == [SeenRequest(.routes, version: "2", nonce: "6", names: ["q"])])
+            h.send(.routes, "2", [Sample.routes("q", cluster: "b")]) == [
+                SeenRequest(.listener, version: "2", nonce: "5"),
+                SeenRequest(.routes, version: "2", nonce: "6", names: ["q"]),
+            ])
         #expect(h.client.held.filter { $0.kind == .listener }.map(\.isWarming) == [false])
         _ = h.send(.listener, "3", [])
         #expect(h.listenerNames == [])

@@ -25,6 +25,10 @@ struct ConfigurationSource {
     /// Once; then every configuration, in the turn in which it became so.
     var start: (_ changed: @escaping (Configuration) -> Void) -> Void = { _ in }
     var stop: () -> Void = {}
+    /// The last configuration is in force, all of it.
+    var takenUp: () -> Void = {}
+    /// The configuration cannot be taken up because of this resource. False if the source has nothing better.
+    var refuse: (_ kind: ResourceKind, _ name: String, _ reason: String) -> Bool = { _, _, _ in false }
     /// What to write when all addresses are bound.
     var portsFile: (Addresses) -> (path: String, text: String)? = { _ in nil }
 
@@ -58,6 +62,8 @@ struct ConfigurationSource {
             client.start()
         }
         stop = { client.stop() }
+        takenUp = { client.takenUp() }
+        refuse = { client.refuse($0, $1, reason: $2) }
         let texts = file.texts
         bootstrap = {
             var problems = ConfigProblems()

@@ -90,6 +90,8 @@ extension ConfigurationSource {
             client.start()
         }
         stop = { client.stop() }
+        takenUp = { client.discovery?.takenUp() }
+        refuse = { client.discovery?.refuse($0, $1, reason: $2) ?? false }
         portsFile = { own in mesh.portsFile.map { ($0, sockets.portsText(own)) } }
         resources = { client.discovery?.held ?? [] }
         statistics = { client.discovery?.statistics }

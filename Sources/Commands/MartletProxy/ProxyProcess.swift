@@ -91,6 +91,7 @@ final class ProxyProcess {
         } catch {
             return refused(error)
         }
+        if isServing || isComplete { source.takenUp() }
         tendOutliers()
         checks.update(server)
         let problems = server.process.logFiles.problems
@@ -124,8 +125,10 @@ final class ProxyProcess {
         }
     }
 
+    /// What was in force stays so. What came from a control plane is refused there, and its predecessor comes back from
+    /// the source.
     private func refused(_ error: ApplyError) {
-        // What came from a control plane may be better the next time; what was in force stays so.
+        if let (kind, name) = error.subject?.resource, source.refuse(kind, name, error.reason) { return }
         guard isServing || source.isDynamic else {
             let isOurs = if case .cannotCompile = error { true } else { false }
             return fail(.init(status: isOurs ? 2 : 1, lines: ["\(error)"]))
@@ -258,6 +261,16 @@ final class ProxyProcess {
             try FileSystem.writeAtomically(path, Array(text.utf8))
         } catch {
             throw .running("\(error)")
+        }
+    }
+}
+
+extension CompileError.Subject {
+    fileprivate var resource: (ResourceKind, String) {
+        switch self {
+        case .cluster(let name): (.cluster, name)
+        case .listener(let name): (.listener, name)
+        case .routes(let name): (.routes, name)
         }
     }
 }

@@ -44,6 +44,7 @@ struct DiscoverySession {
         /// The proxy refused what it was sent last.
         var isRefused = false
         var hasResponded = false
+        var lastNonce = ""
     }
 
     private var channels: [ResourceType: Channel] = [:]
@@ -86,6 +87,13 @@ struct DiscoverySession {
             // An answer to a response that has been followed by another one says nothing any more.
             guard let open = channel.open, open.nonce == request.responseNonce else {
                 if channel.open == nil, channel.hasResponded {
+                    if request.hasErrorDetail, request.responseNonce == channel.lastNonce {
+                        // What was acknowledged did not prove good when it was to be used.
+                        channel.isRefused = true
+                        outcome.verdict = .refused(
+                            type, version: channel.version,
+                            message: String(request.errorDetail.message.prefix(4096)))
+                    }
                     subscribe(&channel, type, to: request.resourceNames)
                 }
                 channels[type] = channel
@@ -140,7 +148,7 @@ struct DiscoverySession {
                 if type == .listeners || type == .routes, isBlocked { continue }
                 responses.append(send(type))
             }
-            guard !retained.isEmpty, isSettled(.listeners), isSettled(.routes) else { break }
+            guard !retained.isEmpty, holdsNewest(.listeners), holdsNewest(.routes) else { break }
             retained = []
         }
         return responses
@@ -149,7 +157,11 @@ struct DiscoverySession {
     /// New clusters cannot be sent yet: what may refer to them waits.
     private var isBlocked: Bool { channels[.clusters]?.open != nil && differs(.clusters) }
 
-    private func isSettled(_ type: ResourceType) -> Bool { channels[type]?.open == nil && !differs(type) }
+    /// Nothing older is in force there: what a proxy refused, its predecessor stays in the place of.
+    private func holdsNewest(_ type: ResourceType) -> Bool {
+        guard let channel = channels[type] else { return true }
+        return channel.open == nil && !channel.isRefused && !differs(type)
+    }
 
     private mutating func send(_ type: ResourceType) -> Response {
         var channel = channels[type] ?? Channel()
@@ -167,6 +179,7 @@ struct DiscoverySession {
             type: type, version: contents.version, nonce: String(nonces), resources: resources)
         deliver(contents, on: &channel)
         channel.open = response
+        channel.lastNonce = response.nonce
         channel.isRefused = false
         channels[type] = channel
         return response

@@ -12,6 +12,23 @@ public enum ApplyError: Error, CustomStringConvertible, Sendable {
     case cannotBind(listener: String, address: SocketAddress, SystemErrno)
     case cannotCompile(CompileError)
 
+    /// Of which resource it speaks; nil: of none in particular.
+    public var subject: CompileError.Subject? {
+        switch self {
+        case .cannotBind(let listener, _, _): .listener(listener)
+        case .cannotCompile(let error): error.subject
+        }
+    }
+
+    /// Without the name of the resource.
+    public var reason: String {
+        switch self {
+        case .cannotBind(_, let address, .addressInUse): "address: \(address): address in use"
+        case .cannotBind(_, let address, let error): "address: cannot listen on \(address): \(error)"
+        case .cannotCompile(let error): error.reason
+        }
+    }
+
     public var isAddressInUse: Bool {
         if case .cannotBind(_, _, .addressInUse) = self { true } else { false }
     }

@@ -30,6 +30,9 @@ public final class DiscoveryClient {
     /// Grows when the server says that pings come too often.
     private var pingScale = 1
     private var isDeliveryDue = false
+    private var isDelivering = false
+    /// `delivered` is in force.
+    private var isTakenUp = false
     /// Requests of the machine that wait for the delivery that is due.
     private var unsent: [[UInt8]] = []
     private var hasStarted = false
@@ -95,6 +98,25 @@ public final class DiscoveryClient {
     /// A secret that the proxy makes itself; before `start` or at any time after.
     public func provide(_ secret: SecretValue, named name: String) {
         apply(ads.provide(secret, named: name, at: loop.now))
+    }
+
+    /// The configuration cannot be taken up because of this resource. To be called from `configurationChanged`, or when
+    /// it shows later; a configuration with what was there before follows. False if there is nothing to be had instead:
+    /// the resource is the bootstrap's own, or has not changed.
+    public func refuse(_ kind: ResourceKind, _ name: String, reason: String) -> Bool {
+        isTakenUp = false
+        guard let output = ads.refused(kind, name, reason: reason, at: loop.now) else { return false }
+        // Instead of the acknowledgement that waits for this delivery.
+        unsent.removeAll { WireRequest.kind(of: $0) == kind }
+        apply(output)
+        return true
+    }
+
+    /// The last configuration is in force, all of it; from `configurationChanged`, or later.
+    public func takenUp() {
+        isTakenUp = true
+        // Otherwise it speaks of one that has been followed by another already.
+        if !isDelivering, !isDeliveryDue { ads.tookUp() }
     }
 
     // MARK: What is known
@@ -195,8 +217,8 @@ public final class DiscoveryClient {
     private func apply(_ output: ADSClient.Output) {
         tell(output.notes)
         unsent += output.requests
-        if output.isChanged, hasStarted { deliverAtEndOfTurn() }
-        if !isDeliveryDue { sendRequests() }
+        if output.isChanged, hasStarted, !isDelivering { deliverAtEndOfTurn() }
+        if !isDeliveryDue, !isDelivering { sendRequests() }
         if let reason = output.closesStream, stream != nil { failed(reason) }
         armDeadline()
     }
@@ -219,6 +241,10 @@ public final class DiscoveryClient {
                 log(.debug, "\(count) of \(kind.word) accepted, version '\(version)'")
             case .refused(let kind, let version, let reason):
                 log(.warning, "\(kind.word) of version '\(version)' refused: \(reason)")
+            case .notTakenUp(let kind, let version, let reason):
+                log(
+                    .error,
+                    "\(kind.word) of version '\(version)' refused, since it cannot be taken up: \(reason)")
             case .timedOut(let kind, let name):
                 log(.warning, "\(kind.word) '\(name)' did not come in time")
             case .ignored(let what): log(.warning, "ignored \(what)")
@@ -244,14 +270,23 @@ public final class DiscoveryClient {
         loop.atEndOfTurn { [weak self] in
             guard let self else { return }
             self.isDeliveryDue = false
-            let configuration = self.ads.configuration
-            if configuration != self.delivered {
-                self.delivered = configuration
-                self.configurationChanged?(configuration)
-            }
-            self.sendRequests()
-            self.settled?()
+            self.deliver()
         }
+    }
+
+    /// Each refusal takes one resource back, so that the rounds are bounded by what has changed.
+    private func deliver() {
+        isDelivering = true
+        while true {
+            let configuration = ads.configuration
+            guard configuration != delivered else { break }
+            (delivered, isTakenUp) = (configuration, false)
+            configurationChanged?(configuration)
+        }
+        isDelivering = false
+        if isTakenUp { ads.tookUp() }
+        sendRequests()
+        settled?()
     }
 
     // MARK: A saved configuration

@@ -43,6 +43,7 @@ public struct DiscoveryStatistics: Sendable, Equatable {
         case .refused(let kind, _, _):
             self[kind].updateRejected += 1
             self[kind].updateAttempt += 1
+        case .notTakenUp(let kind, _, _): self[kind].updateRejected += 1
         case .timedOut(let kind, _): self[kind].initFetchTimeout += 1
         case .ignored, .ready: break
         }

@@ -15,7 +15,8 @@ import XDSSchema
 ///
 /// Of a response the good resources are applied, and a bad one keeps its predecessor, while the refusal names
 /// each bad one with each bad field; a value outside the API's declared constraints refuses the response as a
-/// whole. A cluster response is acknowledged when its clusters are warm, as Envoy does. Unlike Envoy, a
+/// whole. A cluster response is acknowledged when its clusters are warm, as Envoy does, and a listener response when its
+/// listeners are, since a listener's port shows only then whether it is free. Unlike Envoy, a
 /// changed cluster goes on with the endpoints that it has if it asks for the same name, so that it need not
 /// wait for them again.
 ///
@@ -39,6 +40,8 @@ public struct ADSClient {
         /// What did not come within `initial_fetch_timeout`; the name is empty for clusters and listeners as
         /// such.
         case timedOut(ResourceKind, name: String)
+        /// Accepted first, and refused by who was to take it up.
+        case notTakenUp(ResourceKind, version: String, reason: String)
         case ignored(String)
         case ready
     }
@@ -51,6 +54,8 @@ public struct ADSClient {
     private struct Subscription {
         /// Of the last response that was accepted.
         var version = ""
+        /// Of the last one that was taken up as well.
+        var versionTakenUp = ""
         /// Of the last response on this stream.
         var nonce = ""
         /// In the last request on this stream; nil before the first.
@@ -74,6 +79,9 @@ public struct ADSClient {
     private var listeners: [String: Warmed<CompiledListener>] = [:]
     private var assignments: [String: Held<Assignment>] = [:]
     private var routes: [String: Held<RouteConfiguration>] = [:]
+    /// What was taken up last.
+    private var confirmedRoutes: [String: Held<RouteConfiguration>] = [:]
+    private var confirmedSecrets: [String: Held<SecretValue>] = [:]
     private var secrets: [String: Held<SecretValue>] = [:]
     private var heldManifest: Held<SignedManifest>?
 
@@ -152,6 +160,59 @@ public struct ADSClient {
     {
         surroundings.secrets[name] = secret
         return settled(at: now, Output(isChanged: true))
+    }
+
+    /// All of `configuration` is in force.
+    public mutating func tookUp() {
+        for name in clusters.keys { clusters[name]?.confirm() }
+        for name in listeners.keys { listeners[name]?.confirm() }
+        (confirmedRoutes, confirmedSecrets) = (routes, secrets)
+        for index in subscriptions.indices {
+            subscriptions[index].versionTakenUp = subscriptions[index].version
+        }
+    }
+
+    /// `configuration` could not be taken up because of this resource, for a reason that only shows there: a port that
+    /// is in use, a key that does not fit. Its predecessor takes its place again, and the response that brought it is
+    /// refused, even if it was acknowledged in between. No output if the resource has no part in it, or is the
+    /// bootstrap's own: then nothing here can make it better.
+    public mutating func refused(
+        _ kind: ResourceKind, _ name: String, reason: String, at now: MonotonicInstant
+    ) -> Output? {
+        var (kind, name) = (kind, name)
+        switch kind {
+        case .cluster where clusters[name]?.isReplaceable == true:
+            if clusters[name]?.revert() == false { clusters[name] = nil }
+        case .listener where listeners[name]?.isReplaceable == true:
+            if listeners[name]?.revert() == false { listeners[name] = nil }
+        case .routes where routes[name] != nil && confirmedRoutes[name] !== routes[name]:
+            routes[name] = confirmedRoutes[name]
+            // A listener without a predecessor of its routes is in force without any, as if they had not come.
+            if routes[name] == nil { expired.insert(Wait(kind: .routes, name: name)) }
+        case .cluster, .listener:
+            // It is as before: what is new is a secret of it.
+            let needed =
+                (clusters[name]?.both.flatMap(\.value.secrets.keys) ?? [])
+                + (listeners[name]?.both.flatMap(\.value.secrets.keys) ?? [])
+            let suspect = Set(needed).sorted().first {
+                confirmedSecrets[$0] != nil && confirmedSecrets[$0] !== secrets[$0]
+            }
+            guard let suspect else { return nil }
+            (kind, name) = (.secret, suspect)
+            secrets[name] = confirmedSecrets[name]
+        case .routes, .endpoints, .secret, .manifest:
+            return nil
+        }
+        let index = kind.rawValue
+        let version = subscriptions[index].version
+        let text = "\(kind.word) '\(name)': \(reason)"
+        // A response may have other faults too.
+        let whole = subscriptions[index].lastRefusal.map { "\($0); \(text)" } ?? text
+        subscriptions[index].lastRefusal = whole
+        subscriptions[index].version = subscriptions[index].versionTakenUp
+        subscriptions[index].answer = .refuse(whole)
+        return settled(
+            at: now, Output(isChanged: true, notes: [.notTakenUp(kind, version: version, reason: text)]))
     }
 
     /// A DiscoveryResponse, binary.
@@ -470,9 +531,7 @@ extension ADSClient {
             guard let names = wantedNames(kind) else { continue }
             let subscription = subscriptions[kind.rawValue]
             var answer = subscription.answer
-            if kind == .cluster, case .acknowledge = answer, clusters.values.contains(where: { blocks($0) }) {
-                answer = nil
-            }
+            if case .acknowledge = answer, isWarming(kind) { answer = nil }
             let isNew = subscription.sentNames != names
             guard isNew || answer != nil else { continue }
             requests.append(request(kind, names, answer))
@@ -480,6 +539,15 @@ extension ADSClient {
             if answer != nil { subscriptions[kind.rawValue].answer = nil }
         }
         return requests
+    }
+
+    /// Whether what was accepted proves good shows when it is in force.
+    private func isWarming(_ kind: ResourceKind) -> Bool {
+        switch kind {
+        case .cluster: clusters.values.contains { blocks($0) }
+        case .listener: listeners.values.contains { blocks($0) }
+        case .endpoints, .routes, .secret, .manifest: false
+        }
     }
 
     /// nil: nothing to ask for. No names for what is asked for as a whole.

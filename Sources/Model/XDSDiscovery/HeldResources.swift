@@ -16,6 +16,8 @@ final class Held<Value> {
 /// A resource in force, and the one that waits to take its place.
 struct Warmed<Value> {
     private(set) var active: Held<Value>?
+    /// The last active one that was taken up; the same object as `active` where there is nothing newer.
+    private var confirmed: Held<Value>?
     private(set) var warming: Held<Value>?
     /// Where the bootstrap has it; nil: it came over the stream.
     private let order: Int?
@@ -41,6 +43,18 @@ struct Warmed<Value> {
         guard let warming else { return }
         active = warming
         self.warming = nil
+    }
+
+    mutating func confirm() { confirmed = active }
+
+    /// It came over the stream, and has not been taken up as it is.
+    var isReplaceable: Bool { !isStatic && active !== confirmed }
+
+    /// Back to what was taken up last. What warms is of the same making as what is active, or newer: it goes too.
+    /// False if nothing is left.
+    mutating func revert() -> Bool {
+        (active, warming) = (confirmed, nil)
+        return active != nil
     }
 
     /// Static ones in their order, then the others by name.

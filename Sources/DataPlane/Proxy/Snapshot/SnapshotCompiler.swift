@@ -10,11 +10,35 @@ import TrafficPolicy
 /// Why a configuration that was valid as such cannot be used here: a key that does not fit its certificate, a regular
 /// expression, an unknown operator of a format.
 public struct CompileError: Error, CustomStringConvertible, Sendable {
+    /// The resource that brought it.
+    public enum Subject: Equatable, Sendable {
+        case cluster(String)
+        case listener(String)
+        /// The route configuration of this name.
+        case routes(String)
+    }
+
     /// `listener NAME`, `cluster NAME`.
     public let resource: String
     public let reason: String
+    public internal(set) var subject: Subject?
+
+    init(resource: String, reason: String) { (self.resource, self.reason) = (resource, reason) }
 
     public var description: String { "\(resource): \(reason)" }
+
+    /// Of an error that comes from several places the innermost subject counts.
+    static func about<Value: ~Copyable>(
+        _ subject: Subject, _ body: () throws(CompileError) -> Value
+    ) throws(CompileError) -> Value {
+        do {
+            return try body()
+        } catch {
+            var error = error
+            error.subject = error.subject ?? subject
+            throw error
+        }
+    }
 }
 
 /// Turns a configuration into a `Snapshot`. Runs on the control loop; workers only see the result.
@@ -69,13 +93,18 @@ struct SnapshotCompiler {
         compiler.lookBack(configuration)
         var clusters: [ClusterRecord] = []
         for cluster in configuration.clusters {
-            var record = try compiler.compile(cluster)
+            var record = try CompileError.about(.cluster(cluster.name)) { () throws(CompileError) in
+                try compiler.compile(cluster)
+            }
             compiler.addLimits(of: cluster, to: &record)
             clusters.append(record)
         }
         var listeners: [ListenerRecord] = []
         for (listener, address) in zip(configuration.listeners, addresses) {
-            listeners.append(try compiler.compile(listener, address, place: listeners.count))
+            listeners.append(
+                try CompileError.about(.listener(listener.name)) { () throws(CompileError) in
+                    try compiler.compile(listener, address, place: listeners.count)
+                })
         }
         return Snapshot(
             configuration: configuration, generation: generation, arena: compiler.arena,
@@ -422,7 +451,9 @@ struct SnapshotCompiler {
             http.traceContext = TraceSettings(trace)
         }
         guard case .routes(let routes) = manager.routes else { return http }
-        http.routes = try compile(routes, place, manager.filters, http.filters)
+        http.routes = try CompileError.about(.routes(routes.name)) { () throws(CompileError) in
+            try compile(routes, place, manager.filters, http.filters)
+        }
         return http
     }
 
