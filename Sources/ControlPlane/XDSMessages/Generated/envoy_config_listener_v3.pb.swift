@@ -189,6 +189,11 @@ public nonisolated struct Envoy_Config_Listener_V3_Listener: @unchecked Sendable
     set {_uniqueStorage()._listenerFilters = newValue}
   }
 
+  public var trafficDirection: Envoy_Config_Core_V3_TrafficDirection {
+    get {_storage._trafficDirection}
+    set {_uniqueStorage()._trafficDirection = newValue}
+  }
+
   public var defaultFilterChain: Envoy_Config_Listener_V3_FilterChain {
     get {_storage._defaultFilterChain ?? Envoy_Config_Listener_V3_FilterChain()}
     set {_uniqueStorage()._defaultFilterChain = newValue}
@@ -435,7 +440,7 @@ nonisolated extension Envoy_Config_Listener_V3_FilterChainMatch.ConnectionSource
 
 nonisolated extension Envoy_Config_Listener_V3_Listener: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Listener"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}address\0\u{3}filter_chains\0\u{4}\u{2}per_connection_buffer_limit_bytes\0\u{4}\u{4}listener_filters\0\u{4}\u{10}default_filter_chain\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}address\0\u{3}filter_chains\0\u{4}\u{2}per_connection_buffer_limit_bytes\0\u{4}\u{4}listener_filters\0\u{4}\u{7}traffic_direction\0\u{4}\u{9}default_filter_chain\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -443,6 +448,7 @@ nonisolated extension Envoy_Config_Listener_V3_Listener: SwiftProtobuf.Message, 
     var _filterChains: [Envoy_Config_Listener_V3_FilterChain] = []
     var _perConnectionBufferLimitBytes: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
     var _listenerFilters: [Envoy_Config_Listener_V3_ListenerFilter] = []
+    var _trafficDirection: Envoy_Config_Core_V3_TrafficDirection = .unspecified
     var _defaultFilterChain: Envoy_Config_Listener_V3_FilterChain? = nil
 
       // This property is used as the initial default value for new instances of the type.
@@ -459,6 +465,7 @@ nonisolated extension Envoy_Config_Listener_V3_Listener: SwiftProtobuf.Message, 
       _filterChains = source._filterChains
       _perConnectionBufferLimitBytes = source._perConnectionBufferLimitBytes
       _listenerFilters = source._listenerFilters
+      _trafficDirection = source._trafficDirection
       _defaultFilterChain = source._defaultFilterChain
     }
   }
@@ -483,6 +490,7 @@ nonisolated extension Envoy_Config_Listener_V3_Listener: SwiftProtobuf.Message, 
         case 3: try { try decoder.decodeRepeatedMessageField(value: &_storage._filterChains) }()
         case 5: try { try decoder.decodeSingularMessageField(value: &_storage._perConnectionBufferLimitBytes) }()
         case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._listenerFilters) }()
+        case 16: try { try decoder.decodeSingularEnumField(value: &_storage._trafficDirection) }()
         case 25: try { try decoder.decodeSingularMessageField(value: &_storage._defaultFilterChain) }()
         default: break
         }
@@ -511,6 +519,9 @@ nonisolated extension Envoy_Config_Listener_V3_Listener: SwiftProtobuf.Message, 
       if !_storage._listenerFilters.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._listenerFilters, fieldNumber: 9)
       }
+      if _storage._trafficDirection != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._trafficDirection, fieldNumber: 16)
+      }
       try { if let v = _storage._defaultFilterChain {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
       } }()
@@ -528,6 +539,7 @@ nonisolated extension Envoy_Config_Listener_V3_Listener: SwiftProtobuf.Message, 
         if _storage._filterChains != rhs_storage._filterChains {return false}
         if _storage._perConnectionBufferLimitBytes != rhs_storage._perConnectionBufferLimitBytes {return false}
         if _storage._listenerFilters != rhs_storage._listenerFilters {return false}
+        if _storage._trafficDirection != rhs_storage._trafficDirection {return false}
         if _storage._defaultFilterChain != rhs_storage._defaultFilterChain {return false}
         return true
       }

@@ -20,6 +20,18 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+public nonisolated struct Envoy_Config_Route_V3_Decorator: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var operation: String = String()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 public nonisolated struct Envoy_Config_Route_V3_DirectResponseAction: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -624,6 +636,15 @@ public nonisolated struct Envoy_Config_Route_V3_Route: @unchecked Sendable {
     set {_uniqueStorage()._action = .directResponse(newValue)}
   }
 
+  public var decorator: Envoy_Config_Route_V3_Decorator {
+    get {_storage._decorator ?? Envoy_Config_Route_V3_Decorator()}
+    set {_uniqueStorage()._decorator = newValue}
+  }
+  /// Returns true if `decorator` has been explicitly set.
+  public var hasDecorator: Bool {_storage._decorator != nil}
+  /// Clears the value of `decorator`. Subsequent reads from it will return its default value.
+  public mutating func clearDecorator() {_uniqueStorage()._decorator = nil}
+
   public var requestHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] {
     get {_storage._requestHeadersToAdd}
     set {_uniqueStorage()._requestHeadersToAdd = newValue}
@@ -653,6 +674,15 @@ public nonisolated struct Envoy_Config_Route_V3_Route: @unchecked Sendable {
     get {_storage._name}
     set {_uniqueStorage()._name = newValue}
   }
+
+  public var tracing: Envoy_Config_Route_V3_Tracing {
+    get {_storage._tracing ?? Envoy_Config_Route_V3_Tracing()}
+    set {_uniqueStorage()._tracing = newValue}
+  }
+  /// Returns true if `tracing` has been explicitly set.
+  public var hasTracing: Bool {_storage._tracing != nil}
+  /// Clears the value of `tracing`. Subsequent reads from it will return its default value.
+  public mutating func clearTracing() {_uniqueStorage()._tracing = nil}
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1307,6 +1337,49 @@ public nonisolated struct Envoy_Config_Route_V3_RouteMatch: Sendable {
   fileprivate var _runtimeFraction: Envoy_Config_Core_V3_RuntimeFractionalPercent? = nil
 }
 
+public nonisolated struct Envoy_Config_Route_V3_Tracing: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var clientSampling: Envoy_Type_V3_FractionalPercent {
+    get {_clientSampling ?? Envoy_Type_V3_FractionalPercent()}
+    set {_clientSampling = newValue}
+  }
+  /// Returns true if `clientSampling` has been explicitly set.
+  public var hasClientSampling: Bool {self._clientSampling != nil}
+  /// Clears the value of `clientSampling`. Subsequent reads from it will return its default value.
+  public mutating func clearClientSampling() {self._clientSampling = nil}
+
+  public var randomSampling: Envoy_Type_V3_FractionalPercent {
+    get {_randomSampling ?? Envoy_Type_V3_FractionalPercent()}
+    set {_randomSampling = newValue}
+  }
+  /// Returns true if `randomSampling` has been explicitly set.
+  public var hasRandomSampling: Bool {self._randomSampling != nil}
+  /// Clears the value of `randomSampling`. Subsequent reads from it will return its default value.
+  public mutating func clearRandomSampling() {self._randomSampling = nil}
+
+  public var overallSampling: Envoy_Type_V3_FractionalPercent {
+    get {_overallSampling ?? Envoy_Type_V3_FractionalPercent()}
+    set {_overallSampling = newValue}
+  }
+  /// Returns true if `overallSampling` has been explicitly set.
+  public var hasOverallSampling: Bool {self._overallSampling != nil}
+  /// Clears the value of `overallSampling`. Subsequent reads from it will return its default value.
+  public mutating func clearOverallSampling() {self._overallSampling = nil}
+
+  public var customTags: [Envoy_Type_Tracing_V3_CustomTag] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _clientSampling: Envoy_Type_V3_FractionalPercent? = nil
+  fileprivate var _randomSampling: Envoy_Type_V3_FractionalPercent? = nil
+  fileprivate var _overallSampling: Envoy_Type_V3_FractionalPercent? = nil
+}
+
 public nonisolated struct Envoy_Config_Route_V3_VirtualHost: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1466,6 +1539,36 @@ public nonisolated struct Envoy_Config_Route_V3_WeightedCluster: Sendable {
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "envoy.config.route.v3"
+
+nonisolated extension Envoy_Config_Route_V3_Decorator: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Decorator"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}operation\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.operation) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.operation.isEmpty {
+      try visitor.visitSingularStringField(value: self.operation, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Route_V3_Decorator, rhs: Envoy_Config_Route_V3_Decorator) -> Bool {
+    if lhs.operation != rhs.operation {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
 
 nonisolated extension Envoy_Config_Route_V3_DirectResponseAction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".DirectResponseAction"
@@ -2287,17 +2390,19 @@ nonisolated extension Envoy_Config_Route_V3_RetryPolicy.RateLimitedRetryBackOff:
 
 nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Route"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}match\0\u{1}route\0\u{1}redirect\0\u{4}\u{4}direct_response\0\u{4}\u{2}request_headers_to_add\0\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{3}request_headers_to_remove\0\u{3}typed_per_filter_config\0\u{1}name\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}match\0\u{1}route\0\u{1}redirect\0\u{2}\u{2}decorator\0\u{4}\u{2}direct_response\0\u{4}\u{2}request_headers_to_add\0\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{3}request_headers_to_remove\0\u{3}typed_per_filter_config\0\u{1}name\0\u{1}tracing\0")
 
   fileprivate class _StorageClass {
     var _match: Envoy_Config_Route_V3_RouteMatch? = nil
     var _action: Envoy_Config_Route_V3_Route.OneOf_Action?
+    var _decorator: Envoy_Config_Route_V3_Decorator? = nil
     var _requestHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
     var _responseHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
     var _responseHeadersToRemove: [String] = []
     var _requestHeadersToRemove: [String] = []
     var _typedPerFilterConfig: Dictionary<String,SwiftProtobuf.Google_Protobuf_Any> = [:]
     var _name: String = String()
+    var _tracing: Envoy_Config_Route_V3_Tracing? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2310,12 +2415,14 @@ nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftP
     init(copying source: _StorageClass) {
       _match = source._match
       _action = source._action
+      _decorator = source._decorator
       _requestHeadersToAdd = source._requestHeadersToAdd
       _responseHeadersToAdd = source._responseHeadersToAdd
       _responseHeadersToRemove = source._responseHeadersToRemove
       _requestHeadersToRemove = source._requestHeadersToRemove
       _typedPerFilterConfig = source._typedPerFilterConfig
       _name = source._name
+      _tracing = source._tracing
     }
   }
 
@@ -2361,6 +2468,7 @@ nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftP
             _storage._action = .redirect(v)
           }
         }()
+        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._decorator) }()
         case 7: try {
           var v: Envoy_Config_Route_V3_DirectResponseAction?
           var hadOneofValue = false
@@ -2380,6 +2488,7 @@ nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftP
         case 12: try { try decoder.decodeRepeatedStringField(value: &_storage._requestHeadersToRemove) }()
         case 13: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Any>.self, value: &_storage._typedPerFilterConfig) }()
         case 14: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
+        case 15: try { try decoder.decodeSingularMessageField(value: &_storage._tracing) }()
         default: break
         }
       }
@@ -2404,12 +2513,14 @@ nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftP
         guard case .redirect(let v)? = _storage._action else { preconditionFailure() }
         try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
       }()
-      case .directResponse?: try {
-        guard case .directResponse(let v)? = _storage._action else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
-      }()
-      case nil: break
+      default: break
       }
+      try { if let v = _storage._decorator {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      } }()
+      try { if case .directResponse(let v)? = _storage._action {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      } }()
       if !_storage._requestHeadersToAdd.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._requestHeadersToAdd, fieldNumber: 9)
       }
@@ -2428,6 +2539,9 @@ nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftP
       if !_storage._name.isEmpty {
         try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 14)
       }
+      try { if let v = _storage._tracing {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2439,12 +2553,14 @@ nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftP
         let rhs_storage = _args.1
         if _storage._match != rhs_storage._match {return false}
         if _storage._action != rhs_storage._action {return false}
+        if _storage._decorator != rhs_storage._decorator {return false}
         if _storage._requestHeadersToAdd != rhs_storage._requestHeadersToAdd {return false}
         if _storage._responseHeadersToAdd != rhs_storage._responseHeadersToAdd {return false}
         if _storage._responseHeadersToRemove != rhs_storage._responseHeadersToRemove {return false}
         if _storage._requestHeadersToRemove != rhs_storage._requestHeadersToRemove {return false}
         if _storage._typedPerFilterConfig != rhs_storage._typedPerFilterConfig {return false}
         if _storage._name != rhs_storage._name {return false}
+        if _storage._tracing != rhs_storage._tracing {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -3361,6 +3477,55 @@ nonisolated extension Envoy_Config_Route_V3_RouteMatch.GrpcRouteMatchOptions: Sw
   }
 
   public static func ==(lhs: Envoy_Config_Route_V3_RouteMatch.GrpcRouteMatchOptions, rhs: Envoy_Config_Route_V3_RouteMatch.GrpcRouteMatchOptions) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Route_V3_Tracing: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Tracing"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}client_sampling\0\u{3}random_sampling\0\u{3}overall_sampling\0\u{3}custom_tags\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._clientSampling) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._randomSampling) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._overallSampling) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.customTags) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._clientSampling {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._randomSampling {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._overallSampling {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    if !self.customTags.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.customTags, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Route_V3_Tracing, rhs: Envoy_Config_Route_V3_Tracing) -> Bool {
+    if lhs._clientSampling != rhs._clientSampling {return false}
+    if lhs._randomSampling != rhs._randomSampling {return false}
+    if lhs._overallSampling != rhs._overallSampling {return false}
+    if lhs.customTags != rhs.customTags {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

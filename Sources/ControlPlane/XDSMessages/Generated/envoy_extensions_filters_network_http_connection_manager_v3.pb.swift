@@ -500,6 +500,35 @@ public nonisolated struct Envoy_Extensions_Filters_Network_HttpConnectionManager
     /// Clears the value of `overallSampling`. Subsequent reads from it will return its default value.
     public mutating func clearOverallSampling() {self._overallSampling = nil}
 
+    public var maxPathTagLength: SwiftProtobuf.Google_Protobuf_UInt32Value {
+      get {_maxPathTagLength ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+      set {_maxPathTagLength = newValue}
+    }
+    /// Returns true if `maxPathTagLength` has been explicitly set.
+    public var hasMaxPathTagLength: Bool {self._maxPathTagLength != nil}
+    /// Clears the value of `maxPathTagLength`. Subsequent reads from it will return its default value.
+    public mutating func clearMaxPathTagLength() {self._maxPathTagLength = nil}
+
+    public var customTags: [Envoy_Type_Tracing_V3_CustomTag] = []
+
+    public var provider: Envoy_Config_Trace_V3_Tracing.Http {
+      get {_provider ?? Envoy_Config_Trace_V3_Tracing.Http()}
+      set {_provider = newValue}
+    }
+    /// Returns true if `provider` has been explicitly set.
+    public var hasProvider: Bool {self._provider != nil}
+    /// Clears the value of `provider`. Subsequent reads from it will return its default value.
+    public mutating func clearProvider() {self._provider = nil}
+
+    public var spawnUpstreamSpan: SwiftProtobuf.Google_Protobuf_BoolValue {
+      get {_spawnUpstreamSpan ?? SwiftProtobuf.Google_Protobuf_BoolValue()}
+      set {_spawnUpstreamSpan = newValue}
+    }
+    /// Returns true if `spawnUpstreamSpan` has been explicitly set.
+    public var hasSpawnUpstreamSpan: Bool {self._spawnUpstreamSpan != nil}
+    /// Clears the value of `spawnUpstreamSpan`. Subsequent reads from it will return its default value.
+    public mutating func clearSpawnUpstreamSpan() {self._spawnUpstreamSpan = nil}
+
     public var unknownFields = SwiftProtobuf.UnknownStorage()
 
     public nonisolated enum OperationName: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -541,6 +570,9 @@ public nonisolated struct Envoy_Extensions_Filters_Network_HttpConnectionManager
     fileprivate var _clientSampling: Envoy_Type_V3_Percent? = nil
     fileprivate var _randomSampling: Envoy_Type_V3_Percent? = nil
     fileprivate var _overallSampling: Envoy_Type_V3_Percent? = nil
+    fileprivate var _maxPathTagLength: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    fileprivate var _provider: Envoy_Config_Trace_V3_Tracing.Http? = nil
+    fileprivate var _spawnUpstreamSpan: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
   }
 
   public nonisolated struct InternalAddressConfig: Sendable {
@@ -1033,7 +1065,7 @@ nonisolated extension Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_
 
 nonisolated extension Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpConnectionManager.Tracing: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpConnectionManager.protoMessageName + ".Tracing"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{3}client_sampling\0\u{3}random_sampling\0\u{3}overall_sampling\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{3}client_sampling\0\u{3}random_sampling\0\u{3}overall_sampling\0\u{4}\u{2}max_path_tag_length\0\u{3}custom_tags\0\u{1}provider\0\u{3}spawn_upstream_span\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1044,6 +1076,10 @@ nonisolated extension Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_
       case 3: try { try decoder.decodeSingularMessageField(value: &self._clientSampling) }()
       case 4: try { try decoder.decodeSingularMessageField(value: &self._randomSampling) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._overallSampling) }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._maxPathTagLength) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.customTags) }()
+      case 9: try { try decoder.decodeSingularMessageField(value: &self._provider) }()
+      case 10: try { try decoder.decodeSingularMessageField(value: &self._spawnUpstreamSpan) }()
       default: break
       }
     }
@@ -1063,6 +1099,18 @@ nonisolated extension Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_
     try { if let v = self._overallSampling {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
     } }()
+    try { if let v = self._maxPathTagLength {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
+    if !self.customTags.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.customTags, fieldNumber: 8)
+    }
+    try { if let v = self._provider {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
+    try { if let v = self._spawnUpstreamSpan {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1070,6 +1118,10 @@ nonisolated extension Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_
     if lhs._clientSampling != rhs._clientSampling {return false}
     if lhs._randomSampling != rhs._randomSampling {return false}
     if lhs._overallSampling != rhs._overallSampling {return false}
+    if lhs._maxPathTagLength != rhs._maxPathTagLength {return false}
+    if lhs.customTags != rhs.customTags {return false}
+    if lhs._provider != rhs._provider {return false}
+    if lhs._spawnUpstreamSpan != rhs._spawnUpstreamSpan {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
