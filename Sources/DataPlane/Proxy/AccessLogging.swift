@@ -101,6 +101,10 @@ extension Worker {
     /// Writes the lines that the configuration asks for, and the flight recorder's.
     @inline(__always)
     mutating func logAccess(_ exchange: ExchangePlace) {
+        exchange.value.record.configurationVersion = exchange.chain.http.generation
+        exchange.value.record.listener = exchange.chain.http.name
+        exchange.value.record.route = exchange.route.nameID
+        exchange.value.record.virtualHost = exchange.route.hostID
         recorder.append(inPlace: &exchange.value.record)
         let logs = exchange.chain.http.logs
         if logs.isEmpty { return }
@@ -168,7 +172,7 @@ extension Worker {
         }
         scratch.removeAll()
         if exchange.value.attempts > 0, exchange.route.rewrites { addSentTexts(exchange, &texts) }
-        if !exchange.value.record.requestID.isNone {
+        if exchange.value.setsRequestID {
             let start = scratch.count
             _ = exchange.value.record.requestID.append(to: &scratch)
             texts.requestID = scratch.view.dropFirst(start)

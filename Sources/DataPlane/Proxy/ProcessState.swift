@@ -30,6 +30,7 @@ public final class ProcessState: Sendable {
     private let limiters = Mutex<[String: RateLimiter]>([:])
     private let breakers = Mutex<[String: ServiceBreaker]>([:])
     private let concurrency = Mutex<[String: AdaptiveConcurrency]>([:])
+    private let names = Mutex(NameTable())
     private let admissionSlots = Mutex<[String: Int32]>([:])
 
     public let logFiles = AccessLogFiles()
@@ -131,6 +132,25 @@ public final class ProcessState: Sendable {
             table[name] = cluster
             return cluster
         }
+    }
+
+    /// Names that records refer to by number; those that come when there are so many have none.
+    private static let namesMax = 1 << 16
+
+    func nameID(_ text: String) -> NameID {
+        names.withLock { names in
+            if let known = names.numbers[text] { return NameID(known) }
+            guard !text.isEmpty, names.texts.count < Self.namesMax else { return .none }
+            names.texts.append(text)
+            let number = UInt32(names.texts.count)
+            names.numbers[text] = number
+            return NameID(number)
+        }
+    }
+
+    /// Of a route, a virtual host, a listener or a limit; nil for none.
+    public func name(_ id: NameID) -> String? {
+        names.withLock { id.isNone || id.rawValue > $0.texts.count ? nil : $0.texts[Int(id.rawValue) - 1] }
     }
 
     /// The cluster that a record's number stands for.
@@ -267,4 +287,10 @@ struct SessionTable {
     }
 
     mutating func remove(_ session: Unowned<HTTP2Session>) { sessions[session.identity] = nil }
+}
+
+/// Names and their numbers, which begin at 1.
+private struct NameTable {
+    var numbers: [String: UInt32] = [:]
+    var texts: [String] = []
 }

@@ -3,6 +3,7 @@ import MeshPrimitives
 import Proxy
 import Telemetry
 import TrafficPolicy
+import XDSDiscovery
 
 extension AdminPages {
     /// The last requests of all workers, newest first: `{"requests":[…]}`.
@@ -39,7 +40,33 @@ extension AdminPages {
         let id = text.withByteView { RequestID(text: $0) }
         let found = server.process.recorders.compactMap { $0.find(id) }.max { $0.startedAt < $1.startedAt }
         guard let found else { return .text("no request with that id among the last ones\n", status: 404) }
-        return .json(JSONOutput.document { Self.append(found, server.process, &$0) } + [0x0a])
+        let process = server.process
+        return .json(
+            JSONOutput.document { json in
+                json.array("story") { json in
+                    for line in RequestStory(record: found, process: process).lines { json.value(nil, line) }
+                }
+                json.object("request") { Self.append(found, process, &$0) }
+                json.object("configuration") { configuration(of: found, &$0) }
+            } + [0x0a])
+    }
+
+    /// The resources that decided about the request, as far as they are still in force.
+    private func configuration(of record: ExchangeRecord, _ json: inout JSONOutput) {
+        json.value("version", record.configurationVersion)
+        let current = UInt32(truncatingIfNeeded: server.snapshot?.generation ?? 0)
+        json.value("is_current", record.configurationVersion == current)
+        let names = [server.process.name(record.listener), server.process.clusterName(record.cluster)]
+            .compactMap(\.self)
+        json.array("resources") { json in
+            for resource in surroundings.resources() where resource.concerns(names) {
+                json.object { json in
+                    json.value("kind", "\(resource.kind)")
+                    json.value("name", resource.name)
+                    json.value("version", resource.version)
+                }
+            }
+        }
     }
 
     private static func append(_ record: ExchangeRecord, _ process: ProcessState, _ json: inout JSONOutput) {
@@ -55,8 +82,18 @@ extension AdminPages {
         json.value("details", "\(record.details.text)")
         if let refusal = record.retryRefusal { json.value("retry_refused", "\(refusal.text)") }
         addresses(record, &json)
-        if let cluster = process.clusterName(record.cluster) { json.value("cluster", cluster) }
+        names(record, process, &json)
+        policies(record, process, &json)
+        if !record.traceID.isNone {
+            json.value(
+                "trace_id", Self.hexadecimal(record.traceID.high) + Self.hexadecimal(record.traceID.low))
+            json.value("span_id", Self.hexadecimal(record.spanID))
+            json.value("sampled", record.isSampled)
+        }
+        if record.isHealthCheck { json.value("health_check", true) }
         json.value("connection_id", record.connectionID)
+        json.value("request_head_bytes", record.requestHeadBytes)
+        json.value("response_head_bytes", record.responseHeadBytes)
         json.value("bytes_received", record.bytesReceived)
         json.value("bytes_sent", record.bytesSent)
         times(record, &json)
@@ -66,7 +103,7 @@ extension AdminPages {
                 let attempt = record.attempt(index)
                 json.object { json in
                     if let endpoint = attempt.endpoint { json.value("endpoint", "\(endpoint)") }
-                    if let cause = attempt.cause { json.value("cause", "\(cause)") }
+                    if let cause = attempt.cause { json.value("cause", "\(cause.text)") }
                     json.value("start_us", attempt.start / 1000)
                     json.value("duration_us", attempt.duration / 1000)
                     json.value("end", "\(attempt.end)")
@@ -74,6 +111,44 @@ extension AdminPages {
                 }
             }
         }
+    }
+
+    /// What of the configuration decided about it.
+    private static func names(_ record: ExchangeRecord, _ process: ProcessState, _ json: inout JSONOutput) {
+        json.value("configuration", record.configurationVersion)
+        if let listener = process.name(record.listener) { json.value("listener", listener) }
+        if let host = process.name(record.virtualHost) { json.value("virtual_host", host) }
+        if let route = process.name(record.route) { json.value("route", route) }
+        if let cluster = process.clusterName(record.cluster) { json.value("cluster", cluster) }
+    }
+
+    private static func policies(_ record: ExchangeRecord, _ process: ProcessState, _ json: inout JSONOutput)
+    {
+        if record.limiter != .none {
+            json.object("rate_limit") { json in
+                json.value("policy", process.name(record.limiterPlace) ?? "")
+                json.value("decision", "\(record.limiter.text)")
+                json.value("tokens_left", record.limiterRemaining)
+                json.value("tokens_max", record.limiterMax)
+            }
+        }
+        if record.breaker != .none {
+            json.object("circuit_breaker") { json in
+                json.value("policy", process.clusterName(record.cluster) ?? "")
+                json.value("state", "\(record.breaker.text)")
+            }
+        }
+        guard !record.shadows.isEmpty else { return }
+        json.array("shadow") { json in
+            for bit in 0..<ShadowDecisions.bitCount where record.shadows.rawValue & 1 << UInt16(bit) != 0 {
+                json.value(nil, "\(ShadowDecisions.word(bit: bit))")
+            }
+        }
+    }
+
+    private static func hexadecimal(_ number: UInt64) -> String {
+        let digits = String(number, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
     private static func addresses(_ record: ExchangeRecord, _ json: inout JSONOutput) {
@@ -84,6 +159,8 @@ extension AdminPages {
         if let address = record.downstreamLocal { json.value("downstream_local", "\(address)") }
         if record.downstreamTLS != .none { json.value("downstream_tls", "\(record.downstreamTLS.text)") }
         if let address = record.upstreamHost { json.value("upstream_host", "\(address)") }
+        if let address = record.upstreamLocal { json.value("upstream_local", "\(address)") }
+        if record.upstreamReset != .none { json.value("upstream_reset", "\(record.upstreamReset.text)") }
         if record.upstreamProtocol != .none {
             json.value("upstream_protocol", "\(record.upstreamProtocol.text)")
         }
@@ -98,7 +175,7 @@ extension AdminPages {
                 ("request_sent", record.requestSent), ("response_received", record.responseReceived),
                 ("response_completed", record.responseCompleted),
                 ("response_send_started", record.responseSendStarted), ("response_sent", record.responseSent),
-                ("ended", record.ended),
+                ("ended", record.ended), ("upstream_service", record.upstreamServiceTime),
             ]
             for (name, time) in times where time >= 0 { json.value(name, time / 1000) }
         }
@@ -107,5 +184,12 @@ extension AdminPages {
     private static func text(_ id: RequestID) -> String {
         let text = id.text
         return String(decoding: (0..<RequestID.textLength).map { text[$0] }, as: UTF8.self)
+    }
+}
+
+extension HeldResource {
+    /// It bears one of the names, or is the listener in whose name one begins.
+    fileprivate func concerns(_ names: [String]) -> Bool {
+        !isWarming && names.contains { $0 == name || $0 == "listener \(name)" }
     }
 }

@@ -70,6 +70,17 @@ public struct RouteMatch: Sendable, Equatable {
         /// The whole path, in RE2's syntax.
         case regex(String)
         case connect
+
+        /// What a route without a name is called.
+        public var text: String {
+            switch self {
+            case .prefix(let text): "prefix \(text)"
+            case .exact(let text): "path \(text)"
+            case .separatedPrefix(let text): "path or prefix \(text)/"
+            case .regex(let text): "regex \(text)"
+            case .connect: "CONNECT"
+            }
+        }
     }
 
     public var path: Path

@@ -88,7 +88,7 @@ extension Worker {
 
     private mutating func addRequestID(_ exchange: ExchangePlace) {
         edits.drop(.xRequestID)
-        if !exchange.value.record.requestID.isNone {
+        if exchange.value.setsRequestID {
             let start = scratch.count
             _ = exchange.value.record.requestID.append(to: &scratch)
             edits.add(.xRequestID, scratch.view.dropFirst(start))

@@ -6,6 +6,7 @@ import TrafficPolicy
 struct BreakerCall: BitwiseCopyable {
     let breaker: Unowned<ServiceBreaker>
     let ticket: CircuitBreaker.Ticket
+    let isProbe: Bool
 }
 
 /// What keeps requests from a service in trouble: circuit breakers, for each attempt; limits that follow latency and
@@ -26,6 +27,8 @@ extension Worker {
         }
         if let breaker = cluster.value.breaker {
             exchange.value.call = admit(breaker, scope)
+            let isProbe = exchange.value.call?.isProbe
+            exchange.value.record.breaker = isProbe.map { $0 ? .probe : .closed } ?? .open
             if exchange.value.call == nil {
                 counters.add(scope, .breakerRejected)
                 exchange.value.hasCalls = exchange.value.shadowCall != nil
@@ -44,7 +47,8 @@ extension Worker {
         let (admission, change) = breaker.with { $0.breaker.admit(at: now) }
         if let change { note(change, of: breaker, scope) }
         switch admission {
-        case .allowed(let ticket), .probe(let ticket): return BreakerCall(breaker: breaker, ticket: ticket)
+        case .allowed(let ticket): return BreakerCall(breaker: breaker, ticket: ticket, isProbe: false)
+        case .probe(let ticket): return BreakerCall(breaker: breaker, ticket: ticket, isProbe: true)
         case .rejected: return nil
         }
     }

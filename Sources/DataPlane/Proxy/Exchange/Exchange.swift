@@ -172,6 +172,8 @@ struct Exchange: BitwiseCopyable {
     /// Of a redirect.
     var location = PooledBuffer.none
     var trace: TraceDecision?
+    /// `x-request-id` is the record's, in place of the one that came.
+    var setsRequestID = false
     /// The answer's head, kept for the access log.
     var loggedAnswer = SlabID.none
     var closesDownstream = false

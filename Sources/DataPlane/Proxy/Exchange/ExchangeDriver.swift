@@ -121,6 +121,10 @@ extension Worker {
         if record.value.sendsHeaders || record.value.sendsRetryAfter {
             exchange.value.rateLimit = decision
         }
+        exchange.value.record.limiter = decision.isAllowed ? .allowed : .wouldRefuse
+        exchange.value.record.limiterPlace = record.value.place
+        exchange.value.record.limiterMax = decision.limit
+        exchange.value.record.limiterRemaining = decision.remaining
         exchange.value.rateLimitRecord = index
         if decision.isAllowed {
             counters.add(scope, .ok)
@@ -129,6 +133,7 @@ extension Worker {
         counters.add(scope, .rateLimited)
         guard record.value.enforced.contains(&random) else { return true }
         counters.add(scope, .enforced)
+        exchange.value.record.limiter = .refused
         var answer = LocalAnswer.rateLimited
         answer.status = record.value.status
         exchange.value.isRateLimited = true

@@ -76,6 +76,7 @@ extension Worker {
         copy.value.redirects = exchange.value.redirects
         copy.value.trace = exchange.value.trace
         copy.value.record.requestID = exchange.value.record.requestID
+        copy.value.setsRequestID = exchange.value.setsRequestID
         copy.value.record.method = exchange.value.record.method
         copy.value.record.startedAt = exchange.value.record.startedAt
         copy.value.requestEnded = exchange.value.requestEnded

@@ -166,7 +166,11 @@ extension Worker {
                 && !exchange.chain.http.preservesExternalRequestID && !isInternal(exchange)
             if isEdge || !exchange.head.contains(.xRequestID) {
                 exchange.value.record.requestID = RequestID(random: &random)
+                exchange.value.setsRequestID = true
             }
+        }
+        if !exchange.value.setsRequestID, let id = exchange.head.value(of: .xRequestID, in: bytes) {
+            exchange.value.record.requestID = RequestID(text: id)
         }
         guard exchange.chain.http.hasTraceContext else { return }
         let trace = TraceDecision(
@@ -180,7 +184,7 @@ extension Worker {
 
     @inline(__always)
     private mutating func editTracing(_ exchange: ExchangePlace) {
-        if !exchange.value.record.requestID.isNone {
+        if exchange.value.setsRequestID {
             let start = scratch.count
             _ = exchange.value.record.requestID.append(to: &scratch)
             edits.drop(.xRequestID)

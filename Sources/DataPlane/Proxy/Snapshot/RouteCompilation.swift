@@ -202,6 +202,8 @@ extension SnapshotCompiler {
     ) throws(CompileError) -> RouteRecord {
         var record = RouteRecord()
         record.name = arena.store(text: route.name)
+        record.nameID = process.nameID(route.name.isEmpty ? route.match.path.text : route.name)
+        record.hostID = process.nameID(host.name)
         record.host = hostIndex
         try compile(route.match, into: &record, place)
         func ordered(

@@ -2,6 +2,7 @@ import HTTPModel
 import MeshModel
 import MeshPrimitives
 import RegularExpressions
+import Telemetry
 import TrafficPolicy
 
 /// The routes of one route configuration, compiled. Finding one costs by the length of host and path, not by the
@@ -130,6 +131,9 @@ struct RouteRecord: BitwiseCopyable {
     enum Action: UInt8, BitwiseCopyable { case forward, redirect, direct }
 
     var name = ByteView("")
+    /// For the flight recorder: of the route, or its match where it has no name; and of its virtual host.
+    var nameID = NameID.none
+    var hostID = NameID.none
     var action = Action.forward
     /// The whole path has to match.
     var pathRegex: Unowned<RegularExpression>?

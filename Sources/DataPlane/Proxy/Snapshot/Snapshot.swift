@@ -232,6 +232,9 @@ struct HTTPChainRecord: BitwiseCopyable {
     var maxConnectionDuration: Int64 = 0
     var maxStreamDuration: Int64 = 0
     var maxRequests: Int32 = 0
+    /// Of the snapshot; with the names below for the flight recorder.
+    var generation: UInt32 = 0
+    var name = NameID.none
     var hasTraceContext = false
     var traceContext = TraceSettings.off
     var scope: HTTPScope
@@ -342,6 +345,8 @@ struct RedirectRecord: BitwiseCopyable {
 }
 
 struct RateLimitRecord: BitwiseCopyable {
+    /// For the flight recorder.
+    var place: NameID
     var limiter: Unowned<RateLimiter>
     var status: UInt16
     var enabled: FractionRecord

@@ -393,6 +393,8 @@ struct SnapshotCompiler {
     {
         var http = HTTPChainRecord(
             scope: process.registry.http(manager.statPrefix), noRoute: arena.store(value: RouteRecord()))
+        http.generation = UInt32(truncatingIfNeeded: generation)
+        http.name = process.nameID(place)
         http.codec = manager.codec
         for filter in manager.filters {
             switch filter {
@@ -479,7 +481,8 @@ struct SnapshotCompiler {
         objects.limiters.append(limiter)
         rateLimits.append(
             RateLimitRecord(
-                limiter: Unowned(limiter), status: UInt16(limit.status), enabled: fraction(limit.enabled),
+                place: process.nameID(place), limiter: Unowned(limiter), status: UInt16(limit.status),
+                enabled: fraction(limit.enabled),
                 enforced: fraction(limit.enforced), answerEdits: try store([limit.responseHeaders], place),
                 requestEdits: try store([limit.requestHeadersWhenNotEnforced], place),
                 sendsHeaders: limit.sendsRateLimitHeaders, sendsRetryAfter: limit.sendsRetryAfter,

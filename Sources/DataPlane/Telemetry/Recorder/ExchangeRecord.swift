@@ -90,6 +90,40 @@ public enum RecordedTLSVersion: UInt8, Sendable, BitwiseCopyable {
     }
 }
 
+/// What a rate limit said of a request; `wouldRefuse`: it is not enforced.
+public enum RecordedLimit: UInt8, Sendable, BitwiseCopyable {
+    case none, allowed, refused, wouldRefuse
+
+    public var text: StaticString {
+        switch self {
+        case .none: "-"
+        case .allowed: "allowed"
+        case .refused: "refused"
+        case .wouldRefuse: "would_refuse"
+        }
+    }
+}
+
+/// What the circuit breaker of the service said of the last attempt.
+public enum RecordedBreaker: UInt8, Sendable, BitwiseCopyable {
+    /// There is none.
+    case none
+    case closed
+    /// Half-open: the attempt was one of the probes.
+    case probe
+    /// The attempt was not made.
+    case open
+
+    public var text: StaticString {
+        switch self {
+        case .none: "-"
+        case .closed: "closed"
+        case .probe: "half_open"
+        case .open: "open"
+        }
+    }
+}
+
 /// The record of one request: plain data, written by the worker as the request goes along, read by the access log, the
 /// statistics and the flight recorder at its end. Durations are nanoseconds since `started`; -1: did not happen.
 public struct ExchangeRecord: Sendable, BitwiseCopyable {
@@ -137,6 +171,13 @@ public struct ExchangeRecord: Sendable, BitwiseCopyable {
     public var isHealthCheck = false
     public var isSampled = false
     public var retryRefusal: RetryRefusal?
+    /// What the rate limit said, and how many tokens it had left of how many.
+    public var limiter = RecordedLimit.none
+    public var breaker = RecordedBreaker.none
+    public var limiterRemaining: UInt32 = 0
+    public var limiterMax: UInt32 = 0
+    /// Where that rate limit stands in the configuration.
+    public var limiterPlace = NameID.none
     /// What policies in shadow mode would have done.
     public var shadows: ShadowDecisions = []
     public var flags: ResponseFlags = []
