@@ -113,6 +113,12 @@ let dataPlaneTargets: [Target] = [
             "Telemetry", "TrafficPolicy", "XDSClient",
         ]),  // 6
     pure(
+        "TraceExport", in: "DataPlane",
+        [
+            "HTTP1Codec", "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Reactor", "Telemetry",
+            "XDSClient",
+        ]),  // 6
+    pure(
         "NameResolution", in: "DataPlane",
         ["CCAres", "MeshModel", "MeshPrimitives", "Reactor", "XDSClient"]),  // 6
 ]
@@ -163,9 +169,8 @@ let commandTargets: [Target] = [
         "MartletProxy",
         [
             "HTTP2Codec", "HTTPModel", "HealthChecks", "MeshModel", "MeshPrimitives", "NameResolution",
-            "Proxy", "ProxyAdmin", "Reactor", "TLSEngine", "Telemetry", "TrafficPolicy", "XDSClient",
-            "XDSDiscovery",
-            "XDSSchema",
+            "Proxy", "ProxyAdmin", "Reactor", "TLSEngine", "Telemetry", "TraceExport",
+            "TrafficPolicy", "XDSClient", "XDSDiscovery", "XDSSchema",
         ], settings: dataPlane),  // 7
     command(
         "MartletControl",
@@ -207,6 +212,12 @@ let testTargets: [Target] = [
             "XDSClient",
         ]),
     tests("NameResolution", ["MeshModel", "MeshPrimitives", "NameResolution", "Reactor", "XDSClient"]),
+    tests(
+        "TraceExport",
+        [
+            "HTTPModel", "MeshModel", "MeshPrimitives", "Reactor", "Telemetry", "TestSupport", "TraceExport",
+            "XDSClient",
+        ]),
     tests(
         "ProxyAdmin",
         [

@@ -48,13 +48,15 @@ extension ProxyServer {
 
 extension ProcessLog {
     /// For what health checks have to say.
-    var checkSink: LogSink {
+    var checkSink: LogSink { sink("health check") }
+
+    func sink(_ subject: StaticString) -> LogSink {
         { [self] importance, text in
             switch importance {
-            case .debug: note(.debug, "health check", detail: text)
-            case .info: note(.info, "health check", detail: text)
-            case .warning: note(.warning, "health check", detail: text)
-            case .error: note(.error, "health check", detail: text)
+            case .debug: note(.debug, subject, detail: text)
+            case .info: note(.info, subject, detail: text)
+            case .warning: note(.warning, subject, detail: text)
+            case .error: note(.error, subject, detail: text)
             }
         }
     }

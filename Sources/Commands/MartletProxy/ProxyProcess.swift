@@ -5,6 +5,7 @@ import NameResolution
 import Proxy
 import ProxyAdmin
 import Reactor
+import TraceExport
 import XDSClient
 import XDSDiscovery
 import XDSSchema
@@ -29,6 +30,7 @@ final class ProxyProcess {
     private let resolver: NameResolver
     private let names: EndpointNames
     private let checks: HealthChecker
+    private let spans: TraceExporter
     private let flushing: FlushRequests
     private var source: ConfigurationSource
     private var pages: AdminPages?
@@ -57,6 +59,10 @@ final class ProxyProcess {
         resolver = NameResolver(loop: loop)
         names = EndpointNames(loop: loop) { CAresSource(loop: loop) }
         checks = HealthChecker(loop: loop, resolver: resolver, server: server, log: log.checkSink)
+        spans = TraceExporter(
+            loop: loop, resolver: resolver, rings: server.process.spanRings,
+            settings: { [server] in server.process.allSpanSettings }, counters: server.controlCounters,
+            scope: server.process.serverScope, log: log.sink("tracing"))
         flushing = FlushRequests(loop: loop, log: log, files: server.process.logFiles)
         source = try makeSource(loop, resolver, server)
         pages = makePages(workers: workers)
@@ -94,6 +100,7 @@ final class ProxyProcess {
         if isServing || isComplete { source.takenUp() }
         tendOutliers()
         checks.update(server)
+        spans.update(next)
         let problems = server.process.logFiles.problems
         if !isServing, !problems.isEmpty {
             return fail(.init(status: 1, lines: problems.map { "access log \($0)" }))
@@ -164,6 +171,7 @@ final class ProxyProcess {
     private func end() {
         source.stop()
         checks.stop()
+        spans.stop()
         for server in servers { server.stop() }
         server.stop()
         if startFailure == nil { log.note(.info, "ended") }

@@ -106,6 +106,7 @@ extension Worker {
         exchange.value.record.route = exchange.route.nameID
         exchange.value.record.virtualHost = exchange.route.hostID
         recorder.append(inPlace: &exchange.value.record)
+        if exchange.value.record.isSampled, exchange.chain.http.hasTracing { exportSpan(exchange) }
         let logs = exchange.chain.http.logs
         if logs.isEmpty { return }
         let snapshot = shelf[exchange.value.snapshot]

@@ -14,6 +14,8 @@ public final class ProcessState: Sendable {
     /// One for each worker, and the last for the control loop.
     public let counters: [CounterBlock]
     public let recorders: [FlightRecorder]
+    /// Of each worker: requests on their way to become spans.
+    public let spanRings: [SpanRing]
     public let log: ProcessLog
     let connectionsMax: Int
     let exchangesMax: Int
@@ -31,6 +33,7 @@ public final class ProcessState: Sendable {
     private let breakers = Mutex<[String: ServiceBreaker]>([:])
     private let concurrency = Mutex<[String: AdaptiveConcurrency]>([:])
     private let names = Mutex(NameTable())
+    private let spanSettings = Mutex<[SpanSettings]>([])
     private let admissionSlots = Mutex<[String: Int32]>([:])
 
     public let logFiles = AccessLogFiles()
@@ -55,6 +58,7 @@ public final class ProcessState: Sendable {
         serverScope = registry.server
         counters = (0...workers).map { _ in registry.makeBlock() }
         recorders = (0..<workers).map { _ in FlightRecorder() }
+        spanRings = (0..<workers).map { _ in SpanRing() }
     }
 
     // MARK: Snapshots
@@ -199,6 +203,22 @@ public final class ProcessState: Sendable {
             return made
         }
     }
+
+    /// Kept for as long as the process: requests that are over refer to them.
+    static let spanSettingsMax = 1024
+
+    /// The number by which spans refer to these settings; nil if there are too many others.
+    func number(of settings: SpanSettings) -> Int32? {
+        spanSettings.withLock { table in
+            if let known = table.firstIndex(of: settings) { return Int32(known) }
+            guard table.count < Self.spanSettingsMax else { return nil }
+            table.append(settings)
+            return Int32(table.count - 1)
+        }
+    }
+
+    /// All that there ever were, by number.
+    public var allSpanSettings: [SpanSettings] { spanSettings.withLock { $0 } }
 
     /// Where each worker keeps its state of the admission control of that place. Places are few and keep their number.
     func admissionSlot(at place: String) -> Int32 {

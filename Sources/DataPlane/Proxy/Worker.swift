@@ -29,6 +29,7 @@ struct Worker: ~Copyable {
     var random: SeededRandom
     let counters: CounterWriter
     let recorder: FlightRecorder
+    let spans: SpanRing
 
     var connections: Slab<Connection>
     var exchanges: Slab<Exchange>
@@ -101,6 +102,7 @@ struct Worker: ~Copyable {
         random = SeededRandom(seed: kernel.randomSeed())
         counters = process.counters[index].writer
         recorder = process.recorders[index]
+        spans = process.spanRings[index]
         connections = Slab(capacity: process.connectionsMax)
         exchanges = Slab(capacity: process.exchangesMax)
         heads = Slab(capacity: process.exchangesMax, filledWith: MessageHead())

@@ -45,11 +45,31 @@ public struct ClientTarget {
 /// Why a cluster cannot be used by the proxy itself.
 public struct TargetProblem: Error, Equatable, Sendable, CustomStringConvertible {
     public let description: String
+
+    public init(description: String) { self.description = description }
 }
 
 extension ClientTarget {
-    /// The endpoints of a cluster, its TLS settings and its timeouts: for what the proxy itself asks for.
+    /// The endpoints of a cluster, its TLS settings and its timeouts: for what the proxy itself asks for by gRPC.
     public init(_ cluster: Cluster) throws(TargetProblem) {
+        guard cluster.upstreamProtocol == .http2 else {
+            throw TargetProblem(
+                description: "the cluster '\(cluster.name)' carries gRPC and needs http2_protocol_options")
+        }
+        try self.init(cluster, applicationProtocol: "h2")
+    }
+
+    /// The same for what is asked for by HTTP/1.1.
+    public init(plainHTTP cluster: Cluster) throws(TargetProblem) {
+        guard cluster.upstreamProtocol != .http2 else {
+            throw TargetProblem(
+                description:
+                    "the cluster '\(cluster.name)' is sent HTTP/1.1 and must not have http2_protocol_options")
+        }
+        try self.init(cluster, applicationProtocol: "http/1.1")
+    }
+
+    private init(_ cluster: Cluster, applicationProtocol: String) throws(TargetProblem) {
         var hosts: [Host] = []
         for endpoint in cluster.localities.sorted(by: { $0.priority < $1.priority }).flatMap(\.endpoints) {
             switch endpoint.address {
@@ -60,10 +80,6 @@ extension ClientTarget {
         guard !hosts.isEmpty else {
             throw TargetProblem(description: "the cluster '\(cluster.name)' has no endpoints")
         }
-        guard cluster.upstreamProtocol == .http2 else {
-            throw TargetProblem(
-                description: "the cluster '\(cluster.name)' carries gRPC and needs http2_protocol_options")
-        }
         self.init(hosts: hosts)
         connectTimeout = cluster.connectTimeout
         if let interval = cluster.http2.keepaliveInterval {
@@ -71,7 +87,9 @@ extension ClientTarget {
         }
         guard let settings = cluster.tls else { return }
         do throws(TLSSettingsError) {
-            tls = try TLSContext(try TLSEngine.TLSSettings(settings, cluster: cluster.name))
+            var engine = try TLSEngine.TLSSettings(settings, cluster: cluster.name)
+            engine.applicationProtocols = [applicationProtocol]
+            tls = try TLSContext(engine)
         } catch {
             throw TargetProblem(description: "the cluster '\(cluster.name)': \(error)")
         }
@@ -80,7 +98,7 @@ extension ClientTarget {
 }
 
 extension TLSEngine.TLSSettings {
-    /// Of a client, from the model; ALPN is what gRPC needs.
+    /// Of a client, from the model, without ALPN.
     init(_ tls: UpstreamTLS, cluster: String) throws(TLSSettingsError) {
         let settings = tls.settings
         self.init(
@@ -99,7 +117,6 @@ extension TLSEngine.TLSSettings {
         versionMin = settings.versionMin == .tls13 ? .tls13 : .tls12
         versionMax = settings.versionMax == .tls12 ? .tls12 : .tls13
         cipherSuites = settings.cipherSuites
-        applicationProtocols = ["h2"]
     }
 }
 

@@ -259,15 +259,6 @@ public struct TokenBucket: Sendable, Equatable {
     }
 }
 
-/// The `tracing` block of a connection manager; percentages 0 to 100.
-public struct Tracing: Sendable, Equatable {
-    public var clientSampling = 100.0
-    public var randomSampling = 100.0
-    public var overallSampling = 100.0
-
-    public init() {}
-}
-
 /// martlet.v1.Policy.TraceContext: what happens to trace headers where no spans are exported.
 public struct TraceContextSettings: Sendable, Equatable {
     /// Share of started traces that get the sampled flag.

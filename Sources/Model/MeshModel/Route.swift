@@ -55,6 +55,10 @@ public struct Route: Sendable, Equatable {
     public var responseHeaders: [HeaderEdit] = []
     @Rare public var localRateLimit: LocalRateLimit? = nil
     public var filters: [RouteFilter] = []
+    /// nil: as the connection manager says.
+    @Rare public var tracing: RouteTracing? = nil
+    /// What its spans are called (`decorator`); empty for none.
+    public var operation = ""
 
     public init(name: String = "", match: RouteMatch, action: Action) {
         (self.name, self.match, self.action) = (name, match, action)

@@ -117,18 +117,6 @@ extension ResourceCompiler {
             actions[Int(clamping: common.message.enumerated(C.headersWithUnderscoresAction)) % actions.count]
     }
 
-    private func tracing(_ node: ConfigNode) -> Tracing {
-        typealias F = XDS.HttpConnectionManagerTracing
-        func percent(_ number: FieldNumber) -> Double {
-            node.message.message(number)?.double(XDS.Percent.value) ?? 100
-        }
-        var tracing = Tracing()
-        tracing.clientSampling = percent(F.clientSampling)
-        tracing.randomSampling = percent(F.randomSampling)
-        tracing.overallSampling = percent(F.overallSampling)
-        return tracing
-    }
-
     /// The filters before the router; the mesh's policy is handed back, since it speaks of all of them.
     private mutating func filters(_ node: ConfigNode, into manager: inout HTTPConnectionManager)
         -> ConfigNode?

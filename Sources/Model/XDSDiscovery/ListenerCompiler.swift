@@ -57,6 +57,8 @@ extension ResourceCompiler {
                 || !$0.match.applicationProtocols.isEmpty
         }
         listener.inspectsTLS = listener.inspectsTLS || needsInspector
+        // core.v3.TrafficDirection.OUTBOUND
+        if node.message.enumerated(F.trafficDirection) == 2 { listener.markOutbound() }
         var compiled = CompiledListener(listener: listener, secrets: secretNames)
         for (index, source) in rds {
             compiled.routeNames[index] = source.name
@@ -149,5 +151,21 @@ extension ResourceCompiler {
         if sum == 0 || sum > UInt64(UInt32.max) {
             add("the sum of the weights is \(sum), not from 1 to \(UInt32.max)", at: node)
         }
+    }
+}
+
+extension Listener {
+    /// Spans of what comes in here are those of a caller.
+    fileprivate mutating func markOutbound() {
+        for index in filterChains.indices { filterChains[index].network.markOutbound() }
+        defaultFilterChain?.network.markOutbound()
+    }
+}
+
+extension NetworkFilter {
+    fileprivate mutating func markOutbound() {
+        guard case .http(var manager) = self else { return }
+        manager.tracing?.isOutbound = true
+        self = .http(manager)
     }
 }

@@ -87,6 +87,8 @@ extension ResourceCompiler {
         route.requestHeaders = headerEdits(node, add: F.requestHeadersToAdd, remove: F.requestHeadersToRemove)
         route.responseHeaders = headerEdits(
             node, add: F.responseHeadersToAdd, remove: F.responseHeadersToRemove)
+        if let tracing = node.child(F.tracing) { route.tracing = routeTracing(tracing) }
+        route.operation = node.message.message(F.decorator)?.text(XDS.Decorator.operation) ?? ""
         for (name, config) in node.entries(F.typedPerFilterConfig) {
             switch config.type {
             case XDS.LocalRateLimit.messageType: route.localRateLimit = localRateLimit(config)

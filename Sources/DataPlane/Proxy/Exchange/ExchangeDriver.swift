@@ -79,6 +79,7 @@ extension Worker {
         }
         identify(exchange)
         findRoute(exchange)
+        if exchange.chain.http.hasTracing { trace(exchange) }
         runFilters(exchange)
     }
 

@@ -172,14 +172,8 @@ extension Worker {
         if !exchange.value.setsRequestID, let id = exchange.head.value(of: .xRequestID, in: bytes) {
             exchange.value.record.requestID = RequestID(text: id)
         }
-        guard exchange.chain.http.hasTraceContext else { return }
-        let trace = TraceDecision(
-            exchange.head, bytes, exchange.chain.http.traceContext, random: &random)
-        exchange.value.trace = trace
-        guard let context = trace.context else { return }
-        exchange.value.record.traceID = context.traceID
-        exchange.value.record.spanID = context.spanID
-        exchange.value.record.isSampled = context.isSampled
+        guard exchange.chain.http.hasTraceContext, !exchange.chain.http.hasTracing else { return }
+        continueTrace(exchange, exchange.chain.http.traceContext)
     }
 
     @inline(__always)
@@ -190,7 +184,15 @@ extension Worker {
             edits.drop(.xRequestID)
             edits.add(.xRequestID, scratch.view.dropFirst(start))
         }
-        exchange.value.trace?.apply(to: &edits, scratch: &scratch)
+        guard var trace = exchange.value.trace else { return }
+        if exchange.chain.http.spawnsUpstreamSpan, let context = trace.context {
+            // The parent of what the endpoint does is the attempt's own span.
+            let index =
+                exchange.value.isHedged
+                ? exchange.value.attemptIndex : exchange.value.record.attemptAtHand
+            trace.context?.spanID = AttemptSpan.id(of: context.spanID, attempt: Int(index) + 1)
+        }
+        trace.apply(to: &edits, scratch: &scratch)
     }
 
     // MARK: HTTP/1.1

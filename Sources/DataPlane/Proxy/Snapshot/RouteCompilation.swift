@@ -204,6 +204,12 @@ extension SnapshotCompiler {
         record.name = arena.store(text: route.name)
         record.nameID = process.nameID(route.name.isEmpty ? route.match.path.text : route.name)
         record.hostID = process.nameID(host.name)
+        record.operation = arena.store(text: route.operation)
+        if let tracing, let own = route.tracing {
+            record.tracing = arena.store([
+                try compile(tracing.settings, own, isMesh: tracing.isMesh, place)
+            ])
+        }
         record.host = hostIndex
         try compile(route.match, into: &record, place)
         func ordered(

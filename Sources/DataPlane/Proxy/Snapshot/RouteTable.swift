@@ -197,6 +197,10 @@ struct RouteRecord: BitwiseCopyable {
     var rateLimit: Int32 = -1
     /// For each filter of the connection manager the index of its settings; empty where all are the filters' own.
     var filters = Table<Int32>()
+    /// One entry, where the route's own shares or tags are in force.
+    var tracing = Table<TracingRecord>()
+    /// What spans are called; empty for none.
+    var operation = ByteView("")
     var host: Int32 = 0
 }
 

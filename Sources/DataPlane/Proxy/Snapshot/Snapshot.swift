@@ -235,6 +235,10 @@ struct HTTPChainRecord: BitwiseCopyable {
     /// Of the snapshot; with the names below for the flight recorder.
     var generation: UInt32 = 0
     var name = NameID.none
+    /// There is a `tracing` block; `tracing` has one entry then.
+    var hasTracing = false
+    var spawnsUpstreamSpan = false
+    var tracing = Table<TracingRecord>()
     var hasTraceContext = false
     var traceContext = TraceSettings.off
     var scope: HTTPScope

@@ -66,6 +66,8 @@ struct SnapshotCompiler {
     var localZones: [ZoneAwareSettings.LocalZone] = []
     var ownLocality = LocalityName()
     private var runtime: [String: RuntimeValue] = [:]
+    /// Of the connection manager whose routes are compiled.
+    var tracing: (settings: Tracing, isMesh: Bool)?
     /// By pattern, among the snapshot's objects.
     var expressions: [String: Int] = [:]
     private(set) var previous: Snapshot?
@@ -451,6 +453,20 @@ struct SnapshotCompiler {
         if let trace = manager.traceContext {
             http.hasTraceContext = true
             http.traceContext = TraceSettings(trace)
+        }
+        tracing = manager.tracing.map { ($0, manager.traceContext != nil) }
+        if let settings = manager.tracing {
+            http.hasTracing = true
+            http.tracing = arena.store([
+                try compile(settings, isMesh: manager.traceContext != nil, place)
+            ])
+        }
+        if manager.tracing?.exporter != nil {
+            // Under a plain configuration as Envoy's exporter has it: a request without any context gets W3C's.
+            if !http.hasTraceContext { http.traceContext = TraceSettings(isOn: true, added: .w3c) }
+            http.hasTraceContext = true
+            http.traceContext.hasExporter = true
+            http.spawnsUpstreamSpan = manager.tracing?.spawnsUpstreamSpan ?? false
         }
         guard case .routes(let routes) = manager.routes else { return http }
         http.routes = try CompileError.about(.routes(routes.name)) { () throws(CompileError) in

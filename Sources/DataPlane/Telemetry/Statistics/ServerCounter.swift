@@ -43,6 +43,10 @@ public enum ServerCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
     case controlPlaneConnectedState
     case controlPlanePendingRequests
     case controlPlaneRateLimitEnforced
+    case tracingOpentelemetrySpansSent
+    case tracingOpentelemetrySpansDropped
+    case tracingOpentelemetryTimerFlushed
+    case tracingOpentelemetryReportsFailed
     case filesystemWriteCompleted
     case filesystemWriteFailed
     case filesystemWriteTotalBuffered
@@ -93,6 +97,10 @@ public enum ServerCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         case .controlPlaneConnectedState: "control_plane.connected_state"
         case .controlPlanePendingRequests: "control_plane.pending_requests"
         case .controlPlaneRateLimitEnforced: "control_plane.rate_limit_enforced"
+        case .tracingOpentelemetrySpansSent: "tracing.opentelemetry.spans_sent"
+        case .tracingOpentelemetrySpansDropped: "tracing.opentelemetry.spans_dropped"
+        case .tracingOpentelemetryTimerFlushed: "tracing.opentelemetry.timer_flushed"
+        case .tracingOpentelemetryReportsFailed: "tracing.opentelemetry.reports_failed"
         case .filesystemWriteCompleted: "filesystem.write_completed"
         case .filesystemWriteFailed: "filesystem.write_failed"
         case .filesystemWriteTotalBuffered: "filesystem.write_total_buffered"

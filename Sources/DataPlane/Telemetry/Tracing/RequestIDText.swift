@@ -19,7 +19,7 @@ extension RequestID {
         }
     }
 
-    private static func uuid(_ text: ByteView) -> RequestID? {
+    static func uuid(_ text: ByteView) -> RequestID? {
         guard text.count == textLength, text[8] == dash, text[13] == dash, text[18] == dash, text[23] == dash
         else { return nil }
         let second = UInt64(text.halfWord(at: 9)) | UInt64(text.halfWord(at: 14)) << 32
