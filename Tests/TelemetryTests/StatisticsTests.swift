@@ -253,4 +253,23 @@ import Testing
         #expect(histogram.count(upTo: 5) == UInt64(values.count { $0 <= 5 }))
         #expect(histogram.count(upTo: 0.5) == UInt64(values.count { $0 <= 0.5 }))
     }
+
+    @Test("The proxy's own time is shown in microseconds, to a tenth of one")
+    func overhead() throws {
+        let registry = StatisticsRegistry()
+        let writer = registry.makeBlock().writer
+        for nanoseconds in [90, 700, 4_900, 5_000, 12_000, 7_000_000] as [Int64] {
+            writer.record(registry.server, .overhead, nanoseconds: nanoseconds)
+        }
+        let snapshot = registry.snapshot()
+        let histogram = try #require(snapshot.histogram(.overhead))
+        #expect(histogram.count == 6 && abs(histogram.sum - 7_022.69) < 0.001)
+        #expect(histogram.count(upTo: 5) == 4)
+        let text = String(decoding: snapshot.text(), as: UTF8.self)
+        #expect(text.contains("martlet.overhead_us: P0("))
+        let lines = String(decoding: snapshot.prometheus(), as: UTF8.self).split(separator: "\n")
+        #expect(lines.contains("# TYPE martlet_overhead_us histogram"))
+        #expect(lines.contains("martlet_overhead_us_bucket{le=\"5\"} 4"))
+        #expect(lines.contains("martlet_overhead_us_count 6"))
+    }
 }

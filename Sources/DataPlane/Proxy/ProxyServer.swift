@@ -82,10 +82,13 @@ public final class ProxyServer {
         do throws(SystemErrno) {
             var worker = try Worker(index: index, kernel: kernel, process: process)
             process.register(worker.loop.waker, worker: index)
+            var readAt: MonotonicInstant?
             while !process.isStopped.load(ordering: .relaxed) {
-                worker.turn()
+                readAt = worker.turn(readAt: readAt)
+                let generation = worker.shelf.generation
                 // What woke it may be the drain: with nothing in flight no event would end the next wait.
                 worker.adoptSnapshot()
+                if worker.shelf.generation != generation { readAt = nil }
                 process.reportDrained(worker: index, worker.isDrained)
             }
             worker.shutDown()

@@ -28,6 +28,7 @@ struct Worker: ~Copyable {
     var pipes = PipePool()
     var random: SeededRandom
     let counters: CounterWriter
+    let serverScope: ServerScope
     let recorder: FlightRecorder
     let spans: SpanRing
 
@@ -43,6 +44,7 @@ struct Worker: ~Copyable {
     var flushes: [ConnectionPlace] = []
     var graveyard: [ConnectionPlace] = []
     var endedExchanges: [ExchangePlace] = []
+    var overhead = OverheadMeter()
 
     /// What was just read, in the clear.
     var readBuffer: PooledBuffer
@@ -101,6 +103,7 @@ struct Worker: ~Copyable {
         timers = TimerWheel(capacity: 1 << 21, now: loop.now)
         random = SeededRandom(seed: kernel.randomSeed())
         counters = process.counters[index].writer
+        serverScope = process.serverScope
         recorder = process.recorders[index]
         spans = process.spanRings[index]
         connections = Slab(capacity: process.connectionsMax)
@@ -115,25 +118,35 @@ struct Worker: ~Copyable {
 
     var now: MonotonicInstant { loop.now }
 
-    /// One turn; waits up to `deadline` at the most (nil: as long as nothing happens).
-    mutating func turn(until deadline: MonotonicInstant? = nil) {
+    /// One turn; waits up to `deadline` at the most (nil: as long as nothing happens). Returns what the clock said at its
+    /// end, if it was looked at; `readAt` is that of the turn before, if this one follows at once.
+    @discardableResult
+    mutating func turn(
+        until deadline: MonotonicInstant? = nil, readAt: MonotonicInstant? = nil
+    ) -> MonotonicInstant? {
+        let generation = shelf.generation
         adoptSnapshot()
+        // To take up a snapshot takes a while.
+        let readAt = shelf.generation == generation ? readAt : nil
         var wakeAt = deadline
         if let next = timers.nextDeadline { wakeAt = wakeAt.map { min($0, next) } ?? next }
         if !queued.isEmpty { wakeAt = now }
-        let count = loop.wait(until: wakeAt)
+        let count = loop.wait(until: wakeAt, readAt: readAt)
         transport.wallClockSeconds = loop.wallClock.seconds
         settle()
         for index in 0..<count { dropIdleIfEnded(loop.event(at: index)) }
         for index in 0..<count {
             handle(loop.event(at: index))
-            settle(flushes: index % Self.eventsPerFlush == Self.eventsPerFlush - 1)
+            let flushes = index % Self.eventsPerFlush == Self.eventsPerFlush - 1
+            settle(flushes: flushes)
+            if flushes { _ = lookAtClock() }
         }
         settle()
         while let token = timers.popExpired(now: now) {
             timerFired(token)
             settle()
         }
+        return lookAtClock()
     }
 
     /// Frames for one connection that many events make leave together, in one record of TLS and one call; so many events

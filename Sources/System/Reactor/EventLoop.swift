@@ -43,12 +43,13 @@ import MeshPrimitives
     }
 
     /// Waits until something is ready or `deadline` has come (nil: without end; past: not at all), and begins a turn.
-    /// Returns the number of events, 0 too when a signal came first.
-    public mutating func wait(until deadline: MonotonicInstant?) -> Int {
+    /// Returns the number of events, 0 too when a signal came first. `readAt`: what the clock said a moment ago, if it
+    /// was looked at.
+    public mutating func wait(until deadline: MonotonicInstant?, readAt: MonotonicInstant? = nil) -> Int {
         var timeout: Int64 = -1
         if let deadline {
             // `now` is as old as the turn that ends here.
-            timeout = deadline <= now ? 0 : max(0, deadline.nanoseconds(since: kernel.now()))
+            timeout = deadline <= now ? 0 : max(0, deadline.nanoseconds(since: readAt ?? kernel.now()))
         }
         eventCount = unsafe kernel.wait(poller, into: events, timeoutNanoseconds: timeout)
         now = kernel.now()

@@ -35,6 +35,10 @@ final class SimulatedHost {
     let address: SocketAddress
     private(set) var anchor: Anchor
     var descriptorsMax = 1 << 16
+    /// Nanoseconds that the host's clock goes on with each call that moves bytes.
+    var callCost: Int64 = 0
+    /// How much its clock is ahead of the network's.
+    private var lead: Int64 = 0
     private(set) var openCount = 0
     private var random: SeededRandom
     private var objects: [Object?] = []
@@ -54,6 +58,8 @@ final class SimulatedHost {
         objects = []
         listeners = []
     }
+
+    var now: Int64 { core.now + lead }
 
     func randomByte() -> UInt8 { UInt8(truncatingIfNeeded: random.next()) }
     func randomWord() -> UInt64 { random.next() }
@@ -237,6 +243,7 @@ final class SimulatedHost {
     func receive(
         _ descriptor: Int32, max: Int, keeps: Bool = false, _ body: (ArraySlice<UInt8>) -> Void
     ) -> Int {
+        lead += callCost
         guard let stream = stream(descriptor, "receive") else { return -Int(EBADF) }
         switch stream.read(
             max,
@@ -252,6 +259,7 @@ final class SimulatedHost {
     }
 
     func send(_ descriptor: Int32, _ bytes: [UInt8]) -> Int {
+        lead += callCost
         guard let stream = stream(descriptor, "send") else { return -Int(EBADF) }
         return stream.write(bytes[...])
     }

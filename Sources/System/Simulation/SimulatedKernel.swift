@@ -75,9 +75,9 @@ private func isStream(_ host: SimulatedHost?, _ descriptor: Int32) -> Int {
 /// Without pipes: bytes are copied in a simulation.
 private func makeTable() -> KernelTable {
     unsafe KernelTable(
-        now: { context in unsafe host(context)?.core.now ?? NetworkCore.start },
+        now: { context in unsafe host(context)?.now ?? NetworkCore.start },
         wallClock: { context in
-            unsafe (host(context)?.core.now ?? NetworkCore.start) + NetworkCore.wallClockStart
+            unsafe (host(context)?.now ?? NetworkCore.start) + NetworkCore.wallClockStart
         },
         fillRandom: { context, bytes, count in
             for index in 0..<count {

@@ -35,6 +35,12 @@ public final class SimulatedNetwork {
     /// What a host may have open at once; 65536 to begin with.
     public func setDescriptorsMax(_ max: Int, host: SocketAddress) { core.host(host).descriptorsMax = max }
 
+    /// Time that each call that moves bytes takes a host, by its own clock: programs see it pass within their turns, and
+    /// the network, whose clock stands still meanwhile, does not.
+    public func setCallCost(_ cost: Duration, host: SocketAddress) {
+        core.host(host).callCost = cost.nanoseconds
+    }
+
     /// What a host has open: pollers, wakers and sockets.
     public func openDescriptors(host: SocketAddress) -> Int { core.host(host).openCount }
 

@@ -174,6 +174,8 @@ struct Exchange: BitwiseCopyable {
     var trace: TraceDecision?
     /// `x-request-id` is the record's, in place of the one that came.
     var setsRequestID = false
+    /// Its caller may not force a trace, and asked for one.
+    var dropsForceTrace = false
     /// The answer's head, kept for the access log.
     var loggedAnswer = SlabID.none
     var closesDownstream = false
@@ -182,6 +184,8 @@ struct Exchange: BitwiseCopyable {
     var timer = TimerID.none
     var timerAt = MonotonicInstant.distantFuture
     var started: MonotonicInstant
+    /// Nanoseconds from when the head was there to be read until what came of it was handed on.
+    var headTook: Int64 = 0
     var requestDone = MonotonicInstant.zero
     var attemptStarted = MonotonicInstant.zero
     var lastMoved: MonotonicInstant

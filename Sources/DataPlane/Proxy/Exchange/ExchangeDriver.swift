@@ -41,6 +41,7 @@ extension Worker {
         counters.add(
             exchange.chain.http.scope,
             exchange.value.downstreamStream == 0 ? .downstreamRqHttp1Total : .downstreamRqHttp2Total)
+        headCame(exchange)
         let connection = exchange.value.downstream
         exchange.value.record.startedAt = loop.wallClock.nanoseconds
         exchange.value.record.started = exchange.value.started
@@ -818,6 +819,7 @@ extension Worker {
                 clusterScope(slot: exchange.value.cluster), .upstreamRqTime,
                 nanoseconds: now.nanoseconds(since: exchange.value.attemptStarted))
         }
+        measureOverhead(of: exchange)
         logAccess(exchange)
         forgetLogged(exchange)
         exchange.value.phase = .ended

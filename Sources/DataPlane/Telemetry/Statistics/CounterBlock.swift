@@ -94,15 +94,20 @@ import Synchronization
     }
 
     public func record(_ scope: ClusterScope, _ histogram: ClusterHistogram, nanoseconds: Int64) {
-        record(page: scope.page + 1 + histogram.rawValue, nanoseconds)
+        record(page: scope.page + 1 + histogram.rawValue, microseconds: nanoseconds / 1_000)
     }
 
     public func record(_ scope: HTTPScope, _ histogram: HTTPHistogram, nanoseconds: Int64) {
-        record(page: scope.page + 1 + histogram.rawValue, nanoseconds)
+        record(page: scope.page + 1 + histogram.rawValue, microseconds: nanoseconds / 1_000)
     }
 
     public func record(_ scope: ListenerScope, _ histogram: ListenerHistogram, nanoseconds: Int64) {
-        record(page: scope.page + 1 + histogram.rawValue, nanoseconds)
+        record(page: scope.page + 1 + histogram.rawValue, microseconds: nanoseconds / 1_000)
+    }
+
+    /// Nanoseconds in the place of microseconds: shown are microseconds, where the others show milliseconds.
+    public func record(_ scope: ServerScope, _ histogram: ServerHistogram, nanoseconds: Int64) {
+        record(page: scope.page + 1 + histogram.rawValue, microseconds: nanoseconds)
     }
 
     /// An answer of a cluster: `upstream_rq_completed`, `upstream_rq_2xx`, `upstream_rq_200`.
@@ -132,11 +137,13 @@ import Synchronization
         }
     }
 
-    private func record(page: UInt32, _ nanoseconds: Int64) {
-        let micros = max(0, nanoseconds) / 1_000
-        let bucket = HistogramBuckets.index(microseconds: UInt64(micros))
-        add(page: page, word: bucket, words: HistogramBuckets.words, 1)
-        add(page: page, word: HistogramBuckets.sumWord, words: HistogramBuckets.words, Int(micros))
+    private func record(page: UInt32, microseconds: Int64) {
+        let value = UInt64(max(0, microseconds))
+        let bucket = HistogramBuckets.index(microseconds: value)
+        let sum = HistogramBuckets.sumWord
+        let memory = unsafe address(page) ?? makePage(page, words: HistogramBuckets.words)
+        unsafe memory[bucket].store(memory[bucket].load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+        unsafe memory[sum].store(memory[sum].load(ordering: .relaxed) &+ value, ordering: .relaxed)
     }
 
     @inlinable @inline(__always)

@@ -1,4 +1,5 @@
-/// The values of one histogram, all threads together. Times in milliseconds.
+/// The values of one histogram, all threads together. Times in milliseconds; those of a `ServerHistogram` in
+/// microseconds, wherever milliseconds are spoken of.
 public struct HistogramSnapshot: Equatable, Sendable {
     /// What Envoy shows for each histogram.
     public static let quantiles: [Double] = [0, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 100]

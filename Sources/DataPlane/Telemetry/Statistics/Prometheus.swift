@@ -43,7 +43,7 @@ extension StatisticsSnapshot.Scope {
     fileprivate func metric(_ name: String) -> (name: String, labels: [String]) {
         let prefix =
             switch kind {
-            case .server: "envoy_"
+            case .server: name.hasPrefix("martlet.") ? "" : "envoy_"
             case .listener: "envoy_listener_"
             case .http: "envoy_http_"
             case .cluster: "envoy_cluster_"

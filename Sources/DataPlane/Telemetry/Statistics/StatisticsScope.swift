@@ -38,7 +38,8 @@ public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     /// Histograms, in the order of their pages, which follow that of the counters.
     var histogramNames: [StaticString] {
         switch self {
-        case .server, .rateLimit: []
+        case .server: ["martlet.overhead_us"]
+        case .rateLimit: []
         case .listener: ["downstream_cx_length_ms"]
         case .http: ["downstream_rq_time", "downstream_cx_length_ms"]
         case .cluster: ["upstream_rq_time", "upstream_cx_connect_ms", "upstream_cx_length_ms"]
@@ -63,4 +64,9 @@ public enum ClusterHistogram: UInt32, Sendable, BitwiseCopyable {
     case upstreamRqTime, upstreamCxConnectMs, upstreamCxLengthMs
 }
 public enum HTTPHistogram: UInt32, Sendable, BitwiseCopyable { case downstreamRqTime, downstreamCxLengthMs }
+/// Of the process; in microseconds, with a thousandth of the other histograms' buckets.
+public enum ServerHistogram: UInt32, Sendable, BitwiseCopyable {
+    /// What the proxy itself adds to the time of a request.
+    case overhead
+}
 public enum ListenerHistogram: UInt32, Sendable, BitwiseCopyable { case downstreamCxLengthMs }

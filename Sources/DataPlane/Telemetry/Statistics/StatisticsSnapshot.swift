@@ -45,6 +45,10 @@ public struct StatisticsSnapshot: Sendable {
         index(.cluster, cluster).map { scopes[$0].histograms[Int(histogram.rawValue)] }
     }
 
+    public func histogram(_ histogram: ServerHistogram) -> HistogramSnapshot? {
+        index(.server, "").map { scopes[$0].histograms[Int(histogram.rawValue)] }
+    }
+
     private func index(_ kind: ScopeKind, _ name: String) -> Int? {
         let key = (kind.rawValue, name)
         var (low, high) = (0, scopes.count)
