@@ -13,6 +13,9 @@ A case is a YAML file:
   requests:  a list of {send: "GET /path", host:, headers: [[name, value]…], body:, times:,
              at_least: SECONDS, at_most: SECONDS, after: SECONDS}
   settle:    seconds to wait after each answer, for what origins see later
+  ids:       true: ids are compared too, as far as they can be: those that the request brought as they are, others by
+             their length, and of a UUID the digit that says why a request is traced; and of what an origin is sent as a
+             collector (OTLP over HTTP) the spans, all requests together
   ignore:    names of fields that need not be the same in this case
   differs:   what does on purpose: how its place begins, and why; a request may have some too
 
@@ -39,7 +42,9 @@ import yaml
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CASES = os.path.join(HERE, "compare")
-VOLATILE = {"date", "x-request-id", "x-envoy-upstream-service-time"}
+VOLATILE = {"date", "x-envoy-upstream-service-time"}
+# Of spans: sizes, addresses and the like of this run.
+VOLATILE_TAGS = {"request_size", "response_size", "peer.address", "guid:x-request-id"}
 
 
 class Origin(threading.Thread):
@@ -223,8 +228,68 @@ def statistics(port, names):
     return {name: values.get(name) for name in names}
 
 
-def normal(message, ports, ignored):
-    """What is compared of a message."""
+def made_ids(text, sent):
+    """In place of ids that were not sent what can be compared of them."""
+    def uuid(match):
+        return match.group() if match.group() in sent else f"(uuid {match.group()[14]})"
+
+    def number(match):
+        return match.group() if match.group() in sent else f"({len(match.group())} digits)"
+
+    text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", uuid, text)
+    return re.sub(r"(?<![0-9a-f])(?:[0-9a-f]{32}|[0-9a-f]{16})(?![0-9a-f])", number, text)
+
+
+def wire(data):
+    """Fields of a protobuf message: number to values."""
+    fields, place = collections.defaultdict(list), 0
+
+    def varint():
+        nonlocal place
+        value, shift = 0, 0
+        while True:
+            byte = data[place]
+            place += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while place < len(data):
+        key = varint()
+        size = {0: 0, 1: 8, 2: 0, 5: 4}[key & 7]
+        if key & 7 == 0:
+            fields[key >> 3].append(varint())
+            continue
+        size = varint() if key & 7 == 2 else size
+        fields[key >> 3].append(data[place:place + size])
+        place += size
+    return fields
+
+
+def spans(message, sent, clean):
+    """What is compared of the spans in an ExportTraceServiceRequest."""
+    def identifier(values):
+        return made_ids(values[0].hex() if values else "none", sent)
+
+    result = []
+    for resource in wire(message["body"].encode("latin-1"))[1]:
+        for scope in wire(resource)[2]:
+            for span in map(wire, wire(scope)[2]):
+                tags = {}
+                for pair in map(wire, span[9]):
+                    name, value = pair[1][0].decode(), wire(pair[2][0])
+                    tags[name] = "(there)" if name in VOLATILE_TAGS else clean((value[1] or [b""])[0].decode())
+                result.append({
+                    "name": clean(span[5][0].decode()), "kind": span[6], "trace": identifier(span[1]),
+                    "parent": identifier(span[4]), "state": [state.decode() for state in span[3] if state],
+                    "tags": tags, "status": [wire(status)[3] for status in span[15]],
+                })
+    return result
+
+
+def normal(message, ports, ignored, sent=None):
+    """What is compared of a message; `sent`: the request that it belongs to, where ids are compared."""
     if message is None:
         return None
     fields = collections.defaultdict(list)
@@ -235,16 +300,30 @@ def normal(message, ports, ignored):
         for port in ports:
             text = text.replace(f"127.0.0.1:{port}", "127.0.0.1:PORT")
         text = re.sub(r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:PORT", text)
+        text = text if sent is None else made_ids(text, sent)
         return re.sub(r'^(\w+=)"[0-9a-f]{16}"', r'\1"MADE"', text)  # a cookie that is made of the caller's port
 
+    if fields["tracestate"] in ([], [""]):  # Envoy adds an empty one
+        del fields["tracestate"]
+    volatile = VOLATILE if sent is not None else VOLATILE | {"x-request-id"}
+    if sent is not None and message["start"].startswith("POST /v1/traces "):
+        return {"spans": spans(message, sent, clean)}
     result = {
-        name: "(there)" if name in VOLATILE else [clean(value) for value in values]
+        name: "(there)" if name in volatile else [clean(value) for value in values]
         for name, values in sorted(fields.items()) if name not in ignored
     }
     start = message["start"]
     if start.startswith("HTTP/"):
         start = start.split()[1]
     return {"start": start, "fields": result, "body": clean(message["body"])}
+
+
+def together(messages):
+    """In how many requests spans come is nobody's business, nor in which order."""
+    if not any("spans" in message for message in messages):
+        return messages
+    found = [span for message in messages for span in message.get("spans", [])]
+    return sorted(found, key=lambda span: json.dumps(span, sort_keys=True))
 
 
 def run(kind, binary, case, folder):
@@ -263,13 +342,15 @@ def run(kind, binary, case, folder):
                 for origin in origins.values():
                     origin.seen.clear()
                 started = time.monotonic()
-                answer = normal(exchange(proxy.port, request), ports, ignored)
+                sent = json.dumps(request) if case.get("ids") else None
+                answer = normal(exchange(proxy.port, request), ports, ignored, sent)
                 took = time.monotonic() - started
                 if not request.get("at_least", 0) <= took <= request.get("at_most", 10):
                     answer = {"start": f"after {took:.2f} s"}
                 if case.get("settle"):
                     time.sleep(case["settle"])
-                seen = {name: [normal(m, ports, ignored) for m in origin.seen] for name, origin in origins.items() if origin.seen}
+                seen = {name: together([normal(m, ports, ignored, sent) for m in origin.seen])
+                        for name, origin in origins.items() if origin.seen}
                 if times > 1:
                     counts[f"{answer and answer['start']} {sorted(seen)}"] += 1
             results.append(dict(counts) if times > 1 else {"answer": answer, "origins": seen})

@@ -122,6 +122,11 @@ extension SystemTests {
             let collector = try HTTPPeer(200, body: "")
             var bootstrap = Self.sidecar(
                 "server", to: peer.port, collector: collector.port, "random_sampling: {value: 0}")
+            bootstrap.manager += """
+
+                use_remote_address: true
+                internal_address_config: {cidr_ranges: [{address_prefix: 127.0.0.0, prefix_len: 8}]}
+                """
             bootstrap.routes = """
                 - match: {prefix: /always}
                   route: {cluster: origin}

@@ -101,7 +101,7 @@ private let context = TraceContext(
     ) -> TraceDecision {
         let head = Head(request: "GET / HTTP/1.1", fields)
         var random = SeededRandom(seed: seed)
-        return head.bytes.withByteView { TraceDecision(TraceInput(head.head, $0), settings, random: &random) }
+        return head.bytes.withByteView { TraceDecision(head.head, $0, settings, random: &random) }
     }
 
     private func text(_ decision: TraceDecision) -> String {
@@ -134,6 +134,19 @@ private let context = TraceContext(
             #expect(
                 decision.context?.traceID == context.traceID && decision.context?.spanID == context.spanID)
         }
+    }
+
+    @Test("As Envoy has it B3 says nothing, and no request is traced that this proxy did not choose")
+    func envoy() {
+        var settings = TraceSettings(isOn: true, sampling: .always, hasExporter: true, added: .w3c)
+        settings.followsEnvoy = true
+        let b3 = decide(
+            ["traceid": trace, "spanid": span].map { ("x-b3-\($0)", $1) } + [("b3", "0")], settings)
+        #expect(b3.edits == .setTraceparent && b3.parentSpanID == 0 && b3.context?.isSampled == true)
+        #expect(b3.context?.traceID != context.traceID)
+        settings.sampling = .never
+        let unchosen = decide([("traceparent", validParent)], settings)
+        #expect(unchosen.context?.traceID == context.traceID && unchosen.context?.isSampled == false)
     }
 
     @Test("With an exporter our span becomes the parent, in all forms that came")

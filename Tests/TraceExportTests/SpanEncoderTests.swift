@@ -101,6 +101,7 @@ private func spans(_ settings: SpanSettings, _ record: ExchangeRecord = exampleR
         #expect(attributes["response_flags"] == "UF")
         #expect(attributes["error"] == "true")
         #expect(attributes["downstream_cluster"] == "-")
+        #expect(attributes["zone"] == "")
         #expect(attributes["where"] == "here")
         #expect(attributes["user"] == "ada")
         #expect(attributes["other"] == "none")
@@ -120,6 +121,14 @@ private func spans(_ settings: SpanSettings, _ record: ExchangeRecord = exampleR
         #expect(found[2].attributes["http.request.resend_count"] == "1")
         #expect(found[2].attributes["martlet.retry_reason"] == "connect_failure")
         #expect(found[2].attributes["network.peer.port"] == "82")
+    }
+
+    @Test("Envoy's spans of attempts say which one it was, and whether its answer was given up")
+    func envoyAttempts() {
+        let found = spans(settings(.envoy, spawns: true))
+        #expect(found[1].attributes["retry.count"] == nil)
+        #expect(found[2].attributes["retry.count"] == "1")
+        #expect(found[2].attributes["canceled"] == nil)
     }
 
     @Test("A batch names the service")

@@ -12,6 +12,8 @@ struct SpanAttributes {
         if !text.isEmpty { values.append((name, .text(text))) }
     }
 
+    mutating func add(always name: String, _ text: String) { values.append((name, .text(text))) }
+
     mutating func add(_ name: String, _ number: some BinaryInteger) {
         values.append((name, .number(Int64(clamping: number))))
     }

@@ -79,7 +79,12 @@ struct SpanNames {
             attributes.add("upstream_cluster.name", cluster)
             attributes.add("http.status_code", "\(attempt.status)")
             if isLast { addGRPCStatus("grpc.status_code", to: &attributes) }
-            attributes.add("response_flags", isLast ? record.flags.text : "-")
+            // That no other attempt was made is the request's matter.
+            let flags = isLast ? record.flags.subtracting(.upstreamRetryLimitExceeded) : []
+            attributes.add("response_flags", flags.text)
+            if number > 0 { attributes.add("retry.count", "\(number)") }
+            let isGivenUp = attempt.end == .answered || attempt.end == .abandoned
+            if !isLast, isGivenUp { attributes.add("canceled", "true") }
             if isFailure(attempt.status, from: 500) { attributes.add("error", "true") }
             return attributes
         }
@@ -156,6 +161,8 @@ struct SpanNames {
 
     /// Tracing::HttpTracerUtility::finalizeDownstreamSpan; all values are texts.
     private func addEnvoyOwn(to attributes: inout SpanAttributes) {
+        attributes.add(always: "node_id", settings.nodeID)
+        attributes.add(always: "zone", settings.zone)
         attributes.add("component", "proxy")
         attributes.add("guid:x-request-id", requestID)
         attributes.add("http.url", "\(isHTTPS ? "https" : "http")://\(authority)\(path)")
@@ -169,7 +176,6 @@ struct SpanNames {
         attributes.add("response_size", "\(record.bytesSent)")
         attributes.add("upstream_cluster", cluster)
         attributes.add("upstream_cluster.name", cluster)
-        attributes.add("upstream_address", record.upstreamHost.map(\.description) ?? "")
         attributes.add("http.status_code", "\(record.status)")
         attributes.add("response_flags", record.flags.text)
         addGRPCStatus("grpc.status_code", to: &attributes)

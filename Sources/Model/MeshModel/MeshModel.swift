@@ -16,6 +16,8 @@ public struct Configuration: Sendable, Equatable {
     public var localCluster = ""
     /// `node.cluster`
     public var nodeCluster = ""
+    /// `node.id`
+    public var nodeID = ""
     /// Where this proxy is.
     public var locality = LocalityName()
 

@@ -602,6 +602,7 @@ extension ADSClient {
             clusters: clustersInForce, runtime: surroundings.runtime)
         configuration.localCluster = localCluster
         configuration.nodeCluster = node.text(XDS.Node.cluster)
+        configuration.nodeID = node.text(XDS.Node.id)
         configuration.locality = LocalityName(node.message(XDS.Node.locality))
         return configuration
     }

@@ -84,6 +84,7 @@ extension Worker {
             edits.add(.xMartletRetry, ByteView("exhausted"))
         }
         if exchange.chain.http.setsRequestIDInResponse { addRequestID(exchange) }
+        if exchange.chain.http.decoration != .none { decorateAnswer(exchange) }
     }
 
     private mutating func addRequestID(_ exchange: ExchangePlace) {

@@ -184,6 +184,10 @@ extension Worker {
             edits.drop(.xRequestID)
             edits.add(.xRequestID, scratch.view.dropFirst(start))
         }
+        if exchange.chain.http.decoration == .ofRequests, !exchange.route.operation.isEmpty {
+            edits.add(.xEnvoyDecoratorOperation, exchange.route.operation)
+        }
+        if exchange.value.dropsForceTrace { edits.drop(.other, ByteView("x-envoy-force-trace")) }
         guard var trace = exchange.value.trace else { return }
         if exchange.chain.http.spawnsUpstreamSpan, let context = trace.context {
             // The parent of what the endpoint does is the attempt's own span.

@@ -34,9 +34,10 @@ extension Worker {
             id = exchange.head.value(of: .xRequestID, in: bytes).flatMap { RequestID(uuid: $0) }
         }
         let marks = traceMarks(exchange.head, bytes)
+        let isTrusted = exchange.chain.http.trustsLocalControls || isInternal(exchange)
+        exchange.value.dropsForceTrace = marks.isForced && !isTrusted
         let decision = SamplingDecision(
-            id, hasClientTraceID: marks.hasClientTraceID,
-            isForced: marks.isForced && !isFromOutside(exchange),
+            id, hasClientTraceID: marks.hasClientTraceID, isForced: marks.isForced && isTrusted,
             tracing(exchange).value.sampling, random: &random)
         if let id, id.traceReason != decision.reason {
             exchange.value.record.requestID = id.setting(decision.reason)
@@ -72,17 +73,31 @@ extension Worker {
         return marks
     }
 
-    /// Its caller is not one of ours, and may force nothing.
-    func isFromOutside(_ exchange: ExchangePlace) -> Bool {
-        exchange.chain.http.usesRemoteAddress && !isInternal(exchange)
-    }
-
     @inline(__always)
     private func tracing(_ exchange: ExchangePlace) -> Reference<TracingRecord> {
         if exchange.value.hasRoute, !exchange.route.tracing.isEmpty {
             return exchange.route.tracing.reference(0)
         }
         return exchange.chain.http.tracing.reference(0)
+    }
+
+    // MARK: Names
+
+    /// A proxy at the callee's side tells the one at the caller's what spans of the route are called, unless it was told.
+    mutating func decorateAnswer(_ exchange: ExchangePlace) {
+        switch exchange.chain.http.decoration {
+        case .none: break
+        case .ofRequests: edits.drop(.xEnvoyDecoratorOperation)
+        case .ofAnswers:
+            guard !exchange.route.operation.isEmpty, toldOperation(exchange).isEmpty else { return }
+            edits.drop(.xEnvoyDecoratorOperation)
+            edits.add(.xEnvoyDecoratorOperation, exchange.route.operation)
+        }
+    }
+
+    /// What the caller's proxy calls it; empty for nothing.
+    private func toldOperation(_ exchange: ExchangePlace) -> ByteView {
+        exchange.head.value(of: .xEnvoyDecoratorOperation, in: exchange.value.headBytes.view) ?? ByteView("")
     }
 
     // MARK: The end
@@ -124,7 +139,8 @@ extension Worker {
             entry.add(.cluster, record.value.name)
         }
         entry.add(.route, exchange.route.name)
-        entry.add(.operation, exchange.route.operation)
+        let told = exchange.chain.http.decoration == .ofAnswers ? toldOperation(exchange) : ByteView("")
+        entry.add(.operation, told.isEmpty ? exchange.route.operation : told)
         addOwnNames(exchange, bytes, to: &entry)
         spans.commit(entry)
     }

@@ -238,6 +238,7 @@ struct HTTPChainRecord: BitwiseCopyable {
     /// There is a `tracing` block; `tracing` has one entry then.
     var hasTracing = false
     var spawnsUpstreamSpan = false
+    var decoration = Decoration.none
     var tracing = Table<TracingRecord>()
     var hasTraceContext = false
     var traceContext = TraceSettings.off

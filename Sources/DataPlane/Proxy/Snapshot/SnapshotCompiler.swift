@@ -56,6 +56,7 @@ struct SnapshotCompiler {
     var mutations: [MutationRecord] = []
     var healthFilters: [HealthFilterRecord] = []
     var nodeCluster = ""
+    var nodeID = ""
     var concurrency: [ConcurrencyRecord] = []
     var admission: [AdmissionRecord] = []
     var clusterIndices: [String: Int32] = [:]
@@ -89,6 +90,7 @@ struct SnapshotCompiler {
             process: process, now: now, generation: generation, previous: previous)
         compiler.runtime = configuration.runtime
         compiler.nodeCluster = configuration.nodeCluster
+        compiler.nodeID = configuration.nodeID
         for (index, cluster) in configuration.clusters.enumerated() {
             compiler.clusterIndices[cluster.name] = Int32(index)
         }
@@ -450,24 +452,7 @@ struct SnapshotCompiler {
         http.maxConnectionDuration = manager.maxConnectionDuration?.nanoseconds ?? 0
         http.maxStreamDuration = manager.maxStreamDuration?.nanoseconds ?? 0
         http.maxRequests = Int32(clamping: manager.maxRequestsPerConnection ?? 0)
-        if let trace = manager.traceContext {
-            http.hasTraceContext = true
-            http.traceContext = TraceSettings(trace)
-        }
-        tracing = manager.tracing.map { ($0, manager.traceContext != nil) }
-        if let settings = manager.tracing {
-            http.hasTracing = true
-            http.tracing = arena.store([
-                try compile(settings, isMesh: manager.traceContext != nil, place)
-            ])
-        }
-        if manager.tracing?.exporter != nil {
-            // Under a plain configuration as Envoy's exporter has it: a request without any context gets W3C's.
-            if !http.hasTraceContext { http.traceContext = TraceSettings(isOn: true, added: .w3c) }
-            http.hasTraceContext = true
-            http.traceContext.hasExporter = true
-            http.spawnsUpstreamSpan = manager.tracing?.spawnsUpstreamSpan ?? false
-        }
+        try compileTracing(of: manager, into: &http, place)
         guard case .routes(let routes) = manager.routes else { return http }
         http.routes = try CompileError.about(.routes(routes.name)) { () throws(CompileError) in
             try compile(routes, place, manager.filters, http.filters)

@@ -20,7 +20,35 @@ struct TagFieldRecord: BitwiseCopyable {
     var index: Int32
 }
 
+/// Which heads tell the proxy on the other side what spans are called, in `x-envoy-decorator-operation`.
+enum Decoration: UInt8, BitwiseCopyable { case none, ofRequests, ofAnswers }
+
 extension SnapshotCompiler {
+    /// What becomes of trace fields, which requests are traced, and where their spans go.
+    mutating func compileTracing(
+        of manager: HTTPConnectionManager, into http: inout HTTPChainRecord, _ place: String
+    ) throws(CompileError) {
+        let isMesh = manager.traceContext != nil
+        if let trace = manager.traceContext {
+            http.hasTraceContext = true
+            http.traceContext = TraceSettings(trace)
+        }
+        tracing = manager.tracing.map { ($0, isMesh) }
+        guard let settings = manager.tracing else { return }
+        http.hasTracing = true
+        http.tracing = arena.store([try compile(settings, isMesh: isMesh, place)])
+        guard settings.exporter != nil else { return }
+        // Under a plain configuration as Envoy's exporter has it: a request without any context gets W3C's.
+        if !isMesh {
+            http.traceContext = TraceSettings(isOn: true, added: .w3c)
+            http.traceContext.followsEnvoy = true
+        }
+        http.hasTraceContext = true
+        http.traceContext.hasExporter = true
+        http.spawnsUpstreamSpan = settings.spawnsUpstreamSpan
+        http.decoration = settings.isOutbound ? .ofRequests : .ofAnswers
+    }
+
     /// `route`: what a route has in place of it.
     func compile(
         _ tracing: Tracing, _ route: RouteTracing? = nil, isMesh: Bool, _ place: String
@@ -32,11 +60,12 @@ extension SnapshotCompiler {
         let own = route?.tags ?? []
         let names = Set(own.map(\.name))
         let tags = own + tracing.tags.filter { !names.contains($0.name) }
-        let settings = SpanSettings(
+        var settings = SpanSettings(
             collector: TraceCollector(exporter), names: isMesh ? .openTelemetry : .envoy,
             isOutbound: tracing.isOutbound, spawnsUpstreamSpan: tracing.spawnsUpstreamSpan,
             pathLengthMax: tracing.pathLengthMax,
             tags: tags.map { SpanSettings.Tag(name: $0.name, value: $0.value, field: $0.field) })
+        (settings.nodeID, settings.zone) = (nodeID, ownLocality.zone)
         guard let number = process.number(of: settings) else {
             throw CompileError(
                 resource: place,

@@ -23,6 +23,9 @@ public struct SpanSettings: Equatable, Sendable {
     public var spawnsUpstreamSpan: Bool
     public var pathLengthMax: Int
     public var tags: [Tag]
+    /// Of this proxy.
+    public var nodeID = ""
+    public var zone = ""
 
     public init(
         collector: TraceCollector, names: Names, isOutbound: Bool = false, spawnsUpstreamSpan: Bool = false,

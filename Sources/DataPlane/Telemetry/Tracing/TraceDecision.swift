@@ -21,6 +21,9 @@ public struct TraceSettings: Equatable, Sendable, BitwiseCopyable {
     /// Our span becomes the parent of what goes on.
     public var hasExporter: Bool
     public var added: Formats
+    /// As Envoy's exporter has it: B3 is nobody's business, and its own decision not to trace is passed on, whatever the
+    /// caller's was.
+    public var followsEnvoy = false
 
     public init(
         isOn: Bool, sampling: FractionalPercent = FractionalPercent(1), hasExporter: Bool = false,
@@ -53,7 +56,7 @@ public struct TraceInput: Sendable, BitwiseCopyable {
     }
 
     /// Two `traceparent` fields are as good as none.
-    public init(_ head: borrowing @_addressable MessageHead, _ bytes: ByteView) {
+    public init(_ head: borrowing @_addressable MessageHead, _ bytes: ByteView, readsB3: Bool = true) {
         guard head.containsAny(of: Self.names) else { return }
         if let index = head.firstIndex(of: .traceparent) {
             hasTraceparent = true
@@ -67,6 +70,7 @@ public struct TraceInput: Sendable, BitwiseCopyable {
             if !Traceparent.isTracestate(head.value(index, in: bytes)) { isTracestateValid = false }
             next = head.firstIndex(of: .tracestate, from: index + 1)
         }
+        guard readsB3 else { return }
         if let value = head.value(of: .b3, in: bytes) {
             hasB3Single = true
             b3Single = B3.parse(single: value)
@@ -122,6 +126,7 @@ public struct TraceDecision: Equatable, Sendable, BitwiseCopyable {
                 incoming.isSampled = settings.sampling.draw(&random)
             }
             decided = incoming
+            if settings.followsEnvoy, settings.sampling == .never { decided.isSampled = false }
             if settings.hasExporter { decided.spanID = Self.spanID(&random) }
         } else {
             decided = TraceContext(
@@ -138,7 +143,8 @@ public struct TraceDecision: Equatable, Sendable, BitwiseCopyable {
         random: inout SeededRandom
     ) {
         guard settings.isOn, !head.containsAny(of: TraceInput.names) else {
-            self.init(TraceInput(head, bytes), settings, random: &random)
+            self.init(
+                TraceInput(head, bytes, readsB3: !settings.followsEnvoy), settings, random: &random)
             return
         }
         self.init(newWith: settings, random: &random)
