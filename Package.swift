@@ -187,13 +187,16 @@ let commandTargets: [Target] = [
 
 let testTargets: [Target] = [
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: common),
+    .target(
+        name: "TLSTestSupport", dependencies: ["COpenSSL", "TestSupport"], path: "Tests/TLSTestSupport",
+        swiftSettings: common),
     tests("MeshPrimitives", ["MeshPrimitives"]),
     tests("Reactor", ["MeshPrimitives", "Reactor", "Simulation"]),
     tests("RegularExpressions", ["MeshPrimitives", "RegularExpressions"]),
     tests("HTTPModel", ["HTTPModel", "MeshPrimitives"]),
     tests("HTTP1Codec", ["HTTP1Codec", "HTTPModel", "MeshPrimitives"]),
     tests("HTTP2Codec", ["HTTP2Codec", "HTTPModel", "MeshPrimitives"]),
-    tests("TLSEngine", ["COpenSSL", "MeshPrimitives", "TLSEngine"]),
+    tests("TLSEngine", ["COpenSSL", "MeshPrimitives", "TLSEngine", "TLSTestSupport", "TestSupport"]),
     tests("TrafficPolicy", ["MeshPrimitives", "TrafficPolicy"]),
     tests("Telemetry", ["HTTPModel", "MeshPrimitives", "Telemetry", "TrafficPolicy"]),
     tests("XDSSchema", ["XDSSchema"]),
@@ -201,9 +204,8 @@ let testTargets: [Target] = [
     tests(
         "XDSClient",
         [
-            "COpenSSL", "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Reactor", "Simulation",
-            "TLSEngine",
-            "XDSClient", "XDSDiscovery", "XDSSchema",
+            "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Reactor", "Simulation", "TLSEngine",
+            "TLSTestSupport", "TestSupport", "XDSClient", "XDSDiscovery", "XDSSchema",
         ]),
     tests(
         "HealthChecks",

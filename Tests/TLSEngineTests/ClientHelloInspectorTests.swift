@@ -1,4 +1,6 @@
 import MeshPrimitives
+import TLSTestSupport
+import TestSupport
 import Testing
 
 @testable import TLSEngine

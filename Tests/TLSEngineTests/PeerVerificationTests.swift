@@ -1,3 +1,5 @@
+import TLSTestSupport
+import TestSupport
 import Testing
 
 @testable import TLSEngine

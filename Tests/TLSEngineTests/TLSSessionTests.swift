@@ -1,5 +1,7 @@
 import COpenSSL
 import MeshPrimitives
+import TLSTestSupport
+import TestSupport
 import Testing
 
 @testable import TLSEngine

@@ -1,4 +1,6 @@
 import MeshPrimitives
+import TLSTestSupport
+import TestSupport
 
 @testable import TLSEngine
 

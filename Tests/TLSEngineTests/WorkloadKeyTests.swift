@@ -1,4 +1,6 @@
 import COpenSSL
+import TLSTestSupport
+import TestSupport
 import Testing
 
 @testable import TLSEngine

@@ -2,6 +2,8 @@ import HTTP2Codec
 import MeshPrimitives
 import Reactor
 import TLSEngine
+import TLSTestSupport
+import TestSupport
 import Testing
 
 @testable import XDSClient
@@ -196,7 +198,7 @@ struct GRPCChannelTests {
 
     @Test("Megabytes pass over TLS in both directions, and other names than the expected are refused")
     func tls() throws {
-        let authority = try TestAuthority()
+        let authority = try TestAuthority.ofToday()
         let pair = try LoopbackPair(tls: try authority.serverContext(requiresClients: false))
         pair.server.onMessage = { call, message in call.send(message) }
         func target(_ name: SANMatcher) throws -> ClientTarget {

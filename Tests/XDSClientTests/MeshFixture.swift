@@ -3,6 +3,8 @@ import HTTP2Codec
 import MeshPrimitives
 import Reactor
 import TLSEngine
+import TLSTestSupport
+import TestSupport
 import Testing
 import XDSDiscovery
 import XDSSchema
@@ -29,7 +31,7 @@ final class MeshFixture {
     init() throws {
         let kernel = LinuxKernel.make()
         let any = SocketAddress(ipv4: 127, 0, 0, 1, port: 0)
-        authority = try TestAuthority()
+        authority = try TestAuthority.ofToday()
         loop = try ControlLoop(kernel: kernel)
         resolver = NameResolver(loop: loop)
         first = try FakeServer(

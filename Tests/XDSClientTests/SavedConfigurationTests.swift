@@ -1,4 +1,6 @@
 import MeshPrimitives
+import TLSTestSupport
+import TestSupport
 import Testing
 import XDSDiscovery
 import XDSSchema
@@ -19,7 +21,7 @@ struct SavedConfigurationTests {
     private let sample: SavedConfiguration
 
     init() throws {
-        authority = try TestAuthority()
+        authority = try TestAuthority.ofToday()
         sample = SavedConfiguration(
             resources: Self.resources, manifest: try authority.manifest(Self.resources, service: Self.service)
         )
@@ -81,7 +83,7 @@ struct SavedConfigurationTests {
         #expect(
             refusal(sample, service: "default/quotes") == "it is of default/orders, not of default/quotes")
         var foreign = sample
-        foreign.manifest = try TestAuthority().manifest(Self.resources, service: Self.service)
+        foreign.manifest = try TestAuthority.ofToday().manifest(Self.resources, service: Self.service)
         #expect(refusal(foreign) == "the signature is not of an authority in the trust bundle")
         #expect(throws: SavedConfiguration.Refused.self) {
             try SavedConfiguration(encoded: Array("martlet configuration 1\n".utf8))

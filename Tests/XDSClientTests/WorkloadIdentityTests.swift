@@ -2,6 +2,8 @@ import Glibc
 import MeshPrimitives
 import Reactor
 import TLSEngine
+import TLSTestSupport
+import TestSupport
 import Testing
 
 @testable import XDSClient
@@ -104,7 +106,7 @@ struct WorkloadIdentityTests {
             identity.lastFailure?.contains("TLS: the peer's certificate has none of the expected names")
                 == true)
         identity.stop()
-        fixture.first.tls = try TestAuthority().serverContext(requiresClients: false)
+        fixture.first.tls = try TestAuthority.ofToday().serverContext(requiresClients: false)
         let other = try fixture.identity()
         other.start()
         #expect(fixture.run { other.lastFailure == nil })
