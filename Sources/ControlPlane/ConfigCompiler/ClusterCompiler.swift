@@ -195,7 +195,8 @@ struct ClusterCompiler {
     ) -> Bool {
         let place = PolicyIndex.Place(service: id, portName: port.name, direction: .inbound)
         let settings = compiler.policies.settings(TLSSettings.self, at: place)
-        let mutual = settings.mutual(port: port.port)
+        let mutual = compiler.transitions.outbound(
+            .init(service: id, port: port.port), settings.mutual(port: port.port))
         let secure = TLSContexts(tls: proxyClass.tls).upstream(
             identities: identities(id, service, port),
             serverName: "outbound.\(port.port).\(id.name).\(id.namespace)",

@@ -13,12 +13,16 @@ public struct ConfigCompiler: Sendable {
     let policies: PolicyIndex
     let workloads: [Workload]
     let trustBundlePEM: String
+    let transitions: TLSTransitions
 
     public init(
-        specification: MeshSpecification, policies: PolicyIndex, workloads: [Workload], trustBundlePEM: String
+        specification: MeshSpecification, policies: PolicyIndex, workloads: [Workload],
+        trustBundlePEM: String,
+        transitions: TLSTransitions = TLSTransitions()
     ) {
         (self.specification, self.policies) = (specification, policies)
         (self.workloads, self.trustBundlePEM) = (workloads, trustBundlePEM)
+        self.transitions = transitions
     }
 
     /// What all proxies of one class share: compiled once, however many there are.

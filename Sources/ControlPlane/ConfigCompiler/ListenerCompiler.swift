@@ -30,7 +30,8 @@ struct ListenerCompiler {
         }
         let place = PolicyIndex.Place(service: node.service, portName: port?.name, direction: .inbound)
         let tls = compiler.policies.settings(TLSSettings.self, at: place)
-        let mutual = tls.mutual(port: port?.port ?? 0)
+        let mutual = compiler.transitions.inbound(
+            .init(service: node.service, port: port?.port ?? 0), tls.mutual(port: port?.port ?? 0))
         let isTCP = app.appProtocol == .tcp || app.appProtocol == .tls
         let filter = isTCP ? tcpProxy(to: name) : inboundManager(app, place)
         let alpn: [String]

@@ -41,6 +41,8 @@ public actor Distributor {
     /// Sidecars that come or go in a crowd cause one compilation, not one each.
     static let debounce = Duration.milliseconds(10)
     static let streamsMax = 20_000
+    /// A proxy that has not answered after so long is not waited for when TLS is switched on or off.
+    static let stageMax = Duration.seconds(20)
 
     private let fleet: Fleet
     private let authority: CertificateAuthority
@@ -53,6 +55,10 @@ public actor Distributor {
     private var streams: [StreamID: Stream] = [:]
     private var streamCount: StreamID = 0
     private var isPushPlanned = false
+    private var transitions: TLSTransitions
+    /// Streams that have not yet answered everything of the present stage of `transitions`.
+    private var awaited: Set<StreamID> = []
+    private var stageEnd: Task<Void, Never>?
     private var expiry: Task<Void, Never>?
     private var isClosed = false
 
@@ -64,6 +70,7 @@ public actor Distributor {
         (self.state, self.fleet, self.authority) = (state, fleet, authority)
         (self.logger, self.workloadsChanged) = (logger, workloadsChanged)
         registry = WorkloadRegistry(restoring: workloads, now: .now)
+        transitions = TLSTransitions(state.specification, state.policies)
         compiler = ConfigCompiler(
             specification: state.specification, policies: state.policies, workloads: registry.workloads,
             trustBundlePEM: authority.trustBundlePEM)
@@ -78,7 +85,9 @@ public actor Distributor {
     /// A new revision goes out at once: operators wait for it.
     public func update(_ state: State) {
         self.state = state
+        transitions.want(state.specification, state.policies)
         push()
+        awaitStage()
     }
 
     private func planPush() {
@@ -94,7 +103,7 @@ public actor Distributor {
         isPushPlanned = false
         compiler = ConfigCompiler(
             specification: state.specification, policies: state.policies, workloads: registry.workloads,
-            trustBundlePEM: authority.trustBundlePEM)
+            trustBundlePEM: authority.trustBundlePEM, transitions: transitions)
         commons = [:]
         for id in streams.keys.sorted() {
             guard let node = streams[id]?.node else { continue }
@@ -102,6 +111,40 @@ public actor Distributor {
             let responses = streams[id]?.session?.snapshotChanged(to: next) ?? []
             send(responses, on: id)
         }
+    }
+
+    // MARK: Switching TLS on and off
+
+    /// The next stage begins when every proxy has answered this one.
+    private func awaitStage() {
+        stageEnd?.cancel()
+        stageEnd = nil
+        guard transitions.isUnderWay else { return awaited.removeAll() }
+        awaited = Set(streams.filter { $0.value.session?.isDelivered == false }.keys)
+        guard !awaited.isEmpty else { return endStage() }
+        stageEnd = Task {
+            try? await Task.sleep(for: Self.stageMax)
+            guard !Task.isCancelled else { return }
+            let late = awaited.compactMap { streams[$0]?.node?.id }.sorted()
+            logger.warning(
+                "TLS is switched without waiting any longer for proxies that do not answer",
+                metadata: [
+                    "ports": "\(transitions.names.joined(separator: ", "))",
+                    "proxies": "\(late.prefix(20).joined(separator: ", "))",
+                ])
+            endStage()
+        }
+    }
+
+    private func endStage() {
+        transitions.advance()
+        push()
+        awaitStage()
+    }
+
+    private func noLongerAwaited(_ id: StreamID) {
+        guard awaited.remove(id) != nil, awaited.isEmpty, transitions.isUnderWay else { return }
+        endStage()
     }
 
     private func snapshot(for node: ProxyNode, on id: StreamID) -> ProxySnapshot {
@@ -161,6 +204,7 @@ public actor Distributor {
                 ])
         }
         send(outcome.responses, on: id)
+        if awaited.contains(id), streams[id]?.session?.isDelivered == true { noLongerAwaited(id) }
     }
 
     /// The first request of a stream says who the proxy is.
@@ -220,7 +264,8 @@ public actor Distributor {
                 })
         }
         fleet.sentAll(id, revision: state.revision)
-        guard let session = stream.session, session.isSubscribed, session.isInStep else { return }
+        guard !transitions.isUnderWay, let session = stream.session, session.isSubscribed, session.isInStep
+        else { return }
         fleet.inStep(id, revision: state.revision, seen: state.seen, at: now)
     }
 
@@ -228,6 +273,7 @@ public actor Distributor {
         guard let stream = streams.removeValue(forKey: id) else { return }
         stream.queue.finish()
         fleet.left(id)
+        noLongerAwaited(id)
         guard let node = stream.node else { return }
         logger.info("proxy disconnected", metadata: ["proxy": "\(node.id)"])
         registry.disconnected(node.id, stream: id, now: .now)
@@ -238,6 +284,7 @@ public actor Distributor {
     public func closeAll() {
         isClosed = true
         expiry?.cancel()
+        stageEnd?.cancel()
         for stream in streams.values { stream.queue.finish() }
     }
 
