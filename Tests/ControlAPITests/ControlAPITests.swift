@@ -15,17 +15,21 @@ import Testing
 /// A control API over a folder of its own.
 final class Bench: Sendable {
     let path = FileManager.default.temporaryDirectory.appending(path: "martlet-\(UUID().uuidString)").path
-    let fleet = Fleet()
+    let fleet: Fleet
+    let events = EventFeed()
     let api: ControlAPI
 
     init(_ mesh: String = Bench.mesh, isReady: Bool = true) throws {
+        fleet = Fleet(events: events)
         try FileManager.default.createDirectory(atPath: "\(path)/mesh", withIntermediateDirectories: true)
         try Data(mesh.utf8).write(to: URL(filePath: "\(path)/mesh/mesh.yaml"))
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let store = try ResourceStore(ConfigDirectory(["\(path)/mesh"]), state: nil, logger: logger) { _ in }
         let tokens = try JoinTokens(in: DataDirectory("\(path)/data"))
         api = ControlAPI(
-            .init(store: store, fleet: fleet, tokens: tokens, workloads: { [] }, isReady: { isReady }),
+            .init(
+                store: store, fleet: fleet, tokens: tokens, events: events, workloads: { [] },
+                isReady: { isReady }),
             adminToken: "secret", logger: logger)
     }
 
@@ -50,11 +54,14 @@ final class Bench: Sendable {
 
     /// One request, without a socket.
     func ask(
-        _ method: HTTPRequest.Method, _ path: String, _ body: String? = nil, token: String? = nil
+        _ method: HTTPRequest.Method, _ path: String, _ body: String? = nil, token: String? = nil,
+        fields: HTTPFields = [:]
     ) async throws -> TestResponse {
-        try await Application(router: api.makeRouter()).test(.router) { client in
+        var fields = fields
+        if let token { fields[.authorization] = "Bearer \(token)" }
+        return try await Application(router: api.makeRouter()).test(.router) { [fields] client in
             try await client.execute(
-                uri: path, method: method, headers: token.map { [.authorization: "Bearer \($0)"] } ?? [:],
+                uri: path, method: method, headers: fields,
                 body: body.map { ByteBuffer(string: $0) })
         }
     }
@@ -160,5 +167,42 @@ final class Bench: Sendable {
         #expect(
             metrics.contains("\nmartlet_control_revision 1\n")
                 && metrics.contains("\nmartlet_control_proxies 1\n"))
+    }
+
+    @Test("Events are sent as they happen, and a reader that comes back gets what it missed")
+    func events() async throws {
+        let bench = try Bench()
+        for number in 1...3 { bench.events.publish("test", ["number": number]) }
+        let name = try #require(HTTPFields.Element.Name("Last-Event-ID"))
+        async let answer = bench.ask(.get, "/api/v1/events", fields: [name: "1"])
+        while bench.events.readerCount == 0 { await Task.yield() }
+        bench.events.publish(.refused(.init(time: Date(timeIntervalSince1970: 1_800_000_000), errors: ["e"])))
+        bench.events.publish(.mended)
+        bench.events.close()
+        let response = try await answer
+        #expect(response.headers[.contentType] == "text/event-stream")
+        #expect(
+            String(buffer: response.body) == """
+                : martlet-control
+
+                id: 2
+                event: test
+                data: {"number":2}
+
+                id: 3
+                event: test
+                data: {"number":3}
+
+                id: 4
+                event: load
+                data: {"refused":{"errors":["e"],"time":"2027-01-15T08:00:00.000Z"}}
+
+                id: 5
+                event: load
+                data: {}
+
+
+                """)
+        #expect(try await bench.ask(.get, "/api/v1/events").status == .serviceUnavailable)
     }
 }

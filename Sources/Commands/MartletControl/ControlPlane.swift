@@ -31,6 +31,8 @@ struct ControlPlane: Sendable {
     /// After a signal open streams and requests get this long.
     private static let stopTime = Duration.milliseconds(300)
     private static let certificateCheckInterval = Duration.seconds(1)
+    /// Well below the idle time-outs of what may lie between.
+    private static let pulseInterval = Duration.seconds(15)
 
     private let settings: Settings
     private let logger: Logger
@@ -39,15 +41,18 @@ struct ControlPlane: Sendable {
     private let distributor: Distributor
     private let discovery: DiscoveryServer
     private let api: ControlAPI
+    private let events: EventFeed
     private let ports: PortCollector
 
     /// Loads everything; what is wrong with configuration or data directory is thrown here.
     init(_ settings: Settings, logger: Logger) throws {
         (self.settings, self.logger) = (settings, logger)
         let directory = try DataDirectory(settings.dataDirectory)
+        let events = EventFeed()
+        self.events = events
         store = try ResourceStore(
-            ConfigDirectory([settings.config]), state: try directory.read("revisions.json"), logger: logger
-        ) { try directory.write("revisions.json", $0) }
+            ConfigDirectory([settings.config]), state: try directory.read("revisions.json"), logger: logger,
+            persist: { try directory.write("revisions.json", $0) }, looked: { events.publish($0) })
         let snapshot = store.initialSnapshot
         let mesh = snapshot.specification.mesh
         let authority = try CertificateAuthority(in: directory, now: Date())
@@ -55,7 +60,7 @@ struct ControlPlane: Sendable {
         let adminToken = try AdminToken.load(in: directory)
         serverCertificate = try ServerCertificate(
             authority: authority, trustDomain: mesh.trustDomain, lifetime: mesh.leafLifetime, now: Date())
-        let fleet = Fleet()
+        let fleet = Fleet(events: events)
         let known = try directory.read("workloads.json").flatMap {
             try? JSONDecoder().decode([Workload].self, from: $0)
         }
@@ -75,7 +80,7 @@ struct ControlPlane: Sendable {
         self.ports = ports
         api = ControlAPI(
             .init(
-                store: store, fleet: fleet, tokens: tokens,
+                store: store, fleet: fleet, tokens: tokens, events: events,
                 workloads: { [distributor] in await distributor.workloads },
                 isReady: { ports.isComplete }), adminToken: adminToken, logger: logger)
     }
@@ -101,7 +106,12 @@ struct ControlPlane: Sendable {
                 .init(
                     service: Steps {
                         do {
-                            try await application.run()
+                            try await withGracefulShutdownHandler {
+                                try await application.run()
+                            } onGracefulShutdown: {
+                                // The server waits for its answers to end, and these never would.
+                                events.close()
+                            }
                         } catch {
                             throw Failed(description: "\(settings.http): cannot serve HTTP: \(error)")
                         }
@@ -143,6 +153,9 @@ struct ControlPlane: Sendable {
                     }
                 }
                 group.addTask { await renewCertificates() }
+                group.addTask {
+                    while (try? await Task.sleep(for: Self.pulseInterval)) != nil { events.pulse() }
+                }
                 await group.waitForAll()
             }
         }

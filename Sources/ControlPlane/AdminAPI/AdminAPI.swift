@@ -139,6 +139,33 @@ public struct RevisionList: Sendable, Codable, Equatable {
     public init(revisions: [RevisionRecord]) { self.revisions = revisions }
 }
 
+/// What happened to one proxy (event `proxy` of `/api/v1/events`).
+public struct ProxyEvent: Sendable, Codable, Equatable {
+    public enum Change: String, Sendable, Codable {
+        case connected, disconnected, refused
+        /// It holds everything of `revision`.
+        case inStep
+    }
+
+    public var change: Change
+    public var id: String
+    public var service: String
+    public var revision: Int?
+    public var lagMilliseconds: Double?
+    /// Refused: the type of resource.
+    public var type: String?
+    public var refusal: ProxyStatus.Refusal?
+
+    public init(
+        _ change: Change, id: String, service: String, revision: Int? = nil, lagMilliseconds: Double? = nil,
+        type: String? = nil, refusal: ProxyStatus.Refusal? = nil
+    ) {
+        (self.change, self.id, self.service) = (change, id, service)
+        (self.revision, self.lagMilliseconds) = (revision, lagMilliseconds)
+        (self.type, self.refusal) = (type, refusal)
+    }
+}
+
 /// Asks for a join token (`POST /api/v1/tokens`).
 public struct TokenRequest: Sendable, Codable, Equatable {
     /// `NAMESPACE/NAME`.

@@ -8,6 +8,7 @@
 //     GET  /api/v1/proxies
 //     GET  /api/v1/resources[/{kind}[/{namespace}[/{name}]]]
 //     GET  /api/v1/revisions[/{n}]
+//     GET  /api/v1/events                                     server-sent events: revision, load, proxy
 //     POST /api/v1/tokens                                     bearer token
 //     PUT, DELETE, apply, rollback                            409: the files are the truth
 
@@ -28,16 +29,17 @@ public struct ControlAPI: Sendable {
         public var store: ResourceStore
         public var fleet: Fleet
         public var tokens: JoinTokens
+        public var events: EventFeed
         /// The workloads whose sidecars are connected.
         public var workloads: @Sendable () async -> [Workload]
         /// All listeners are open.
         public var isReady: @Sendable () -> Bool
 
         public init(
-            store: ResourceStore, fleet: Fleet, tokens: JoinTokens,
+            store: ResourceStore, fleet: Fleet, tokens: JoinTokens, events: EventFeed,
             workloads: @escaping @Sendable () async -> [Workload], isReady: @escaping @Sendable () -> Bool
         ) {
-            (self.store, self.fleet, self.tokens) = (store, fleet, tokens)
+            (self.store, self.fleet, self.tokens, self.events) = (store, fleet, tokens, events)
             (self.workloads, self.isReady) = (workloads, isReady)
         }
     }
@@ -93,6 +95,7 @@ public struct ControlAPI: Sendable {
             }
             return try json(revision)
         }
+        api.get("events") { request, _ in try EventStream.answer(request, sources.events) }
         api.post("tokens") { request, _ in try await makeToken(request) }
         addResources(to: api)
         return router
@@ -139,25 +142,11 @@ public struct ControlAPI: Sendable {
         return StoreStatus(
             version: MartletVersion.text, store: "file", revision: snapshot.revision,
             loadedAt: Fleet.text(snapshot.time), resources: snapshot.specification.resources.count,
-            refused: refusal.map { StoreStatus.Refusal(time: Fleet.text($0.time), errors: $0.errors) })
+            refused: refusal.map { StoreStatus.Refusal($0) })
     }
 
     private func revisions() async -> [RevisionRecord] {
-        await sources.store.revisions.map { entry in
-            RevisionRecord(
-                revision: entry.revision, time: Fleet.text(entry.time),
-                changes: entry.changes.map { change in
-                    let action: RevisionRecord.Change.Action
-                    switch change.action {
-                    case .created: action = .created
-                    case .changed: action = .changed
-                    case .deleted: action = .deleted
-                    }
-                    return .init(
-                        action: action, kind: change.id.kind.rawValue, namespace: change.id.namespace,
-                        name: change.id.name)
-                })
-        }
+        await sources.store.revisions.map { RevisionRecord($0) }
     }
 
     private func resources(_ isWanted: (ResourceID) -> Bool) async -> ResourceList {

@@ -51,13 +51,20 @@ public final class Fleet: Sendable {
 
     private let state = Mutex(State())
 
-    public init() {}
+    /// Hears what happens to proxies.
+    private let events: EventFeed
+
+    public init(events: EventFeed = EventFeed()) { self.events = events }
 
     public func joined(_ stream: UInt64, _ member: Member, at time: Date) {
         state.withLock { $0.records[stream] = Record(member: member, connected: time) }
+        events.publish("proxy", ProxyEvent(.connected, id: member.id, service: member.service))
     }
 
-    public func left(_ stream: UInt64) { state.withLock { $0.records[stream] = nil } }
+    public func left(_ stream: UInt64) {
+        guard let member = state.withLock({ $0.records.removeValue(forKey: stream)?.member }) else { return }
+        events.publish("proxy", ProxyEvent(.disconnected, id: member.id, service: member.service))
+    }
 
     public func sent(
         _ stream: UInt64, _ type: ResourceType, version: String, resources: Int,
@@ -88,12 +95,18 @@ public final class Fleet: Sendable {
         at now: ContinuousClock.Instant,
         time: Date
     ) {
-        state.withLock { state in
+        let refusal = ProxyStatus.Refusal(version: version, message: message, time: Self.text(time))
+        let member = state.withLock { state in
             state.refused += 1
             settle(&state, stream, type, at: now)
-            state.records[stream]?.channels[type]?.refusal = ProxyStatus.Refusal(
-                version: version, message: message, time: Self.text(time))
+            state.records[stream]?.channels[type]?.refusal = refusal
+            return state.records[stream]?.member
         }
+        guard let member else { return }
+        events.publish(
+            "proxy",
+            ProxyEvent(
+                .refused, id: member.id, service: member.service, type: type.rawValue, refusal: refusal))
     }
 
     /// Everything of the revision is on its way or was there before.
@@ -105,12 +118,19 @@ public final class Fleet: Sendable {
     public func inStep(
         _ stream: UInt64, revision: Int, seen: ContinuousClock.Instant, at now: ContinuousClock.Instant
     ) {
-        state.withLock { state in
-            guard let record = state.records[stream], record.revisionAcknowledged < revision else { return }
+        let event: ProxyEvent? = state.withLock { state in
+            guard let record = state.records[stream], record.revisionAcknowledged < revision else {
+                return nil
+            }
             state.records[stream]?.revisionAcknowledged = revision
             // A proxy that connects later got an old revision late through no fault of anybody's.
-            state.records[stream]?.lag = record.revisionAcknowledged == 0 ? nil : now - seen
+            let lag = record.revisionAcknowledged == 0 ? nil : now - seen
+            state.records[stream]?.lag = lag
+            return ProxyEvent(
+                .inStep, id: record.member.id, service: record.member.service, revision: revision,
+                lagMilliseconds: lag.map(Self.milliseconds))
         }
+        if let event { events.publish("proxy", event) }
     }
 
     private func settle(

@@ -25,6 +25,16 @@ public actor ResourceStore {
         public let time: Date
         /// One line each.
         public let errors: [String]
+
+        public init(time: Date, errors: [String]) { (self.time, self.errors) = (time, errors) }
+    }
+
+    /// What watching the files brought.
+    public enum Outcome: Sendable, Equatable {
+        case accepted(RevisionLog.Entry)
+        case refused(Refusal)
+        /// The files say again what is in force.
+        case mended
     }
 
     /// How often the files are looked at. Looking costs a `stat` for each; a file must be seen unchanged twice
@@ -35,6 +45,7 @@ public actor ResourceStore {
     private let directory: ConfigDirectory
     private let logger: Logger
     private let persist: @Sendable (Data) throws -> Void
+    private let looked: @Sendable (Outcome) -> Void
     private var log: RevisionLog
     private var stamps: [ConfigDirectory.Stamp]
     private var subscribers: [Int: AsyncStream<StoreSnapshot>.Continuation] = [:]
@@ -45,12 +56,14 @@ public actor ResourceStore {
     public private(set) var snapshot: StoreSnapshot
     public private(set) var refusal: Refusal?
 
-    /// Loads the files. `state` is what `persist` was last called with, in an earlier run.
+    /// Loads the files. `state` is what `persist` was last called with, in an earlier run. `looked` hears of every later
+    /// change.
     public init(
         _ directory: ConfigDirectory, state: Data?, logger: Logger,
-        persist: @escaping @Sendable (Data) throws -> Void
+        persist: @escaping @Sendable (Data) throws -> Void,
+        looked: @escaping @Sendable (Outcome) -> Void = { _ in }
     ) throws {
-        (self.directory, self.logger, self.persist) = (directory, logger, persist)
+        (self.directory, self.logger, self.persist, self.looked) = (directory, logger, persist, looked)
         var log = try state.map { try RevisionLog(decoding: $0) } ?? RevisionLog()
         let seen = ContinuousClock.now
         stamps = try directory.stamps()
@@ -122,9 +135,13 @@ public actor ResourceStore {
         do {
             let specification = try MeshSpecification.read(try directory.read())
             let now = Date()
-            if refusal != nil { logger.notice("the files are right again") }
+            let wasRefused = refusal != nil
+            if wasRefused { logger.notice("the files are right again") }
             refusal = nil
-            guard let entry = log.accept(specification, at: now) else { return }
+            guard let entry = log.accept(specification, at: now) else {
+                if wasRefused { looked(.mended) }
+                return
+            }
             do {
                 try persist(log.encoded())
             } catch {
@@ -141,6 +158,7 @@ public actor ResourceStore {
                         "\(entry.changes.map { "\($0.action.rawValue) \($0.id)" }.joined(separator: ", "))",
                 ])
             for continuation in subscribers.values { continuation.yield(snapshot) }
+            looked(.accepted(entry))
         } catch let errors as ConfigErrors {
             refuse(errors.errors.map(\.description))
         } catch {
@@ -150,7 +168,9 @@ public actor ResourceStore {
 
     private func refuse(_ errors: [String]) {
         guard errors != refusal?.errors else { return }
-        refusal = Refusal(time: Date(), errors: errors)
+        let refusal = Refusal(time: Date(), errors: errors)
+        self.refusal = refusal
+        looked(.refused(refusal))
         logger.error(
             "the files were not taken over; the last good revision stays in force",
             metadata: ["revision": "\(log.revision)", "errors": "\(errors.count)"])
