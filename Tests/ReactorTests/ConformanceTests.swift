@@ -111,7 +111,7 @@ import Testing
 
     enum Scenario: String, CaseIterable {
         case exchange, halfClose, bothClose, closeWithUnread, reset, resetBehindBytes, writeAfterFIN, refusal
-        case fullBuffer, registeredLate
+        case fullBuffer, registeredLate, resetBehindFIN
     }
 
     private func play(_ scenario: Scenario, _ script: Script) throws {
@@ -182,6 +182,16 @@ import Testing
             script.receive(client)
             script.receive(client)
             script.receive(client)
+        case .resetBehindFIN:
+            kernel.shutdownWrite(client)
+            script.events()
+            script.receive(server)
+            kernel.reset(client)
+            script.events()
+            script.receive(server)
+            script.receive(server)
+            script.send(server, "x")
+            script.receive(server)
         case .writeAfterFIN:
             kernel.close(server)
             script.events()

@@ -201,8 +201,10 @@ final class SimulatedStream: Watchable {
         if receivedHead < received.count {
             return .success(body(received[receivedHead..<min(received.count, receivedHead + max)]))
         }
+        // Behind a FIN Linux says nothing of a RST to who reads; the event and the next write do.
+        if finReceived { return .failure(NothingToRead(result: 0)) }
         if pendingError != 0 { return .failure(NothingToRead(result: -Int(takeError()))) }
-        if finReceived || isDead { return .failure(NothingToRead(result: 0)) }
+        if isDead { return .failure(NothingToRead(result: 0)) }
         return .failure(NothingToRead(result: -Int(EAGAIN)))
     }
 
