@@ -4,6 +4,7 @@ import HTTPModel
 import MeshPrimitives
 import Reactor
 import TLSEngine
+import Telemetry
 import TrafficPolicy
 
 typealias ConnectionPlace = Place<Connection>
@@ -92,6 +93,8 @@ struct Connection: BitwiseCopyable {
     var snapshot: Int32 = -1
     /// Index into the worker's table of peer identities; -1 for none.
     var identity: Int32 = -1
+    /// Settled by the handshake.
+    var tlsVersion = RecordedTLSVersion.none
     /// Close it once the answer under way is written.
     var closesAfterAnswer = false
 

@@ -249,6 +249,8 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
         return unsafe String(cString: name)
     }
 
+    public var isVersion13: Bool { unsafe SSL_version(record.pointee.ssl) == TLS1_3_VERSION }
+
     /// `TLSv1.3` or `TLSv1.2`.
     public var version: String {
         guard let name = unsafe SSL_get_version(record.pointee.ssl) else { return "" }

@@ -203,6 +203,7 @@ extension Worker {
             counters.add(scope, .sslHandshake)
             if session.isResumed { counters.add(scope, .sslSessionReused) }
             connection.value.identity = identities.use(session)
+            connection.value.tlsVersion = session.isVersion13 ? .tls13 : .tls12
             if connection.value.identity < 0 { counters.add(scope, .sslNoCertificate) }
             downstreamOpen(connection)
         case .upstream:

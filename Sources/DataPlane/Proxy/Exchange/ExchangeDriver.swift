@@ -48,6 +48,7 @@ extension Worker {
         exchange.value.record.method = exchange.head.method
         exchange.value.record.downstreamProtocol = RecordedProtocol(
             version: exchange.head.version)
+        exchange.value.record.downstreamTLS = connection.value.tlsVersion
         exchange.value.record.requestHeadBytes = UInt32(exchange.head.length)
         exchange.value.record.downstreamDirectRemote = connection.value.peer
         exchange.value.record.downstreamRemote = connection.value.peer
