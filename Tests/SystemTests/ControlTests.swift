@@ -152,6 +152,18 @@ extension SystemTests {
             #expect(result.status == 0, "\(result.output)\n\(result.errors)")
         }
 
+        @Test(
+            "A control plane that others wrote configures a proxy, and is told what is wrong",
+            .enabled(
+                if: FileManager.default.isExecutableFile(atPath: python), "`make setup` makes .tools/venv"))
+        func foreignServer() throws {
+            let script = repositoryRoot.appendingPathComponent("Tests/SystemTests/peers/discovery_server.py")
+                .path
+            let binary = try ProcessUnderTest.locate("martlet-proxy").path
+            let result = try runTool(Self.python, [script, binary], within: 90)
+            #expect(result.status == 0, "\(result.output)\n\(result.errors)")
+        }
+
         @Test("Writing needs the admin token")
         func adminToken() throws {
             let control = try ControlUnderTest(["mesh.yaml": Self.mesh + Self.service("orders", 8080)])
@@ -214,6 +226,15 @@ extension SystemTests {
             }
             let forwarded = mesh.orders.requests.last?.message["x-forwarded-client-cert"] ?? "none"
             #expect(forwarded.contains("URI=spiffe://test.example/ns/default/sa/portal"), "\(forwarded)")
+            // Both sidecars tell its story by the id that the first one made and the second one kept.
+            let id = mesh.orders.requests.last?.message["x-request-id"] ?? "none"
+            for (sidecar, tls) in [(mesh.portalSidecar, "-"), (mesh.ordersSidecar, "TLSv1.3")] {
+                let answer = try fetch(port: sidecar.port("admin"), "GET", "/explain?id=\(id)")
+                let story = try JSONSerialization.jsonObject(with: Data(answer.body)) as? [String: Any]
+                let request = story?["request"] as? [String: Any]
+                #expect(request?["request_id"] as? String == id, "\(answer.text)")
+                #expect(request?["downstream_tls"] as? String ?? "-" == tls, "\(answer.text)")
+            }
         }
 
         @Test(
@@ -291,6 +312,62 @@ extension SystemTests {
             #expect(
                 load.log.contains("\"status\":{\"2xx\":1200}"),
                 "every request is answered: \(load.logTail)\n\(mesh.logs)")
+        }
+
+        @Test("Mutual TLS is switched off and on again without losing a request")
+        func switchedTLS() throws {
+            let mesh = try Mesh(policies: Self.strict)
+            let load = try ProcessUnderTest(
+                "martlet-load",
+                [
+                    "--target", "127.0.0.1:\(mesh.portalSidecar.port("outbound"))", "--host",
+                    "orders.default", "--connections", "4",
+                    "--rate", "400", "--duration", "5", "--warmup", "0", "--json",
+                ], in: mesh.control.directory)
+            let inbound = try mesh.ordersSidecar.inboundPort()
+            for mode in ["disabled", "strict", "disabled", "permissive", "disabled", "strict"] {
+                let before = try mesh.control.revision
+                try mesh.control.resources.write(
+                    Self.strict.replacing("mtls: strict", with: "mtls: \(mode)"), to: "policies.yaml")
+                try eventually("both sidecars to acknowledge \(mode)\n\(mesh.logs)") {
+                    try mesh.control.haveAcknowledged(2, revision: before + 1) ? true : nil
+                }
+                // In the clear a caller from outside is answered unless it is strict.
+                let direct = try? fetch(port: inbound, "GET", "/direct", patience: 3)
+                #expect((direct?.status == 200) == (mode != "strict"), "\(mode)\n\(mesh.logs)")
+            }
+            #expect(try load.exitStatus(within: 20) == 0, "\(load.logTail)")
+            #expect(
+                load.log.contains("\"status\":{\"2xx\":2000}"),
+                "every request is answered: \(load.logTail)\n\(mesh.logs)")
+        }
+
+        @Test(
+            "Who follows the events sees a change of the files, what is wrong with them, and proxies in step")
+        func events() throws {
+            let mesh = try Mesh()
+            let follower = try ProcessUnderTest(
+                tool: "curl", ["-sN", "\(mesh.control.url)/api/v1/events"], in: mesh.control.directory)
+            try eventually("the stream of events") {
+                follower.log.hasPrefix(": martlet-control") ? true : nil
+            }
+            try mesh.control.resources.write("kind: Nonsense\n", to: "policies.yaml")
+            try eventually("the refused load\n\(follower.log)") {
+                follower.log.contains("event: load\ndata: {\"refused\":") ? true : nil
+            }
+            try mesh.control.resources.write(Self.strict, to: "policies.yaml")
+            for service in ["orders", "portal"] {
+                try eventually("\(service) to be in step\n\(follower.log)\n\(mesh.logs)") {
+                    follower.log.split(separator: "\n").contains {
+                        $0.contains("\"change\":\"inStep\"")
+                            && $0.contains("\"service\":\"default/\(service)\"")
+                    } ? true : nil
+                }
+            }
+            #expect(follower.log.contains("event: revision\ndata: {\"changes\":[{\"action\":\"created\""))
+            mesh.control.process.signal(SIGTERM)
+            #expect(try mesh.control.process.exitStatus(within: 5) == 0)
+            #expect(try follower.exitStatus(within: 5) == 0, "the stream ends, and is not cut")
         }
 
         @Test("A rate limit on a service is kept by its sidecar")

@@ -154,6 +154,14 @@ struct TextReaderTests {
         #expect(read("-9223372036854775808", as: XDS.Int64Value.messageType)?.signed(1) == Int64.min)
     }
 
+    @Test("A negative duration is refused, with the field's own bound if it has one")
+    func negativeDurations() {
+        let route = problems("{cluster: a, timeout: -0.5s}", as: XDS.RouteAction.messageType)
+        #expect(route.count == 1 && route[0].hasSuffix(" timeout: must not be negative"), "\(route)")
+        let cluster = problems("{name: a, connect_timeout: -1s}", as: XDS.Cluster.messageType)
+        #expect(cluster.count == 1 && cluster[0].contains(" connect_timeout: must be at least"), "\(cluster)")
+    }
+
     @Test("Durations are read to the nanosecond")
     func durations() {
         let type = XDS.Duration.messageType

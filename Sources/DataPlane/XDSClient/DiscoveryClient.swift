@@ -106,8 +106,9 @@ public final class DiscoveryClient {
     public func refuse(_ kind: ResourceKind, _ name: String, reason: String) -> Bool {
         isTakenUp = false
         guard let output = ads.refused(kind, name, reason: reason, at: loop.now) else { return false }
-        // Instead of the acknowledgement that waits for this delivery.
-        unsent.removeAll { WireRequest.kind(of: $0) == kind }
+        // Instead of the acknowledgement that waits for this delivery; the fault may be a secret's of the resource.
+        let answered = Set(output.requests.map { WireRequest.kind(of: $0) })
+        unsent.removeAll { answered.contains(WireRequest.kind(of: $0)) }
         apply(output)
         return true
     }

@@ -176,7 +176,13 @@ private struct RuleChecker {
         let isValid =
             seconds.magnitude <= UInt64(DurationText.secondsMax) && nanos.magnitude < 1_000_000_000
             && (seconds == 0 || nanos == 0 || (seconds < 0) == (nanos < 0))
-        if !isValid { problems.add("is not a valid duration", path: path.text(), at: message.position) }
+        let here = path.text()
+        if !isValid {
+            problems.add("is not a valid duration", path: here, at: message.position)
+        } else if seconds < 0 || nanos < 0, problems.list.last?.path != here {
+            // Where the API declares no bound Envoy refuses it all the same.
+            problems.add("must not be negative", path: here, at: message.position)
+        }
     }
 
     private mutating func descend(_ field: ConfigField) {
