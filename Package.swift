@@ -224,8 +224,7 @@ let testTargets: [Target] = [
         "ProxyAdmin",
         [
             "HTTPModel", "MartletProxy", "MeshModel", "MeshPrimitives", "Proxy", "ProxyAdmin", "Reactor",
-            "XDSClient",
-            "XDSDiscovery", "XDSSchema",
+            "Telemetry", "TrafficPolicy", "XDSClient", "XDSDiscovery", "XDSSchema",
         ]),
     tests(
         "Proxy",
