@@ -143,7 +143,7 @@ let serviceLifecycle: Target.Dependency = .product(
 let controlPlaneTargets: [Target] = [
     control("AdminAPI", in: "ControlPlane"),  // 0
     control("XDSMessages", in: "ControlPlane", [swiftProtobuf]),  // 0
-    control("MeshConfig", in: "ControlPlane", ["CYAML", "RegularExpressions"]),  // 4
+    control("MeshConfig", in: "ControlPlane", ["AdminAPI", "CYAML", "RegularExpressions"]),  // 4
     control("CertificateAuthority", in: "ControlPlane", [crypto, swiftASN1, x509]),  // 4
     control("ResourceStore", in: "ControlPlane", ["MeshConfig", crypto, logging]),  // 5
     control("ConfigCompiler", in: "ControlPlane", ["MeshConfig", "XDSMessages", crypto, swiftProtobuf]),  // 5
@@ -198,7 +198,7 @@ let testTargets: [Target] = [
     tests("HTTP2Codec", ["HTTP2Codec", "HTTPModel", "MeshPrimitives"]),
     tests("TLSEngine", ["COpenSSL", "MeshPrimitives", "TLSEngine", "TLSTestSupport", "TestSupport"]),
     tests("TrafficPolicy", ["MeshPrimitives", "TrafficPolicy"]),
-    tests("Telemetry", ["HTTPModel", "MeshPrimitives", "Telemetry", "TrafficPolicy"]),
+    tests("Telemetry", ["AdminAPI", "HTTPModel", "MeshPrimitives", "Telemetry", "TrafficPolicy"]),
     tests("XDSSchema", ["XDSSchema"]),
     tests("XDSDiscovery", ["MeshModel", "MeshPrimitives", "TrafficPolicy", "XDSDiscovery", "XDSSchema"]),
     tests(

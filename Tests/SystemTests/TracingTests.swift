@@ -160,6 +160,78 @@ extension SystemTests {
             #expect(result.status == 0, "\(result.output)\n\(result.errors)")
         }
 
+        @Test("In the mesh a policy names the collector, and sidecars' spans speak OpenTelemetry")
+        func mesh() throws {
+            let (portal, orders) = (try HTTPPeer(), try HTTPPeer())
+            let collector = try HTTPPeer(200, body: "")
+            let policy = """
+                ---
+                apiVersion: martlet.mesh/v1
+                kind: TelemetryPolicy
+                metadata: {name: spans}
+                spec:
+                  targetRef: {kind: Mesh}
+                  tracing:
+                    sampling: 100%
+                    otlp: {address: "127.0.0.1:\(collector.port)", protocol: http, path: /spans}
+
+                """
+            let control = try ControlUnderTest([
+                "mesh.yaml": ControlTests.mesh + ControlTests.service("portal", portal.port)
+                    + ControlTests.service("orders", orders.port) + policy
+            ])
+            let caller = try SidecarUnderTest("portal", app: portal.port, control: control)
+            let callee = try SidecarUnderTest("orders", app: orders.port, control: control)
+            for sidecar in [caller, callee] { try sidecar.becomeReady() }
+            // Spans leave when five wait, or after five seconds.
+            try eventually("an answer\n\(caller.process.logTail)", within: 10) {
+                try caller.call("orders", "GET", "/first").status == 200 ? true : nil
+            }
+            for _ in 0..<6 { _ = try caller.call("orders", "GET", "/cart?x=1") }
+            let id = try #require(orders.requests.last?.message["traceparent"])
+            let trace = id.split(separator: "-")[1]
+            let spans = try eventually("a span of each\n\(caller.process.logTail)", within: 15) {
+                let spans = Self.spans(collector).filter {
+                    Self.hexadecimal($0.span.chunks[1]?.first) == trace
+                }
+                return spans.count == 2 ? spans : nil
+            }
+            #expect(collector.requests.allSatisfy { $0.message.firstLine.hasPrefix("POST /spans ") })
+            let first = try #require(spans.first { $0.service == "default/portal" }).span
+            let second = try #require(spans.first { $0.service == "default/orders" }).span
+            #expect(first.numbers[6] == [3] && second.numbers[6] == [2])
+            #expect(first.chunks[4] == nil && second.chunks[4] == first.chunks[2])
+            #expect(id.contains(Self.hexadecimal(second.chunks[2]?.first)))
+            #expect(second.attributes["url.path"] == "/cart")
+            #expect(second.attributes["http.response.status_code"] == "200")
+            #expect(first.attributes["server.address"] == "orders")
+        }
+
+        @Test("martlet explain tells the story of a request that a sidecar remembers, and what flags mean")
+        func explain() throws {
+            func explain(_ arguments: [String]) throws -> ToolResult {
+                try runTool(try ProcessUnderTest.locate("martlet").path, ["explain"] + arguments)
+            }
+            // A port that nobody listens on: taken, and let go.
+            let taken = try HTTPPeer()
+            let port = taken.port
+            taken.stop()
+            let proxy = try ProxyUnderTest(
+                yaml: Bootstrap(clusters: [.init(ports: [port])]).yaml, in: TemporaryDirectory())
+            let id = "7f1c1ca4-2d29-4d0b-8f5c-0123456789ab"
+            #expect(try proxy.fetch(fields: [("x-request-id", id)]).status == 503)
+            let address = ["--proxy", "127.0.0.1:\(proxy.adminPort)"]
+            let story = try explain([id] + address)
+            #expect(story.status == 0, "\(story.errors)")
+            for words in ["was answered with 503", "127.0.0.1:\(port)", "UF (UpstreamConnectionFailure)"] {
+                #expect(story.output.contains(words), "\(words) in \(story.output)")
+            }
+            let unknown = try explain(["7f1c1ca4-2d29-4d0b-8f5c-000000000000"] + address)
+            #expect(unknown.status == 1 && unknown.errors.contains("no request with that id"))
+            let flags = try explain(["URX,UF", "-o", "json"])
+            #expect(flags.status == 0 && flags.output.contains("UpstreamRetryLimitExceeded"))
+        }
+
         @Test(
             "While the collector is away memory stays bounded; spans are dropped and counted, and then go again"
         )

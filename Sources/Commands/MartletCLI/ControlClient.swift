@@ -40,13 +40,16 @@ struct ControlClient {
 
     private let host: String
     private let port: String
+    /// Which program is expected to answer.
+    private let name: String
 
-    init(url: String) throws {
+    init(url: String, name: String = "martlet-control") throws {
+        self.name = name
         let parts = URLComponents(string: url)
         guard let parts, parts.scheme == "http", let host = parts.host, !host.isEmpty,
             parts.path.isEmpty || parts.path == "/"
         else {
-            throw ValidationError("'\(url)' is not the address of a control plane; write http://HOST:PORT")
+            throw ValidationError("'\(url)' is not an address of \(name); write http://HOST:PORT")
         }
         self.host = host.trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
         port = String(parts.port ?? 80)
@@ -54,6 +57,20 @@ struct ControlClient {
 
     func get<Answer: Decodable>(_ path: String, as _: Answer.Type) throws -> Answer {
         try ask("GET", path, token: nil, body: nil)
+    }
+
+    /// The body of an answer that is not ours to decode; nil for 404.
+    func text(_ path: String) throws -> Data? {
+        let head = "GET \(path) HTTP/1.1\r\nhost: \(host):\(port)\r\nconnection: close\r\n\r\n"
+        let answer = try exchange(Data(head.utf8))
+        guard let end = answer.range(of: Data("\r\n\r\n".utf8)) else {
+            throw CommandFailed("http://\(host):\(port): the answer is not HTTP")
+        }
+        let lines = String(decoding: answer[..<end.lowerBound], as: UTF8.self)
+        let status = lines.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+        if status == 404 { return nil }
+        guard status == 200 else { throw CommandFailed("http://\(host):\(port)\(path): HTTP \(status)") }
+        return answer[end.upperBound...]
     }
 
     func post<Answer: Decodable>(
@@ -143,6 +160,6 @@ struct ControlClient {
     private func failure() -> CommandFailed {
         let reason =
             errno == EAGAIN ? "no answer in \(Self.timeoutSeconds) s" : String(cString: strerror(errno))
-        return CommandFailed("http://\(host):\(port): \(reason); is martlet-control running there?")
+        return CommandFailed("http://\(host):\(port): \(reason); is \(name) running there?")
     }
 }

@@ -14,8 +14,8 @@ struct MartletCommand: AsyncParsableCommand {
         abstract: "Operates a Martlet service mesh.",
         version: "martlet \(MartletVersion.text)",
         subcommands: [
-            ValidateCommand.self, StatusCommand.self, GetCommand.self, TokenCommand.self, BenchCommand.self,
-            VersionCommand.self,
+            ValidateCommand.self, StatusCommand.self, GetCommand.self, ExplainCommand.self, TokenCommand.self,
+            BenchCommand.self, VersionCommand.self,
         ])
 
     static func main() async {

@@ -38,7 +38,7 @@ struct ClusterCompiler {
         if case .dns(let host) = service.endpoints {
             cluster.type = .strictDns
             cluster.respectDnsTtl = true
-            cluster.loadAssignment = dnsAssignment(cluster.name, host, port.targetPort ?? port.port)
+            cluster.loadAssignment = Self.dnsAssignment(cluster.name, host, port.targetPort ?? port.port)
         } else {
             cluster.type = .eds
             cluster.edsClusterConfig.edsConfig = .aggregated
@@ -57,6 +57,22 @@ struct ClusterCompiler {
             let options = httpOptions(
                 port.appProtocol, idle: timeouts.idle ?? Self.idleTimeout, longest: timeouts.connection,
                 canNegotiate: canBeSecure)
+            cluster.typedExtensionProtocolOptions["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"] =
+                Wire.packed(options)
+        }
+        return cluster
+    }
+
+    /// To a collector of spans, in the clear.
+    static func collector(_ collector: TelemetrySettings.Collector) -> Cluster {
+        var cluster = Cluster()
+        cluster.name = ConfigCompiler.Names.collector(collector)
+        cluster.type = .strictDns
+        cluster.connectTimeout = .init(connectTimeout)
+        cluster.loadAssignment = dnsAssignment(cluster.name, collector.host, collector.port)
+        if collector.transport == .grpc {
+            var options = HTTPOptions()
+            options.explicitHTTPConfig.http2ProtocolOptions = .init()
             cluster.typedExtensionProtocolOptions["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"] =
                 Wire.packed(options)
         }
@@ -252,7 +268,7 @@ struct ClusterCompiler {
         return options
     }
 
-    private func dnsAssignment(_ name: String, _ host: String, _ port: Int) -> LoadAssignment {
+    private static func dnsAssignment(_ name: String, _ host: String, _ port: Int) -> LoadAssignment {
         .with {
             $0.clusterName = name
             $0.endpoints = [

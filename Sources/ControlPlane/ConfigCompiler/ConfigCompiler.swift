@@ -59,8 +59,11 @@ public struct ConfigCompiler: Sendable {
         let clusters = node.apps.map { app in
             CompiledResource(name: Names.inbound(app.port), ClusterCompiler.inbound(app))
         }
+        let collectors = listeners.collector.map {
+            [CompiledResource(name: Names.collector($0), ClusterCompiler.collector($0))]
+        }
         return ProxySnapshot([
-            .clusters: clusters + common.clusters, .endpoints: common.endpoints,
+            .clusters: clusters + (collectors ?? []) + common.clusters, .endpoints: common.endpoints,
             .listeners: listeners.listeners().map { .init(name: $0.name, $0) }, .routes: common.routes,
             .secrets: common.secrets,
         ])
@@ -73,6 +76,10 @@ public struct ConfigCompiler: Sendable {
         static let outbound = "outbound"
 
         static func inbound(_ port: Int) -> String { "inbound|\(port)" }
+
+        static func collector(_ collector: TelemetrySettings.Collector) -> String {
+            "otlp|\(collector.host)|\(collector.port)|\(collector.transport.rawValue)"
+        }
 
         static func upstream(_ id: ServiceID, port: Int) -> String { "upstream|\(id)|\(port)" }
     }

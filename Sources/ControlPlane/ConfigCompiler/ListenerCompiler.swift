@@ -125,7 +125,9 @@ struct ListenerCompiler {
         var manager = manager(place, prefix: "outbound")
         manager.rds.configSource = .aggregated
         manager.rds.routeConfigName = ConfigCompiler.Names.outbound
-        return listener(ConfigCompiler.Names.outbound, at: address, filter(manager))
+        var listener = listener(ConfigCompiler.Names.outbound, at: address, filter(manager))
+        listener.trafficDirection = .outbound
+        return listener
     }
 
     /// `nil` if there is no such service port: the proxy keeps the address and answers nothing there.
@@ -141,7 +143,9 @@ struct ListenerCompiler {
         var manager = manager(place, prefix: "upstream_\(upstream.service.name)_\(upstream.port)")
         manager.routeConfig = RouteCompiler(compiler, node.proxyClass).single(
             upstream.service, port, name: name)
-        return listener(name, at: upstream.listen, filter(manager))
+        var listener = listener(name, at: upstream.listen, filter(manager))
+        listener.trafficDirection = .outbound
+        return listener
     }
 
     private func listener(_ name: String, at address: HostPort, _ filter: NetworkFilter) -> Listener {
@@ -168,9 +172,38 @@ struct ListenerCompiler {
         manager.forwardClientCertDetails = .sanitize
         manager.streamIdleTimeout = .init(RouteCompiler.streamIdleTimeout)
         manager.accessLog = accessLog(telemetry)
+        if let collector = telemetry.collector { manager.tracing = tracing(collector, telemetry) }
         if node.isMartlet { manager.httpFilters.append(policyFilter(telemetry, place.direction)) }
         manager.httpFilters.append(.router)
         return manager
+    }
+
+    /// Who is sent spans by this node.
+    var collector: TelemetrySettings.Collector? {
+        let place = PolicyIndex.Place(service: node.service, direction: .outbound)
+        return compiler.policies.settings(TelemetrySettings.self, at: place).collector
+    }
+
+    /// A span for each proxy on the way, which becomes the parent of what comes behind it.
+    private func tracing(
+        _ collector: TelemetrySettings.Collector, _ telemetry: TelemetrySettings
+    ) -> ConnectionManager.Tracing {
+        let cluster = ConfigCompiler.Names.collector(collector)
+        let exporter = Envoy_Config_Trace_V3_OpenTelemetryConfig.with {
+            $0.serviceName = "\(node.service)"
+            switch collector.transport {
+            case .grpc: $0.grpcService.envoyGrpc.clusterName = cluster
+            case .http:
+                $0.httpService.httpUri.uri = "http://\(collector.host):\(collector.port)\(collector.path)"
+                $0.httpService.httpUri.cluster = cluster
+                $0.httpService.httpUri.timeout = .init(.seconds(10))
+            }
+        }
+        return .with {
+            $0.provider.name = "envoy.tracers.opentelemetry"
+            $0.provider.typedConfig = Wire.packed(exporter)
+            $0.randomSampling.value = telemetry.samplingPercent ?? Self.samplingPercent
+        }
     }
 
     private func policyFilter(_ telemetry: TelemetrySettings, _ direction: PolicyDirection) -> HTTPFilter {
@@ -204,9 +237,36 @@ struct ListenerCompiler {
         return [
             .with {
                 $0.name = "envoy.access_loggers.file"
+                if let filter = telemetry.logFilter.flatMap({ Self.logFilter($0) }) { $0.filter = filter }
                 $0.typedConfig = Wire.packed(file)
             }
         ]
+    }
+
+    /// nil: every request has a line.
+    private static func logFilter(_ filter: TelemetrySettings.LogFilter) -> LogFilter? {
+        func comparison(_ key: String, _ value: Int) -> Envoy_Config_Accesslog_V3_ComparisonFilter {
+            .with {
+                $0.op = .ge
+                $0.value.defaultValue = UInt32(clamping: value)
+                $0.value.runtimeKey = key
+            }
+        }
+        var wanted: [LogFilter] = []
+        if let status = filter.statusMin {
+            wanted.append(
+                .with { $0.statusCodeFilter.comparison = comparison("access_log.status_min", status) })
+        }
+        if let slowerThan = filter.slowerThan {
+            let milliseconds = Int(slowerThan / .milliseconds(1))
+            wanted.append(
+                .with { $0.durationFilter.comparison = comparison("access_log.slower_than", milliseconds) })
+        }
+        if !filter.flags.isEmpty { wanted.append(.with { $0.responseFlagFilter.flags = filter.flags }) }
+        let any = wanted.count > 1 ? [LogFilter.with { $0.orFilter.filters = wanted }] : wanted
+        guard !filter.logsHealthChecks else { return any.first }
+        let serious = LogFilter.with { $0.notHealthCheckFilter = .init() }
+        return any.isEmpty ? serious : LogFilter.with { $0.andFilter.filters = any + [serious] }
     }
 
     private func filter(_ manager: ConnectionManager) -> NetworkFilter {

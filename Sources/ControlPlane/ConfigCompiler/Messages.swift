@@ -15,6 +15,7 @@ typealias HTTPFilter = Envoy_Extensions_Filters_Network_HttpConnectionManager_V3
 typealias TCPProxy = Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy
 typealias TransportSocket = Envoy_Config_Core_V3_TransportSocket
 typealias HTTPOptions = Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions
+typealias LogFilter = Envoy_Config_Accesslog_V3_AccessLogFilter
 typealias HTTP1Options = Envoy_Config_Core_V3_Http1ProtocolOptions
 
 extension Google_Protobuf_Duration {
