@@ -141,6 +141,7 @@ private struct Wire {
           budget: {ratio: 33.3%, window: 30s, min: 5}
           methods: any
           idempotencyKey: Idempotency-Key
+          hedge: true
         ---
         apiVersion: martlet.mesh/v1
         kind: TimeoutPolicy

@@ -1,6 +1,7 @@
 import MeshPrimitives
 import Testing
-import TrafficPolicy
+
+@testable import TrafficPolicy
 
 @Suite struct HashBalancingTests {
     private func state(_ number: Int) -> EndpointState {
@@ -155,5 +156,72 @@ import TrafficPolicy
         var counts = [Int](repeating: 0, count: 4)
         for _ in 0..<20_000 { if let pick = balancer.pick(from: set, random: &random) { counts[pick] += 1 } }
         #expect(isPlausible(counts, [1, 1, 1, 1]), "\(counts)")
+    }
+
+    @Test("The sequence that places what is left over is MT19937")
+    func sequence() {
+        // The values that the authors publish for the seed 5489: the first, and the 10000th.
+        var twister = MersenneTwister(seed: 5489)
+        #expect(twister.draw() == 3_499_211_612)
+        for _ in 0..<9_998 { _ = twister.draw() }
+        #expect(twister.draw() == 4_123_659_995)
+    }
+
+    @Test(
+        "With bounded loads no endpoint has more than its part, and who is not full gets what is placed there",
+        arguments: both)
+    func bounded(hashing: HashingSettings) {
+        var settings = BalancingSettings(hashing: hashing)
+        settings.hashBalanceFactor = 125
+        let weights: [UInt32] = [1, 2, 3, 4]
+        let set = EndpointSet(
+            weights.enumerated().map { EndpointSet.Member(state($0), weight: $1) }, balancing: settings)
+        var free = settings
+        free.hashBalanceFactor = 0
+        let unbounded = EndpointSet(
+            weights.enumerated().map { EndpointSet.Member(state($0), weight: $1) }, balancing: free)
+        var balancer = LoadBalancer(.hashed)
+        var other = LoadBalancer(.hashed)
+        var random = SeededRandom(seed: 1)
+        // A few hashes are all there is, so that endpoints fill up.
+        let few = hashes(3, seed: 9)
+        var inFlight: [Int] = []
+        for step in 0..<2_000 {
+            let hash = few[Int(random.below(3))]
+            let wanted = other.pick(from: unbounded, hash: hash, random: &random) ?? -1
+            let slots = (inFlight.count + 1) * 125 + 99
+            let isFull = { (member: Int) -> Bool in
+                let own = max((Double(slots / 100) * Double(weights[member]) / 10).rounded(.up), 1)
+                return Double(set.requestsActive(member)) > own
+            }
+            guard let member = balancer.pick(from: set, hash: hash, random: &random) else {
+                Issue.record("nobody")
+                return
+            }
+            if !isFull(wanted) { #expect(member == wanted, "step \(step)") }
+            #expect(!isFull(member), "step \(step)")
+            set.requestStarted(member)
+            inFlight.append(member)
+            if inFlight.count > 100 {
+                let gone = inFlight.remove(at: Int(random.below(UInt64(inFlight.count))))
+                set.requestEnded(gone, isSuccess: true)
+            }
+        }
+    }
+
+    @Test("The same hash goes to the same second choice as long as loads are the same")
+    func secondChoice() {
+        var settings = BalancingSettings(hashing: .maglev())
+        settings.hashBalanceFactor = 100
+        let set = EndpointSet((0..<8).map { EndpointSet.Member(state($0)) }, balancing: settings)
+        var balancer = LoadBalancer(.hashed)
+        var other = LoadBalancer(.hashed)
+        var random = SeededRandom(seed: 1)
+        let hash = hashes(1)[0]
+        let first = balancer.pick(from: set, hash: hash, random: &random) ?? 0
+        for _ in 0..<5 { set.requestStarted(first) }
+        let second = balancer.pick(from: set, hash: hash, random: &random)
+        #expect(second != first)
+        #expect(other.pick(from: set, hash: hash, random: &random) == second)
     }
 }

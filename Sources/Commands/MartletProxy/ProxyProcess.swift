@@ -37,6 +37,7 @@ final class ProxyProcess {
     private var servers: [AdminServer] = []
 
     private var newest = Configuration()
+    private var warming = ClusterWarming()
     /// A configuration is in force that is complete: what there was to wait for has come.
     private var isServing = false
     private var startFailure: StartFailure?
@@ -77,6 +78,9 @@ final class ProxyProcess {
         log.note(.info, "starting", detail: "martlet-proxy \(ProxyVersion.text)")
         names.changed = { [unowned self] in self.apply(self.newest) }
         names.count = { [unowned self] in self.server.countUpdate(of: $0, $1) }
+        checks.clusterChecked = { [unowned self] name in
+            if self.warming.isWarming(name) { self.apply(self.newest) }
+        }
         checks.firstChecksEnded = { [unowned self] in self.apply(self.newest) }
         source.start { [unowned self] in self.apply($0) }
         flushRegularly()
@@ -92,6 +96,7 @@ final class ProxyProcess {
         let isComplete = source.isReady() && names.isComplete && checks.areFirstChecksDone
         // Nobody is let in before there is somewhere to go.
         if !isServing, !isComplete { next.listeners = [] }
+        next.warmingClusters = warmingClusters(next)
         do throws(ApplyError) {
             try server.apply(next)
         } catch {
@@ -101,6 +106,10 @@ final class ProxyProcess {
         tendOutliers()
         checks.update(server)
         spans.update(next)
+        // Those without endpoints have nothing to wait for.
+        if warming.contains(where: { checks.areFirstChecksDone(of: $0) }) {
+            loop.atEndOfTurn { [unowned self] in self.apply(self.newest) }
+        }
         let problems = server.process.logFiles.problems
         if !isServing, !problems.isEmpty {
             return fail(.init(status: 1, lines: problems.map { "access log \($0)" }))
@@ -111,6 +120,20 @@ final class ProxyProcess {
         isServing = true
         log.note(.info, "serving", detail: Self.summary(next))
         loop.after(Self.settlingTime) { CodePages.giveBack() }
+    }
+
+    private func warmingClusters(_ configuration: Configuration) -> Set<String> {
+        let outcome = warming.update(
+            configuration.clusters.map { ($0.name, $0.healthCheck != nil) }, isServing: isServing,
+            at: loop.now
+        ) { checks.areFirstChecksDone(of: $0) }
+        for name in outcome.expired {
+            log.note(.warning, "cluster used before its first health checks are in", detail: name)
+        }
+        if !outcome.begun.isEmpty {
+            loop.after(ClusterWarming.timeMax) { [unowned self] in self.apply(self.newest) }
+        }
+        return outcome.warming
     }
 
     /// Outlier detectors compare and bring back at the ends of their intervals.

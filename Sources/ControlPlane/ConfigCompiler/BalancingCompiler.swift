@@ -88,6 +88,7 @@ struct BalancingCompiler {
         if let time = settings.maxEjectionTimeJitter { detection.maxEjectionTimeJitter = .init(time) }
         detection.splitExternalLocalOriginErrors = settings.splitExternalLocalOriginErrors ?? false
         if let always = settings.alwaysEjectOneHost { detection.alwaysEjectOneHost = .init(always) }
+        if isMartlet { options.outliers.readsGrpcTrailers = true }
         if settings.keepLast ?? true {
             if isMartlet {
                 options.outliers.keepLast = true

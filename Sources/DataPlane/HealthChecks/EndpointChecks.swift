@@ -116,7 +116,7 @@ final class EndpointChecks {
         isFirst = false
         arm(decision.nextCheck ?? settings.interval)
         checker.ended()
-        if wasFirst { checker.firstCheckEnded() }
+        if wasFirst { checker.firstCheckEnded(in: cluster) }
     }
 
     /// An answer to a request may have asked to be left out meanwhile (`x-envoy-immediate-health-check-fail`).

@@ -65,6 +65,8 @@ public final class HealthChecker {
     private var waitingStart = 0
     /// Called in a later turn than `update`, when the last endpoint's first check has come back.
     public var firstChecksEnded: (() -> Void)?
+    /// Called in a later turn than `update`, when each endpoint of that cluster has had its first check.
+    public var clusterChecked: ((String) -> Void)?
 
     public init(
         loop: ControlLoop, resolver: NameResolver, counters: CounterWriter, log: @escaping LogSink,
@@ -91,6 +93,11 @@ public final class HealthChecker {
 
     /// Every endpoint has had its first check.
     public var areFirstChecksDone: Bool { clusters.values.allSatisfy(\.areFirstChecksDone) }
+
+    /// Every endpoint of that cluster has; false if it is not checked.
+    public func areFirstChecksDone(of cluster: String) -> Bool {
+        clusters[cluster]?.areFirstChecksDone ?? false
+    }
 
     public func stop() { update([]) }
 
@@ -122,7 +129,10 @@ public final class HealthChecker {
         }
     }
 
-    func firstCheckEnded() {
+    func firstCheckEnded(in cluster: ClusterChecks) {
+        guard cluster.areFirstChecksDone else { return }
+        let name = cluster.settings.name
+        loop.atEndOfTurn { [weak self] in self?.clusterChecked?(name) }
         guard areFirstChecksDone else { return }
         loop.atEndOfTurn { [weak self] in self?.firstChecksEnded?() }
     }

@@ -27,7 +27,10 @@ extension Worker {
     private mutating func closeListeners(missingFrom snapshot: Snapshot) {
         for index in listeners.indices where !listeners[index].isClosed {
             let address = listeners[index].address
-            if !snapshot.listeners.indices.contains(where: { snapshot.listeners[$0].address == address }) {
+            let isThere = snapshot.listeners.indices.contains {
+                snapshot.listeners[$0].address == address && snapshot.listeners[$0].isBound
+            }
+            if !isThere {
                 closeListener(index)
             }
         }
@@ -37,10 +40,12 @@ extension Worker {
     private mutating func adoptListeners(_ snapshot: Snapshot) {
         for index in listeners.indices where !listeners[index].isClosed {
             let address = listeners[index].address
-            let found = snapshot.listeners.indices.first { snapshot.listeners[$0].address == address }
+            let found = snapshot.listeners.indices.first {
+                snapshot.listeners[$0].address == address && snapshot.listeners[$0].isBound
+            }
             if let found { listeners[index].listener = Int32(found) }
         }
-        for index in snapshot.listeners.indices {
+        for index in snapshot.listeners.indices where snapshot.listeners[index].isBound {
             let address = snapshot.listeners[index].address
             if listeners.contains(where: { !$0.isClosed && $0.address == address }) { continue }
             guard let descriptor = process.sockets.descriptor(address, worker: self.index, kernel) else {

@@ -91,6 +91,8 @@ struct Connection: BitwiseCopyable {
     var chain: Int32 = -1
     var chainRecord: Reference<ChainRecord>?
     var snapshot: Int32 = -1
+    /// `local` is where it was going before it was redirected here.
+    var isRedirected = false
     /// Index into the worker's table of peer identities; -1 for none.
     var identity: Int32 = -1
     /// Settled by the handshake.

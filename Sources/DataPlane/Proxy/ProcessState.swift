@@ -34,6 +34,7 @@ public final class ProcessState: Sendable {
     private let concurrency = Mutex<[String: AdaptiveConcurrency]>([:])
     private let names = Mutex(NameTable())
     private let spanSettings = Mutex<[SpanSettings]>([])
+    private let faults = Mutex<[String: ActiveFaults]>([:])
     private let admissionSlots = Mutex<[String: Int32]>([:])
 
     public let logFiles = AccessLogFiles()
@@ -220,6 +221,16 @@ public final class ProcessState: Sendable {
     /// All that there ever were, by number.
     public var allSpanSettings: [SpanSettings] { spanSettings.withLock { $0 } }
 
+    /// Of the connection managers of that prefix.
+    func activeFaults(of prefix: String) -> ActiveFaults {
+        faults.withLock { table in
+            if let known = table[prefix] { return known }
+            let made = ActiveFaults()
+            table[prefix] = made
+            return made
+        }
+    }
+
     /// Where each worker keeps its state of the admission control of that place. Places are few and keep their number.
     func admissionSlot(at place: String) -> Int32 {
         admissionSlots.withLock { table in
@@ -230,9 +241,17 @@ public final class ProcessState: Sendable {
         }
     }
 
-    /// Forgets what no snapshot names any more.
-    func retain(clusters names: Set<String>, limiters places: Set<String>) {
-        limiters.withLock { table in table = table.filter { places.contains($0.key) } }
+    /// Forgets breakers and limits that the newest snapshot does not name. Older ones keep theirs alive as long as they
+    /// are in use themselves.
+    func retain(only snapshot: Snapshot) {
+        let kept = Set(
+            snapshot.breakers.map { ObjectIdentifier($0) } + snapshot.concurrency.map { ObjectIdentifier($0) }
+                + snapshot.limiters.map { ObjectIdentifier($0) })
+        let faulty = Set(snapshot.faults.map { ObjectIdentifier($0) })
+        faults.withLock { table in table = table.filter { faulty.contains(ObjectIdentifier($0.value)) } }
+        breakers.withLock { table in table = table.filter { kept.contains(ObjectIdentifier($0.value)) } }
+        concurrency.withLock { table in table = table.filter { kept.contains(ObjectIdentifier($0.value)) } }
+        limiters.withLock { table in table = table.filter { kept.contains(ObjectIdentifier($0.value)) } }
     }
 }
 

@@ -124,6 +124,7 @@ public final class ProxyServer {
         }
         snapshot = next
         process.publish(next)
+        process.retain(only: next)
         process.sockets.retain(Set(addresses), kernel)
         process.wakeAll()
         awaitAdoption()
@@ -151,6 +152,7 @@ public final class ProxyServer {
     }
 
     private func bind(_ listener: Listener) throws(ApplyError) -> SocketAddress {
+        if !listener.isBound { return listener.address }
         let key = "\(listener.name)|\(listener.address)"
         if listener.address.port == 0, let known = bound[key] { return known }
         do throws(SystemErrno) {

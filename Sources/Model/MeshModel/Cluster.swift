@@ -74,6 +74,8 @@ public struct ClusterValues: Sendable, Equatable {
     public var validatesSANFromHost = false
     public var panicThreshold = 50.0
     public var overprovisioningFactor: UInt32 = 140
+    /// Of requests, refused for the sake of the service (`drop_overloads`).
+    public var dropShare = Fraction.none
     /// Priorities are as healthy as the weights of their healthy endpoints say, not their number.
     public var weighsHealth = false
     /// nil: nobody is put aside.

@@ -25,6 +25,8 @@ public struct ClusterBalancing: Sendable, Equatable {
     public var hashing: HashingSettings?
     /// An endpoint's host name, if it has one, stands for it on the ring.
     public var hashesHostnames = false
+    /// With `hashing`: percent of the average of requests in flight that one endpoint may have; 0: any (`hash_balance_factor`).
+    public var hashBalanceFactor: UInt32 = 0
     public var localities = Localities.zoneAware(ZoneAware())
     public var slowStart: SlowStartSettings?
     public var subsets: SubsetSettings?

@@ -72,8 +72,7 @@ public struct EndpointCheck: Sendable, Equatable {
     public init() {}
 }
 
-/// envoy.extensions.filters.http.health_check.v3.HealthCheck without `pass_through_mode`: requests that match are
-/// answered here.
+/// envoy.extensions.filters.http.health_check.v3.HealthCheck: requests that match are answered here, or passed on.
 public struct HealthCheckFilter: Sendable, Equatable {
     public struct ClusterMin: Sendable, Equatable {
         public var cluster: String
@@ -87,6 +86,10 @@ public struct HealthCheckFilter: Sendable, Equatable {
     public var headers: [HeaderMatch] = []
     /// Each of them, or the answer is 503.
     public var clustersHealthyMin: [ClusterMin] = []
+    /// Requests that match go upstream as long as the proxy itself is well.
+    public var passesThrough = false
+    /// With `passesThrough`: an answer is given again for so long; nil: never.
+    public var cacheTime: Duration?
 
     public init() {}
 }

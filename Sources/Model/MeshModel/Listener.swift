@@ -11,6 +11,13 @@ public struct Listener: Sendable, Equatable {
     public var inspectsTLS: Bool
     public var bufferLimit: Int
     public var connectionBalance: Bool = false
+    /// The `original_dst` listener filter is there: where a connection was going before it was redirected here counts as
+    /// its local address.
+    public var readsOriginalDestination = false
+    /// The listener of that address takes the connection, if there is one (`use_original_dst`).
+    public var handsOffRedirected = false
+    /// false: connections come by other listeners only (`bind_to_port`).
+    public var isBound = true
 
     public init(
         name: String, address: SocketAddress, filterChains: [FilterChain],

@@ -20,6 +20,8 @@ public struct Configuration: Sendable, Equatable {
     public var nodeID = ""
     /// Where this proxy is.
     public var locality = LocalityName()
+    /// Names of clusters whose endpoints are only asked for their health yet: to requests they are not there.
+    public var warmingClusters: Set<String> = []
 
     public init(listeners: [Listener] = [], clusters: [Cluster] = [], runtime: [String: RuntimeValue] = [:]) {
         (self.listeners, self.clusters, self.runtime) = (listeners, clusters, runtime)

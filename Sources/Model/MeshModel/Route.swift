@@ -151,6 +151,8 @@ public struct WeightedCluster: Sendable, Equatable {
     public var responseHeaders: [HeaderEdit] = []
     /// Besides the route's; these win.
     public var subset: [String: MetadataValue] = [:]
+    /// Before the route's.
+    public var filters: [RouteFilter] = []
 
     public init(cluster: String, weight: UInt32 = 1) { (self.cluster, self.weight) = (cluster, weight) }
 }
@@ -280,6 +282,8 @@ public struct RetryPolicy: Sendable, Equatable {
     public var avoidsPreviousHosts = false
     /// `envoy.retry_host_predicates.omit_canary_hosts`
     public var avoidsCanaries = false
+    /// `envoy.retry_host_predicates.omit_host_metadata`: endpoints whose metadata of `envoy.lb` have all of these.
+    public var omittedMetadata: [String: MetadataValue] = [:]
     /// `envoy.retry_priorities.previous_priorities`: after so many attempts their priorities are passed over.
     public var prioritiesUpdateFrequency: Int?
     public var hostSelectionAttempts = 1

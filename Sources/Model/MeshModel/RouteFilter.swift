@@ -57,6 +57,8 @@ public struct Fault: Sendable, Equatable {
     /// Of the body of an endpoint's answer.
     public var rate: Rate?
     public var rateShare = Fraction.none
+    /// Requests with a fault at once, of the connection managers of one `stat_prefix`; nil: any.
+    public var activeMax: UInt32?
     /// Only requests to this cluster; empty for all.
     public var cluster = ""
     public var headers: [HeaderMatch] = []

@@ -621,6 +621,7 @@ extension ADSClient {
             cluster.localities = assignment.localities
             cluster.overprovisioningFactor = assignment.overprovisioningFactor
             cluster.weighsHealth = assignment.weighsHealth
+            cluster.dropShare = assignment.dropShare
         }
         guard compiled.secrets.isEmpty || cluster.resolveSecrets(secret) else { return nil }
         return cluster

@@ -66,9 +66,10 @@ extension ResourceCompiler {
             balancing.localities = .zoneAware(
                 zoneAware(zones, Z.routingEnabled, Z.minClusterSize, Z.failTrafficOnPanic, force: nil))
         }
-        if let hashing = node.message.message(F.consistentHashingLbConfig) {
-            balancing.hashesHostnames = hashing.bool(
-                XDS.ClusterCommonLbConfigConsistentHashingLbConfig.useHostnameForHashing)
+        if let hashing = node.child(F.consistentHashingLbConfig) {
+            typealias C = XDS.ClusterCommonLbConfigConsistentHashingLbConfig
+            balancing.hashesHostnames = hashing.message.bool(C.useHostnameForHashing)
+            balancing.hashBalanceFactor = balanceFactor(hashing, C.hashBalanceFactor)
         }
     }
 
@@ -108,12 +109,12 @@ extension ResourceCompiler {
                 config, sizeMin: R.minimumRingSize, sizeMax: R.maximumRingSize, usesMurmur: { $0 == 2 },
                 R.hashFunction, into: &balancing)
             if config.message.has(R.localityWeightedLbConfig) { balancing.localities = .weighted }
-            hashesHostnames(config.child(R.consistentHashingLbConfig), into: &balancing)
+            consistentHashing(config.child(R.consistentHashingLbConfig), into: &balancing)
         case XDS.Maglev.messageType:
             typealias M = XDS.Maglev
             maglev(config, M.tableSize, into: &balancing)
             if config.message.has(M.localityWeightedLbConfig) { balancing.localities = .weighted }
-            hashesHostnames(config.child(M.consistentHashingLbConfig), into: &balancing)
+            consistentHashing(config.child(M.consistentHashingLbConfig), into: &balancing)
         case XDS.WrrLocality.messageType:
             guard let inner = config.child(XDS.WrrLocality.endpointPickingPolicy) else {
                 add("is missing", at: config, XDS.WrrLocality.endpointPickingPolicy)
@@ -138,9 +139,17 @@ extension ResourceCompiler {
         }
     }
 
-    private func hashesHostnames(_ node: ConfigNode?, into balancing: inout ClusterBalancing) {
-        balancing.hashesHostnames =
-            node?.message.bool(XDS.ConsistentHashingLbConfig.useHostnameForHashing) ?? false
+    private mutating func consistentHashing(_ node: ConfigNode?, into balancing: inout ClusterBalancing) {
+        guard let node else { return }
+        typealias C = XDS.ConsistentHashingLbConfig
+        balancing.hashesHostnames = node.message.bool(C.useHostnameForHashing)
+        balancing.hashBalanceFactor = balanceFactor(node, C.hashBalanceFactor)
+    }
+
+    private mutating func balanceFactor(_ node: ConfigNode, _ number: FieldNumber) -> UInt32 {
+        guard let factor = node.message.wrappedUnsigned(number) else { return 0 }
+        if factor < 100 { add("must be at least 100", at: node, number) }
+        return UInt32(clamping: factor)
     }
 
     // MARK: Parts of both
@@ -400,6 +409,7 @@ extension ResourceCompiler {
         if let outliers = node.message.message(F.outliers) {
             typealias O = XDS.MartletClusterOutliers
             if outliers.bool(O.keepLast) { cluster.outliers?.bound = .percentOrOneNeverTheLast }
+            cluster.outliers?.readsGRPCTrailers = outliers.bool(O.readsGrpcTrailers)
             cluster.outliersMode = outliers.enumerated(O.mode) == 1 ? .shadow : .enforce
         }
     }

@@ -298,13 +298,23 @@ extension ResourceCompiler {
         cluster.localities = assignment.localities
         cluster.overprovisioningFactor = assignment.overprovisioningFactor
         cluster.weighsHealth = assignment.weighsHealth
+        cluster.dropShare = assignment.dropShare
     }
 
     mutating func assignment(_ node: ConfigNode, allowsNames: Bool) -> Assignment {
         typealias F = XDS.ClusterLoadAssignment
         var assignment = Assignment()
-        if let policy = node.message.message(F.policy) {
+        if let policyNode = node.child(F.policy) {
             typealias P = XDS.ClusterLoadAssignmentPolicy
+            let policy = policyNode.message
+            let drops = policyNode.children(P.dropOverloads)
+            // Envoy takes one too.
+            if drops.count > 1 {
+                add("has \(drops.count) elements, not one", at: policyNode, P.dropOverloads)
+            }
+            if let share = drops.first?.child(XDS.ClusterLoadAssignmentPolicyDropOverload.dropPercentage) {
+                assignment.dropShare = percent(share)
+            }
             if let factor = policy.wrappedUnsigned(P.overprovisioningFactor) {
                 assignment.overprovisioningFactor = UInt32(clamping: factor)
             }
@@ -370,4 +380,5 @@ struct Assignment: Equatable {
     var localities: [LocalityEndpoints] = []
     var overprovisioningFactor: UInt32 = 140
     var weighsHealth = false
+    var dropShare = Fraction.none
 }

@@ -65,6 +65,7 @@ extension ResourceCompiler {
             }
             fault.rateShare = rate.child(R.percentage).map { percent($0) } ?? .none
         }
+        fault.activeMax = node.message.wrappedUnsigned(F.maxActiveFaults).map { UInt32(clamping: $0) }
         fault.cluster = node.message.text(F.upstreamCluster)
         fault.headers = node.children(F.headers).compactMap { headerMatch($0) }
         fault.nodes = node.message.texts(F.downstreamNodes)

@@ -156,10 +156,16 @@ extension ResourceCompiler {
 
     mutating func healthCheckFilter(_ node: ConfigNode) -> HealthCheckFilter {
         typealias F = XDS.HealthCheckHealthCheck
-        if node.message.wrappedBool(F.passThroughMode) ?? false {
-            add("only 'false' is supported", at: node, F.passThroughMode)
-        }
         var filter = HealthCheckFilter()
+        filter.passesThrough = node.message.wrappedBool(F.passThroughMode) ?? false
+        filter.cacheTime = node.message.duration(F.cacheTime)
+        if let time = filter.cacheTime {
+            if !filter.passesThrough { add("needs 'pass_through_mode: true'", at: node, F.cacheTime) }
+            if time <= .zero { add("must be above 0", at: node, F.cacheTime) }
+        }
+        if filter.passesThrough, !node.entries(F.clusterMinHealthyPercentages).isEmpty {
+            add("needs 'pass_through_mode: false'", at: node, F.clusterMinHealthyPercentages)
+        }
         filter.headers = node.children(F.headers).compactMap { headerMatch($0) }
         filter.clustersHealthyMin = node.entries(F.clusterMinHealthyPercentages).map { cluster, percent in
             .init(cluster: cluster, percent: percent.message.double(XDS.Percent.value))

@@ -23,13 +23,21 @@ extension ResourceCompiler {
             name: name.isEmpty ? address.description : name, address: address, filterChains: [],
             bufferLimit: bufferLimit(node, F.perConnectionBufferLimitBytes))
         for filter in node.children(F.listenerFilters) {
-            guard filter.message.message(XDS.ListenerFilter.typedConfig)?.type == XDS.TlsInspector.messageType
-            else {
-                add("needs 'typed_config' of type \(XDS.TlsInspector.messageType.name)", at: filter)
-                continue
+            switch filter.message.message(XDS.ListenerFilter.typedConfig)?.type {
+            case XDS.TlsInspector.messageType: listener.inspectsTLS = true
+            case XDS.OriginalDst.messageType: listener.readsOriginalDestination = true
+            default:
+                add(
+                    "needs 'typed_config' of type \(XDS.TlsInspector.messageType.name) or "
+                        + XDS.OriginalDst.messageType.name, at: filter)
             }
-            listener.inspectsTLS = true
         }
+        // As in Envoy, it brings the listener filter along.
+        if node.message.wrappedBool(F.useOriginalDst) == true {
+            (listener.readsOriginalDestination, listener.handsOffRedirected) = (true, true)
+        }
+        listener.isBound = node.message.wrappedBool(F.bindToPort) ?? true
+        if !listener.isBound, address.port == 0 { add("needs a port above 0", at: node, F.bindToPort) }
         var rds: [Int: (name: String, timeout: Duration)] = [:]
         for (index, chain) in node.children(F.filterChains).enumerated() {
             guard let (value, source) = filterChain(chain) else { continue }

@@ -278,6 +278,13 @@ extension ResourceCompiler {
                 element, add: W.requestHeadersToAdd, remove: W.requestHeadersToRemove)
             cluster.responseHeaders = headerEdits(
                 element, add: W.responseHeadersToAdd, remove: W.responseHeadersToRemove)
+            for (name, config) in element.entries(W.typedPerFilterConfig) {
+                if let filter = routeFilter(name, config) {
+                    cluster.filters.append(filter)
+                } else {
+                    add("the type '\(config.type.name)' is not supported here", at: config)
+                }
+            }
             return cluster
         }
         checkWeights(clusters, at: weighted)
@@ -357,10 +364,15 @@ extension ResourceCompiler {
             switch config?.type {
             case XDS.PreviousHostsPredicate.messageType: policy.avoidsPreviousHosts = true
             case XDS.OmitCanaryHostsPredicate.messageType: policy.avoidsCanaries = true
+            case XDS.OmitHostMetadataConfig.messageType:
+                policy.omittedMetadata = subsetCriteria(
+                    predicate.child(XDS.RetryPolicyRetryHostPredicate.typedConfig)?.child(
+                        XDS.OmitHostMetadataConfig.metadataMatch))
             default:
                 add(
-                    "needs 'typed_config' of type \(XDS.PreviousHostsPredicate.messageType.name) or "
-                        + XDS.OmitCanaryHostsPredicate.messageType.name, at: predicate)
+                    "needs 'typed_config' of type \(XDS.PreviousHostsPredicate.messageType.name), "
+                        + "\(XDS.OmitCanaryHostsPredicate.messageType.name) or "
+                        + XDS.OmitHostMetadataConfig.messageType.name, at: predicate)
             }
         }
         if let priority = node.child(F.retryPriority) {

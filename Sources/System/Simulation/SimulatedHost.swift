@@ -34,6 +34,8 @@ final class SimulatedHost {
     let index: Int
     let address: SocketAddress
     private(set) var anchor: Anchor
+    /// Every connection to this host goes there, whatever port it asks for; 0: none is redirected.
+    var redirectPort: UInt16 = 0
     var descriptorsMax = 1 << 16
     /// Nanoseconds that the host's clock goes on with each call that moves bytes.
     var callCost: Int64 = 0
@@ -197,6 +199,11 @@ final class SimulatedHost {
         return candidates[Int(core.random.below(UInt64(candidates.count)))]
     }
 
+    /// Where a connection to `address` goes (iptables REDIRECT).
+    func redirected(_ address: SocketAddress) -> SocketAddress {
+        redirectPort == 0 ? address : address.with(port: redirectPort)
+    }
+
     /// The result, and the peer where there is one.
     func accept(_ descriptor: Int32) -> (Int, SocketAddress?) {
         guard case .listener(let listener) = object(descriptor, "accept") else { return (-Int(EBADF), nil) }
@@ -232,6 +239,10 @@ final class SimulatedHost {
         case .stream(let stream): stream.local
         case .poller, .waker, nil: nil
         }
+    }
+
+    func originalDestination(_ descriptor: Int32) -> SocketAddress? {
+        stream(descriptor, "originalDestination")?.original
     }
 
     func peerAddress(_ descriptor: Int32) -> SocketAddress? {

@@ -108,8 +108,12 @@ private func makeTable() -> KernelTable {
             guard let host = unsafe host(context) else { return isGone }
             return unsafe fill(place, host.peerAddress(descriptor))
         },
-        // What Linux says of a connection that was not redirected.
-        originalDestination: { _, _, _ in -Int(ENOENT) },
+        originalDestination: { context, descriptor, place in
+            guard let host = unsafe host(context) else { return isGone }
+            // What Linux says of a connection that was not redirected.
+            guard let address = host.originalDestination(descriptor) else { return -Int(ENOENT) }
+            return unsafe fill(place, address)
+        },
         accept: { context, descriptor, place in
             unsafe Simulation.accept(host(context), descriptor, place)
         },

@@ -41,6 +41,11 @@ public final class SimulatedNetwork {
         core.host(host).callCost = cost.nanoseconds
     }
 
+    /// Every connection to the host goes to that port, and knows where it was going (iptables REDIRECT); 0: none does.
+    public func redirectConnections(to port: UInt16, host: SocketAddress) {
+        core.host(host).redirectPort = port
+    }
+
     /// What a host has open: pollers, wakers and sockets.
     public func openDescriptors(host: SocketAddress) -> Int { core.host(host).openCount }
 

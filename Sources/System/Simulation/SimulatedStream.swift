@@ -18,6 +18,8 @@ final class SimulatedStream: Watchable {
     private let core: NetworkCore
     private let host: SimulatedHost
     let local, remote: SocketAddress
+    /// Where the connection was going, if it was redirected.
+    private(set) var original: SocketAddress?
     private var state: State
     private(set) var isOrphaned = false
     private var pendingError: Int32 = 0
@@ -79,7 +81,8 @@ final class SimulatedStream: Watchable {
         guard state == .connecting, !isOrphaned, outgoing == nil else { return }
         let forth = core.link(from: host, to: target)
         let back = core.link(from: target, to: host)
-        guard !isRefused, let listener = target.listener(for: remote) else {
+        let place = target.redirected(remote)
+        guard !isRefused, let listener = target.listener(for: place) else {
             core.schedule(after: core.delay(back.settings.latencyMin, back.settings.latencyMax)) {
                 if !back.settings.isDown { self.fail(ECONNREFUSED) }
             }
@@ -87,7 +90,8 @@ final class SimulatedStream: Watchable {
         }
         // A full queue drops the SYN (tcp_abort_on_overflow is off): the next one may find a place.
         guard listener.admit() else { return }
-        let peer = SimulatedStream(target, .established, local: remote, remote: local, listener: listener)
+        let peer = SimulatedStream(target, .established, local: place, remote: local, listener: listener)
+        if place != remote { peer.original = remote }
         outgoing = Pipe(core: core, link: forth, sender: self, receiver: peer)
         incoming = Pipe(core: core, link: back, sender: peer, receiver: self)
         (peer.outgoing, peer.incoming) = (incoming, outgoing)

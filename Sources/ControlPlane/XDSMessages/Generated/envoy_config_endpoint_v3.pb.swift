@@ -45,6 +45,8 @@ public nonisolated struct Envoy_Config_Endpoint_V3_ClusterLoadAssignment: Sendab
     // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
     // methods supported on all messages.
 
+    public var dropOverloads: [Envoy_Config_Endpoint_V3_ClusterLoadAssignment.Policy.DropOverload] = []
+
     public var overprovisioningFactor: SwiftProtobuf.Google_Protobuf_UInt32Value {
       get {_overprovisioningFactor ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
       set {_overprovisioningFactor = newValue}
@@ -57,6 +59,29 @@ public nonisolated struct Envoy_Config_Endpoint_V3_ClusterLoadAssignment: Sendab
     public var weightedPriorityHealth: Bool = false
 
     public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public nonisolated struct DropOverload: Sendable {
+      // SwiftProtobuf.Message conformance is added in an extension below. See the
+      // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+      // methods supported on all messages.
+
+      public var category: String = String()
+
+      public var dropPercentage: Envoy_Type_V3_FractionalPercent {
+        get {_dropPercentage ?? Envoy_Type_V3_FractionalPercent()}
+        set {_dropPercentage = newValue}
+      }
+      /// Returns true if `dropPercentage` has been explicitly set.
+      public var hasDropPercentage: Bool {self._dropPercentage != nil}
+      /// Clears the value of `dropPercentage`. Subsequent reads from it will return its default value.
+      public mutating func clearDropPercentage() {self._dropPercentage = nil}
+
+      public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+      public init() {}
+
+      fileprivate var _dropPercentage: Envoy_Type_V3_FractionalPercent? = nil
+    }
 
     public init() {}
 
@@ -250,7 +275,7 @@ nonisolated extension Envoy_Config_Endpoint_V3_ClusterLoadAssignment: SwiftProto
 
 nonisolated extension Envoy_Config_Endpoint_V3_ClusterLoadAssignment.Policy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Envoy_Config_Endpoint_V3_ClusterLoadAssignment.protoMessageName + ".Policy"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{3}overprovisioning_factor\0\u{4}\u{3}weighted_priority_health\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{2}drop_overloads\0\u{3}overprovisioning_factor\0\u{4}\u{3}weighted_priority_health\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -258,6 +283,7 @@ nonisolated extension Envoy_Config_Endpoint_V3_ClusterLoadAssignment.Policy: Swi
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.dropOverloads) }()
       case 3: try { try decoder.decodeSingularMessageField(value: &self._overprovisioningFactor) }()
       case 6: try { try decoder.decodeSingularBoolField(value: &self.weightedPriorityHealth) }()
       default: break
@@ -270,6 +296,9 @@ nonisolated extension Envoy_Config_Endpoint_V3_ClusterLoadAssignment.Policy: Swi
     // allocates stack space for every if/case branch local when no optimizations
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
     // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.dropOverloads.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.dropOverloads, fieldNumber: 2)
+    }
     try { if let v = self._overprovisioningFactor {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
     } }()
@@ -280,8 +309,48 @@ nonisolated extension Envoy_Config_Endpoint_V3_ClusterLoadAssignment.Policy: Swi
   }
 
   public static func ==(lhs: Envoy_Config_Endpoint_V3_ClusterLoadAssignment.Policy, rhs: Envoy_Config_Endpoint_V3_ClusterLoadAssignment.Policy) -> Bool {
+    if lhs.dropOverloads != rhs.dropOverloads {return false}
     if lhs._overprovisioningFactor != rhs._overprovisioningFactor {return false}
     if lhs.weightedPriorityHealth != rhs.weightedPriorityHealth {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Endpoint_V3_ClusterLoadAssignment.Policy.DropOverload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Endpoint_V3_ClusterLoadAssignment.Policy.protoMessageName + ".DropOverload"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}category\0\u{3}drop_percentage\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.category) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._dropPercentage) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.category.isEmpty {
+      try visitor.visitSingularStringField(value: self.category, fieldNumber: 1)
+    }
+    try { if let v = self._dropPercentage {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Endpoint_V3_ClusterLoadAssignment.Policy.DropOverload, rhs: Envoy_Config_Endpoint_V3_ClusterLoadAssignment.Policy.DropOverload) -> Bool {
+    if lhs.category != rhs.category {return false}
+    if lhs._dropPercentage != rhs._dropPercentage {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

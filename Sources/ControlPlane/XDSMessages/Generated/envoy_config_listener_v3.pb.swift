@@ -175,6 +175,15 @@ public nonisolated struct Envoy_Config_Listener_V3_Listener: @unchecked Sendable
     set {_uniqueStorage()._filterChains = newValue}
   }
 
+  public var useOriginalDst: SwiftProtobuf.Google_Protobuf_BoolValue {
+    get {_storage._useOriginalDst ?? SwiftProtobuf.Google_Protobuf_BoolValue()}
+    set {_uniqueStorage()._useOriginalDst = newValue}
+  }
+  /// Returns true if `useOriginalDst` has been explicitly set.
+  public var hasUseOriginalDst: Bool {_storage._useOriginalDst != nil}
+  /// Clears the value of `useOriginalDst`. Subsequent reads from it will return its default value.
+  public mutating func clearUseOriginalDst() {_uniqueStorage()._useOriginalDst = nil}
+
   public var perConnectionBufferLimitBytes: SwiftProtobuf.Google_Protobuf_UInt32Value {
     get {_storage._perConnectionBufferLimitBytes ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
     set {_uniqueStorage()._perConnectionBufferLimitBytes = newValue}
@@ -202,6 +211,15 @@ public nonisolated struct Envoy_Config_Listener_V3_Listener: @unchecked Sendable
   public var hasDefaultFilterChain: Bool {_storage._defaultFilterChain != nil}
   /// Clears the value of `defaultFilterChain`. Subsequent reads from it will return its default value.
   public mutating func clearDefaultFilterChain() {_uniqueStorage()._defaultFilterChain = nil}
+
+  public var bindToPort: SwiftProtobuf.Google_Protobuf_BoolValue {
+    get {_storage._bindToPort ?? SwiftProtobuf.Google_Protobuf_BoolValue()}
+    set {_uniqueStorage()._bindToPort = newValue}
+  }
+  /// Returns true if `bindToPort` has been explicitly set.
+  public var hasBindToPort: Bool {_storage._bindToPort != nil}
+  /// Clears the value of `bindToPort`. Subsequent reads from it will return its default value.
+  public mutating func clearBindToPort() {_uniqueStorage()._bindToPort = nil}
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -440,16 +458,18 @@ nonisolated extension Envoy_Config_Listener_V3_FilterChainMatch.ConnectionSource
 
 nonisolated extension Envoy_Config_Listener_V3_Listener: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Listener"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}address\0\u{3}filter_chains\0\u{4}\u{2}per_connection_buffer_limit_bytes\0\u{4}\u{4}listener_filters\0\u{4}\u{7}traffic_direction\0\u{4}\u{9}default_filter_chain\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}address\0\u{3}filter_chains\0\u{3}use_original_dst\0\u{3}per_connection_buffer_limit_bytes\0\u{4}\u{4}listener_filters\0\u{4}\u{7}traffic_direction\0\u{4}\u{9}default_filter_chain\0\u{3}bind_to_port\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
     var _address: Envoy_Config_Core_V3_Address? = nil
     var _filterChains: [Envoy_Config_Listener_V3_FilterChain] = []
+    var _useOriginalDst: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
     var _perConnectionBufferLimitBytes: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
     var _listenerFilters: [Envoy_Config_Listener_V3_ListenerFilter] = []
     var _trafficDirection: Envoy_Config_Core_V3_TrafficDirection = .unspecified
     var _defaultFilterChain: Envoy_Config_Listener_V3_FilterChain? = nil
+    var _bindToPort: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -463,10 +483,12 @@ nonisolated extension Envoy_Config_Listener_V3_Listener: SwiftProtobuf.Message, 
       _name = source._name
       _address = source._address
       _filterChains = source._filterChains
+      _useOriginalDst = source._useOriginalDst
       _perConnectionBufferLimitBytes = source._perConnectionBufferLimitBytes
       _listenerFilters = source._listenerFilters
       _trafficDirection = source._trafficDirection
       _defaultFilterChain = source._defaultFilterChain
+      _bindToPort = source._bindToPort
     }
   }
 
@@ -488,10 +510,12 @@ nonisolated extension Envoy_Config_Listener_V3_Listener: SwiftProtobuf.Message, 
         case 1: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
         case 2: try { try decoder.decodeSingularMessageField(value: &_storage._address) }()
         case 3: try { try decoder.decodeRepeatedMessageField(value: &_storage._filterChains) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._useOriginalDst) }()
         case 5: try { try decoder.decodeSingularMessageField(value: &_storage._perConnectionBufferLimitBytes) }()
         case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._listenerFilters) }()
         case 16: try { try decoder.decodeSingularEnumField(value: &_storage._trafficDirection) }()
         case 25: try { try decoder.decodeSingularMessageField(value: &_storage._defaultFilterChain) }()
+        case 26: try { try decoder.decodeSingularMessageField(value: &_storage._bindToPort) }()
         default: break
         }
       }
@@ -513,6 +537,9 @@ nonisolated extension Envoy_Config_Listener_V3_Listener: SwiftProtobuf.Message, 
       if !_storage._filterChains.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._filterChains, fieldNumber: 3)
       }
+      try { if let v = _storage._useOriginalDst {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
       try { if let v = _storage._perConnectionBufferLimitBytes {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
       } }()
@@ -524,6 +551,9 @@ nonisolated extension Envoy_Config_Listener_V3_Listener: SwiftProtobuf.Message, 
       }
       try { if let v = _storage._defaultFilterChain {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
+      } }()
+      try { if let v = _storage._bindToPort {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
       } }()
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -537,10 +567,12 @@ nonisolated extension Envoy_Config_Listener_V3_Listener: SwiftProtobuf.Message, 
         if _storage._name != rhs_storage._name {return false}
         if _storage._address != rhs_storage._address {return false}
         if _storage._filterChains != rhs_storage._filterChains {return false}
+        if _storage._useOriginalDst != rhs_storage._useOriginalDst {return false}
         if _storage._perConnectionBufferLimitBytes != rhs_storage._perConnectionBufferLimitBytes {return false}
         if _storage._listenerFilters != rhs_storage._listenerFilters {return false}
         if _storage._trafficDirection != rhs_storage._trafficDirection {return false}
         if _storage._defaultFilterChain != rhs_storage._defaultFilterChain {return false}
+        if _storage._bindToPort != rhs_storage._bindToPort {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -113,6 +113,15 @@ public nonisolated struct Envoy_Extensions_Filters_Http_Fault_V3_HTTPFault: Send
 
   public var downstreamNodes: [String] = []
 
+  public var maxActiveFaults: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_maxActiveFaults ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_maxActiveFaults = newValue}
+  }
+  /// Returns true if `maxActiveFaults` has been explicitly set.
+  public var hasMaxActiveFaults: Bool {self._maxActiveFaults != nil}
+  /// Clears the value of `maxActiveFaults`. Subsequent reads from it will return its default value.
+  public mutating func clearMaxActiveFaults() {self._maxActiveFaults = nil}
+
   public var responseRateLimit: Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit {
     get {_responseRateLimit ?? Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit()}
     set {_responseRateLimit = newValue}
@@ -128,6 +137,7 @@ public nonisolated struct Envoy_Extensions_Filters_Http_Fault_V3_HTTPFault: Send
 
   fileprivate var _delay: Envoy_Extensions_Filters_Common_Fault_V3_FaultDelay? = nil
   fileprivate var _abort: Envoy_Extensions_Filters_Http_Fault_V3_FaultAbort? = nil
+  fileprivate var _maxActiveFaults: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
   fileprivate var _responseRateLimit: Envoy_Extensions_Filters_Common_Fault_V3_FaultRateLimit? = nil
 }
 
@@ -234,7 +244,7 @@ nonisolated extension Envoy_Extensions_Filters_Http_Fault_V3_FaultAbort.HeaderAb
 
 nonisolated extension Envoy_Extensions_Filters_Http_Fault_V3_HTTPFault: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".HTTPFault"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}delay\0\u{1}abort\0\u{3}upstream_cluster\0\u{1}headers\0\u{3}downstream_nodes\0\u{4}\u{2}response_rate_limit\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}delay\0\u{1}abort\0\u{3}upstream_cluster\0\u{1}headers\0\u{3}downstream_nodes\0\u{3}max_active_faults\0\u{3}response_rate_limit\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -247,6 +257,7 @@ nonisolated extension Envoy_Extensions_Filters_Http_Fault_V3_HTTPFault: SwiftPro
       case 3: try { try decoder.decodeSingularStringField(value: &self.upstreamCluster) }()
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.headers) }()
       case 5: try { try decoder.decodeRepeatedStringField(value: &self.downstreamNodes) }()
+      case 6: try { try decoder.decodeSingularMessageField(value: &self._maxActiveFaults) }()
       case 7: try { try decoder.decodeSingularMessageField(value: &self._responseRateLimit) }()
       default: break
       }
@@ -273,6 +284,9 @@ nonisolated extension Envoy_Extensions_Filters_Http_Fault_V3_HTTPFault: SwiftPro
     if !self.downstreamNodes.isEmpty {
       try visitor.visitRepeatedStringField(value: self.downstreamNodes, fieldNumber: 5)
     }
+    try { if let v = self._maxActiveFaults {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    } }()
     try { if let v = self._responseRateLimit {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
     } }()
@@ -285,6 +299,7 @@ nonisolated extension Envoy_Extensions_Filters_Http_Fault_V3_HTTPFault: SwiftPro
     if lhs.upstreamCluster != rhs.upstreamCluster {return false}
     if lhs.headers != rhs.headers {return false}
     if lhs.downstreamNodes != rhs.downstreamNodes {return false}
+    if lhs._maxActiveFaults != rhs._maxActiveFaults {return false}
     if lhs._responseRateLimit != rhs._responseRateLimit {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

@@ -34,6 +34,15 @@ public nonisolated struct Envoy_Extensions_Filters_Http_HealthCheck_V3_HealthChe
   /// Clears the value of `passThroughMode`. Subsequent reads from it will return its default value.
   public mutating func clearPassThroughMode() {self._passThroughMode = nil}
 
+  public var cacheTime: SwiftProtobuf.Google_Protobuf_Duration {
+    get {_cacheTime ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_cacheTime = newValue}
+  }
+  /// Returns true if `cacheTime` has been explicitly set.
+  public var hasCacheTime: Bool {self._cacheTime != nil}
+  /// Clears the value of `cacheTime`. Subsequent reads from it will return its default value.
+  public mutating func clearCacheTime() {self._cacheTime = nil}
+
   public var clusterMinHealthyPercentages: Dictionary<String,Envoy_Type_V3_Percent> = [:]
 
   public var headers: [Envoy_Config_Route_V3_HeaderMatcher] = []
@@ -43,6 +52,7 @@ public nonisolated struct Envoy_Extensions_Filters_Http_HealthCheck_V3_HealthChe
   public init() {}
 
   fileprivate var _passThroughMode: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
+  fileprivate var _cacheTime: SwiftProtobuf.Google_Protobuf_Duration? = nil
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -51,7 +61,7 @@ fileprivate nonisolated let _protobuf_package = "envoy.extensions.filters.http.h
 
 nonisolated extension Envoy_Extensions_Filters_Http_HealthCheck_V3_HealthCheck: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".HealthCheck"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}pass_through_mode\0\u{4}\u{3}cluster_min_healthy_percentages\0\u{1}headers\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}pass_through_mode\0\u{4}\u{2}cache_time\0\u{3}cluster_min_healthy_percentages\0\u{1}headers\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -60,6 +70,7 @@ nonisolated extension Envoy_Extensions_Filters_Http_HealthCheck_V3_HealthCheck: 
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._passThroughMode) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._cacheTime) }()
       case 4: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,Envoy_Type_V3_Percent>.self, value: &self.clusterMinHealthyPercentages) }()
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.headers) }()
       default: break
@@ -75,6 +86,9 @@ nonisolated extension Envoy_Extensions_Filters_Http_HealthCheck_V3_HealthCheck: 
     try { if let v = self._passThroughMode {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
     } }()
+    try { if let v = self._cacheTime {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
     if !self.clusterMinHealthyPercentages.isEmpty {
       try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,Envoy_Type_V3_Percent>.self, value: self.clusterMinHealthyPercentages, fieldNumber: 4)
     }
@@ -86,6 +100,7 @@ nonisolated extension Envoy_Extensions_Filters_Http_HealthCheck_V3_HealthCheck: 
 
   public static func ==(lhs: Envoy_Extensions_Filters_Http_HealthCheck_V3_HealthCheck, rhs: Envoy_Extensions_Filters_Http_HealthCheck_V3_HealthCheck) -> Bool {
     if lhs._passThroughMode != rhs._passThroughMode {return false}
+    if lhs._cacheTime != rhs._cacheTime {return false}
     if lhs.clusterMinHealthyPercentages != rhs.clusterMinHealthyPercentages {return false}
     if lhs.headers != rhs.headers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}

@@ -458,6 +458,8 @@ public nonisolated struct Martlet_V1_Cluster: @unchecked Sendable {
 
     public var mode: Martlet_V1_Policy.Mode = .enforce
 
+    public var readsGrpcTrailers: Bool = false
+
     public var unknownFields = SwiftProtobuf.UnknownStorage()
 
     public init() {}
@@ -1091,7 +1093,7 @@ nonisolated extension Martlet_V1_Cluster.PeakEWMA: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Martlet_V1_Cluster.Outliers: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Martlet_V1_Cluster.protoMessageName + ".Outliers"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}keep_last\0\u{1}mode\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}keep_last\0\u{1}mode\0\u{3}reads_grpc_trailers\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1101,6 +1103,7 @@ nonisolated extension Martlet_V1_Cluster.Outliers: SwiftProtobuf.Message, SwiftP
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularBoolField(value: &self.keepLast) }()
       case 2: try { try decoder.decodeSingularEnumField(value: &self.mode) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.readsGrpcTrailers) }()
       default: break
       }
     }
@@ -1113,12 +1116,16 @@ nonisolated extension Martlet_V1_Cluster.Outliers: SwiftProtobuf.Message, SwiftP
     if self.mode != .enforce {
       try visitor.visitSingularEnumField(value: self.mode, fieldNumber: 2)
     }
+    if self.readsGrpcTrailers != false {
+      try visitor.visitSingularBoolField(value: self.readsGrpcTrailers, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Martlet_V1_Cluster.Outliers, rhs: Martlet_V1_Cluster.Outliers) -> Bool {
     if lhs.keepLast != rhs.keepLast {return false}
     if lhs.mode != rhs.mode {return false}
+    if lhs.readsGrpcTrailers != rhs.readsGrpcTrailers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -55,12 +55,21 @@ extension Worker {
     }
 
     private mutating func accepted(_ descriptor: Descriptor, _ peer: SocketAddress, on index: Int) {
-        let listener = listeners[index].listener
+        var listener = listeners[index].listener
         guard listener >= 0, let snapshot = shelf.newest else { return kernel.close(descriptor) }
-        let local = (try? kernel.localAddress(descriptor)) ?? listeners[index].address
+        var local = (try? kernel.localAddress(descriptor)) ?? listeners[index].address
+        var isRedirected = false
+        let first = snapshot.listeners.reference(Int(listener))
+        if first.value.readsOriginal, let wanted = try? kernel.originalDestination(descriptor),
+            wanted != local
+        {
+            (local, isRedirected) = (wanted, true)
+            if first.value.handsOff, let other = snapshot.listener(at: wanted) { listener = Int32(other) }
+        }
         var connection = Connection(
             descriptor: descriptor, side: .downstream, phase: .inspecting, peer: peer, local: local, at: now)
         connection.listener = listener
+        connection.isRedirected = isRedirected
         connection.canWrite = true
         connection.mayRead = true
         let scope = snapshot.listeners[Int(listener)].scope

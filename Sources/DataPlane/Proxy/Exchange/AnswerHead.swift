@@ -153,6 +153,13 @@ extension Worker {
         if local.status >= 200, local.status != 204, local.status != 304 {
             edits.add(.contentLength, scratch.store(decimal: body.count))
         }
+        if !exchange.chain.http.suppressesEnvoyHeaders {
+            if local.details == .dropOverload {
+                edits.add(ByteView("x-envoy-drop-overload"), ByteView("true"))
+            } else if local.details == .unconditionalDropOverload {
+                edits.add(ByteView("x-envoy-unconditional-drop-overload"), ByteView("true"))
+            }
+        }
         if local.isOverload { edits.add(.xEnvoyOverloaded, ByteView("true")) }
         if local.status == 426 {
             edits.add(.upgrade, ByteView("HTTP/1.1"))

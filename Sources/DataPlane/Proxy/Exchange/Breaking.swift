@@ -6,6 +6,7 @@ import TrafficPolicy
 struct BreakerCall: BitwiseCopyable {
     let breaker: Unowned<ServiceBreaker>
     let ticket: CircuitBreaker.Ticket
+    /// One of few that decide whether others may follow.
     let isProbe: Bool
 }
 
@@ -55,14 +56,63 @@ extension Worker {
 
     /// The head of an answer came: 5xx, and the gRPC statuses that stand for them, are failures.
     @inline(never)
-    mutating func callsAnswered(_ exchange: ExchangePlace, _ answer: AnswerSummary) {
+    mutating func callsAnswered(_ exchange: ExchangePlace, _ answer: AnswerSummary, _ bytes: ByteView) {
+        // Probes are not to wait for the end of what may be a stream of hours.
+        let isProbe = exchange.value.call?.isProbe ?? exchange.value.shadowCall?.isProbe ?? false
+        if !isProbe, tellsStatusLater(exchange, answer, bytes) {
+            exchange.value.awaitsStatus = true
+            return
+        }
         let isFailure =
-            switch answer.grpcStatus {
-            // UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS.
-            case 2, 4, 13, 14, 15: true
-            default: answer.status >= 500
-            }
+            Self.isFailure(grpc: answer.grpcStatus) || (answer.grpcStatus < 0 && answer.status >= 500)
         endCalls(exchange, isFailure ? .failure : .success)
+    }
+
+    /// UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+    private static func isFailure(grpc status: Int8) -> Bool {
+        switch status {
+        case 2, 4, 13, 14, 15: true
+        default: false
+        }
+    }
+
+    // MARK: gRPC
+
+    /// It is an answer to a gRPC call, and what came of that stands in its trailers.
+    func tellsStatusLater(_ exchange: ExchangePlace, _ answer: AnswerSummary, _ bytes: ByteView) -> Bool {
+        guard answer.status == 200, answer.grpcStatus < 0, exchange.value.rivalled == nil,
+            let type = self.answer.value(of: .contentType, in: bytes), type.hasPrefix("application/grpc"),
+            let upstream = exchange.value.upstream
+        else { return false }
+        return upstream.value.codec == .http2
+            || clusters[Int(exchange.value.cluster)].record?.value.enablesTrailers ?? false
+    }
+
+    /// A retry has come to an answer that is no failure, as far as its head says.
+    @inline(never)
+    mutating func noteRetrySuccess(
+        _ exchange: ExchangePlace, _ answer: AnswerSummary, _ bytes: ByteView
+    ) {
+        guard tellsStatusLater(exchange, answer, bytes) else {
+            return counters.add(clusterScope(slot: exchange.value.cluster), .upstreamRqRetrySuccess)
+        }
+        (exchange.value.awaitsStatus, exchange.value.countsRetry) = (true, true)
+    }
+
+    /// The answer is over, and its trailers have told the gRPC status, or there were none: then it is UNKNOWN.
+    @inline(never)
+    mutating func statusTold(_ exchange: ExchangePlace) {
+        exchange.value.awaitsStatus = false
+        let status = exchange.value.record.grpcStatus < 0 ? 2 : exchange.value.record.grpcStatus
+        let isFailure = Self.isFailure(grpc: status)
+        if exchange.value.countsRetry {
+            exchange.value.countsRetry = false
+            if !isFailure {
+                counters.add(clusterScope(slot: exchange.value.cluster), .upstreamRqRetrySuccess)
+            }
+        }
+        if exchange.value.hasCalls { endCalls(exchange, isFailure ? .failure : .success) }
+        noteStatus(exchange, grpc: status)
     }
 
     @inline(never)
@@ -70,7 +120,11 @@ extension Worker {
         exchange.value.hasCalls = false
         let scope = clusterScope(slot: exchange.value.cluster)
         // Of one that got no connection `attemptStarted` may be that of the attempt before: it is no success.
-        let latency = now.nanoseconds(since: exchange.value.attemptStarted)
+        // A stream is as slow as its answer was to begin.
+        let latency =
+            exchange.value.phase == .answering && exchange.value.record.upstreamServiceTime >= 0
+            ? exchange.value.record.upstreamServiceTime
+            : now.nanoseconds(since: exchange.value.attemptStarted)
         if let call = exchange.value.call { end(call, outcome, latency: latency, scope) }
         if let call = exchange.value.shadowCall { end(call, outcome, latency: latency, scope) }
         (exchange.value.call, exchange.value.shadowCall) = (nil, nil)
@@ -167,6 +221,11 @@ extension Worker {
     @inline(never)
     mutating func endMeasuring(_ exchange: ExchangePlace) {
         exchange.value.isMeasured = false
+        if let fault = exchange.value.fault {
+            exchange.value.fault = nil
+            fault.with { $0.end() }
+            counters.add(exchange.chain.http.scope, .faultActiveFaults, -1)
+        }
         let isAnswered = exchange.value.record.details == .viaUpstream
         if let controller = exchange.value.concurrency {
             exchange.value.concurrency = nil

@@ -68,6 +68,8 @@ struct Exchange: BitwiseCopyable {
     var paceFilled = MonotonicInstant.zero
     var paced = ByteQueue()
     var pacedToEnd = false
+    /// It counts among the requests with a fault.
+    var fault: Unowned<ActiveFaults>?
     /// It has been delayed once.
     var wasDelayed = false
     /// Redirects of endpoints that were followed here.
@@ -143,6 +145,9 @@ struct Exchange: BitwiseCopyable {
     var hasCalls = false
     var call: BreakerCall?
     var shadowCall: BreakerCall?
+    /// The head said nothing of the gRPC status: breakers, outlier detection and statistics wait for the trailers.
+    var awaitsStatus = false
+    var countsRetry = false
     /// It holds a place of a limit that follows latency, or its success is asked for.
     var isMeasured = false
     var concurrency: Unowned<AdaptiveConcurrency>?
@@ -204,7 +209,8 @@ struct Exchange: BitwiseCopyable {
     var isRateLimited = false
     /// By then all of the request must be there.
     var requestLimit = MonotonicInstant.distantFuture
-    var isHealthCheck = false
+    /// The filter that took it for a check of health; -1 for none.
+    var healthFilter: Int8 = -1
     /// What places it among endpoints; looked for once, by clusters that hash.
     var hash: UInt64?
     var isHashed = false

@@ -170,6 +170,12 @@ extension Worker {
         }
         exchange.value.cluster = shelf.tables(exchange.value.snapshot).clusters[cluster].slot
         exchange.value.record.cluster = NameID(UInt32(exchange.value.cluster) + 1)
+        if let record = clusters[Int(exchange.value.cluster)].record, record.value.dropShare.numerator > 0,
+            record.value.dropShare.contains(&random)
+        {
+            let isAll = record.value.dropShare.numerator >= record.value.dropShare.denominator
+            return answerLocally(exchange, isAll ? .unconditionalDropOverload : .dropOverload)
+        }
         readControls(exchange)
         guard applyTimes(exchange) else {
             counters.add(clusterScope(slot: exchange.value.cluster), .upstreamRqDeadlinePassed)
@@ -223,16 +229,23 @@ extension Worker {
             }
             return snapshot.clusterNames.isEmpty ? nil : snapshot.clusterNames.host(name).map { Int($0) }
         }
+        let index = weightedIndex(exchange)
+        exchange.value.weighted = Int32(index)
+        let cluster = exchange.route.clusters[index].cluster
+        guard cluster >= 0 else { return nil }
+        return clusters[Int(snapshot.clusters[Int(cluster)].slot)].record == nil ? nil : Int(cluster)
+    }
+
+    /// Which of the route's weighted clusters the request goes to.
+    @inline(__always)
+    func weightedIndex(_ exchange: ExchangePlace) -> Int {
         let table = exchange.route.clusters
         var index = 0
         if table.count > 1 {
             let point = exchange.value.chance % table[table.count - 1].weightEnd
             while table[index].weightEnd <= point { index += 1 }
         }
-        exchange.value.weighted = Int32(index)
-        let cluster = table[index].cluster
-        guard cluster >= 0 else { return nil }
-        return clusters[Int(snapshot.clusters[Int(cluster)].slot)].record == nil ? nil : Int(cluster)
+        return index
     }
 
     @inline(__always)
@@ -539,7 +552,7 @@ extension Worker {
         var summary = summarise(bytes)
         if clusters[Int(exchange.value.cluster)].watchesAnswers { noteAnswer(exchange, summary, bytes) }
         if summary.marks.contains(.retriesExhausted) { exchange.value.marksExhausted = true }
-        if exchange.value.hasCalls { callsAnswered(exchange, summary) }
+        if exchange.value.hasCalls { callsAnswered(exchange, summary, bytes) }
         if answer.contains(.keepAlive) { learnKeepAlive(exchange, bytes) }
         let conditions = retryConditions(exchange)
         if !conditions.isEmpty, conditions.mayConcern(summary),
@@ -554,9 +567,7 @@ extension Worker {
         {
             return .skipped
         }
-        if exchange.value.attempts > 1, answer.status < 500 {
-            counters.add(scope, .upstreamRqRetrySuccess)
-        }
+        if exchange.value.attempts > 1, answer.status < 500 { noteRetrySuccess(exchange, summary, bytes) }
         exchange.value.record.attemptEnded(
             at: now.nanoseconds(since: exchange.value.started), .answered, status: answer.status)
         exchange.value.record.details = .viaUpstream
@@ -656,6 +667,7 @@ extension Worker {
     mutating func answerEnded(_ exchange: ExchangePlace, trailers: ByteView) {
         guard exchange.value.phase == .answering else { return }
         exchange.value.record.responseCompleted = now.nanoseconds(since: exchange.value.started)
+        if exchange.value.awaitsStatus { statusTold(exchange) }
         if !exchange.value.paced.isEmpty { return holdEnd(exchange, trailers: trailers) }
         finishAnswer(exchange, trailers: trailers)
     }
@@ -891,9 +903,10 @@ extension Worker {
             if exchange.value.hasCalls { endCalls(exchange, .failure) }
             timedOut(exchange, .requestTimeout)
         case .attempt:
-            if let scope { counters.add(scope, .upstreamRqPerTryTimeout) }
             noteTimeout(exchange)
-            if hedges(exchange) { hedge(exchange) } else { attemptFailed(exchange, .perTryTimedOut) }
+            if hedges(exchange) { return hedge(exchange) }
+            if let scope { counters.add(scope, .upstreamRqPerTryTimeout) }
+            attemptFailed(exchange, .perTryTimedOut)
         case .attemptIdle:
             if let scope { counters.add(scope, .upstreamRqPerTryIdleTimeout) }
             attemptFailed(exchange, .perTryIdledOut)

@@ -28,7 +28,10 @@ extension Worker {
 
     /// Index of what holds for this request; -1 for nothing.
     private func settings(_ exchange: ExchangePlace, _ filter: Int) -> Int {
-        let own = exchange.route.filters
+        var own = exchange.route.filters
+        if exchange.route.hasClusterFilters {
+            own = exchange.route.clusters[weightedIndex(exchange)].filters
+        }
         return Int(own.isEmpty ? exchange.chain.http.filters[filter].settings : own[filter])
     }
 
@@ -122,11 +125,11 @@ extension Worker {
         guard index >= 0 else { return true }
         let fault = shelf.tables(exchange.value.snapshot).filters.faults.reference(index)
         guard concerns(fault, exchange) else { return true }
-        if let rate = rate(fault, exchange) {
+        if let rate = rate(fault, exchange), beginFault(fault, exchange) {
             counters.add(exchange.chain.http.scope, .faultResponseRlInjected)
             setPace(exchange, rate: rate)
         }
-        if !exchange.value.wasDelayed, let wait = delay(fault, exchange) {
+        if !exchange.value.wasDelayed, let wait = delay(fault, exchange), beginFault(fault, exchange) {
             exchange.value.wasDelayed = true
             exchange.value.record.flags.insert(.delayInjected)
             counters.add(exchange.chain.http.scope, .faultDelaysInjected)
@@ -135,10 +138,24 @@ extension Worker {
             return false
         }
         exchange.value.wasDelayed = false
-        guard let answer = abort(fault, exchange) else { return true }
+        guard let answer = abort(fault, exchange), beginFault(fault, exchange) else { return true }
         counters.add(exchange.chain.http.scope, .faultAbortsInjected)
         answerLocally(exchange, answer)
         return false
+    }
+
+    /// false: as many requests as may have a fault have one.
+    private mutating func beginFault(_ fault: Reference<FaultRecord>, _ exchange: ExchangePlace) -> Bool {
+        if exchange.value.fault != nil { return true }
+        let active = fault.value.active
+        guard active.with({ $0.begin(most: fault.value.activeMax) }) else {
+            counters.add(exchange.chain.http.scope, .faultOverflow)
+            return false
+        }
+        counters.add(exchange.chain.http.scope, .faultActiveFaults)
+        exchange.value.fault = active
+        exchange.value.isMeasured = true
+        return true
     }
 
     private mutating func concerns(_ fault: Reference<FaultRecord>, _ exchange: ExchangePlace) -> Bool {

@@ -17,12 +17,24 @@ extension Worker {
         guard headers.indices.allSatisfy({ headers[$0].matches(exchange.head, question) }) else {
             return true
         }
-        exchange.value.isHealthCheck = true
+        exchange.value.healthFilter = Int8(clamping: filter)
         exchange.value.record.isHealthCheck = true
         let scope = exchange.chain.http.scope
         counters.add(scope, .tracingHealthCheck)
-        counters.add(scope, .healthCheckRequestTotal)
         var isWell = !process.isHealthFailed.load(ordering: .relaxed)
+        let cached = record.value.cache?.with { $0.status(at: now) }
+        if record.value.passesThrough, isWell, cached == nil { return true }
+        counters.add(scope, .healthCheckRequestTotal)
+        if isWell, let cached {
+            counters.add(scope, .healthCheckCachedResponse)
+            let isGood = (200..<300).contains(cached)
+            counters.add(scope, isGood ? .healthCheckOK : .healthCheckFailed)
+            answerLocally(
+                exchange,
+                LocalAnswer(
+                    cached, flag: isGood ? [] : .failedLocalHealthCheck, details: .healthCheckCached))
+            return false
+        }
         let minima = record.value.clusters
         for place in minima.indices where isWell {
             guard let reason = problem(minima[place], exchange) else { continue }
@@ -52,11 +64,14 @@ extension Worker {
     /// Says whose health the answer tells. Where an operator has failed this proxy's health, callers that check it learn
     /// so from any other answer too.
     mutating func editHealth(_ exchange: ExchangePlace, _ filter: Int) {
-        if exchange.value.isHealthCheck {
+        if Int(exchange.value.healthFilter) == filter {
             let index = Int(exchange.chain.http.filters[filter].settings)
             guard index >= 0 else { return }
-            let name = shelf.tables(exchange.value.snapshot).filters.health[index].nodeCluster
-            edits.set(.other, ByteView("x-envoy-upstream-healthchecked-cluster"), name)
+            let record = shelf.tables(exchange.value.snapshot).filters.health[index]
+            if exchange.value.record.details == .viaUpstream {
+                record.cache?.with { $0.keep(exchange.value.status, at: now) }
+            }
+            edits.set(.other, ByteView("x-envoy-upstream-healthchecked-cluster"), record.nodeCluster)
             answerIsEdited = true
             return
         }

@@ -148,7 +148,7 @@ extension Worker {
         }
         counters.countAnswer(clusterScope(slot: exchange.value.cluster), status: answer.status)
         if clusters[Int(exchange.value.cluster)].watchesAnswers { noteAnswer(exchange, summary, bytes) }
-        if exchange.value.hasCalls { callsAnswered(exchange, summary) }
+        if exchange.value.hasCalls { callsAnswered(exchange, summary, bytes) }
         noteAttemptEnd(exchange, .answered, status: answer.status)
         leaveUpstream(exchange, isReusable: isComplete && keepsAlive && exchange.value.requestSent)
         letOthersGoOn(exchange)

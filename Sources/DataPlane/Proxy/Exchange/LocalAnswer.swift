@@ -65,6 +65,12 @@ struct LocalAnswer: Equatable, BitwiseCopyable {
         answer.grpcStatus = 4
         return answer
     }()
+    static let dropOverload = LocalAnswer(
+        503, "drop overload", flag: .dropOverload, details: .dropOverload,
+        proxyStatus: "destination_unavailable")
+    static let unconditionalDropOverload = LocalAnswer(
+        503, "unconditional drop overload", flag: .unconditionalDropOverload,
+        details: .unconditionalDropOverload, proxyStatus: "destination_unavailable")
     static let breakerOpen: LocalAnswer = {
         var answer = overflow
         answer.details = .circuitBreakerOpen

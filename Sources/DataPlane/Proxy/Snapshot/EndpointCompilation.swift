@@ -62,7 +62,7 @@ extension SnapshotCompiler {
                     EndpointSet.Member(
                         known.state, weight: max(endpoint.weight, 1), priority: locality.priority,
                         locality: index, isCanary: endpoint.metadata["canary"] == .bool(true),
-                        hashKey: hashKey(endpoint, cluster.balancing)))
+                        hashKey: hashKey(endpoint, cluster.balancing), metadata: endpoint.metadata))
                 metadata.append(endpoint.metadata)
             }
         }
@@ -105,6 +105,7 @@ extension SnapshotCompiler {
     ) -> ClusterTargets {
         var balancing = BalancingSettings(
             hashing: cluster.balancing.hashing, slowStart: cluster.balancing.slowStart)
+        balancing.hashBalanceFactor = cluster.balancing.hashBalanceFactor
         balancing.weighsHealth = cluster.weighsHealth
         balancing.locality = locality(cluster.balancing)
         let detector = shared.endpoints.detector(cluster.outliers)

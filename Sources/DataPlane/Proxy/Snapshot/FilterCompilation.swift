@@ -125,6 +125,12 @@ extension SnapshotCompiler {
         var headers: [HeaderMatchRecord] = []
         for match in filter.headers { headers.append(try compile(match, place)) }
         record.headers = arena.store(headers)
+        record.passesThrough = filter.passesThrough
+        if let time = filter.cacheTime {
+            let cache = HealthCheckCache(period: max(time.nanoseconds, 1), at: now)
+            objects.healthCaches.append(cache)
+            record.cache = Unowned(cache)
+        }
         record.nodeCluster = arena.store(text: nodeCluster)
         record.clusters = arena.store(
             filter.clustersHealthyMin.map { cluster in
@@ -135,7 +141,10 @@ extension SnapshotCompiler {
     }
 
     private mutating func compile(_ fault: Fault, _ place: String) throws(CompileError) -> FaultRecord {
-        var record = FaultRecord()
+        let active = process.activeFaults(of: statPrefix)
+        objects.faults.append(active)
+        var record = FaultRecord(active: Unowned(active))
+        if let most = fault.activeMax { record.activeMax = Int(most) }
         switch fault.delay {
         case nil: break
         case .fixed(let duration): record.delay = duration.nanoseconds

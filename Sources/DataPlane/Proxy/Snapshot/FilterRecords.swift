@@ -57,6 +57,8 @@ struct CORSRecord: BitwiseCopyable {
 }
 
 struct FaultRecord: BitwiseCopyable {
+    var active: Unowned<ActiveFaults>
+    var activeMax = Int.max
     /// Nanoseconds; 0 for none.
     var delay: Int64 = 0
     var readsDelay = false
@@ -89,6 +91,9 @@ struct HealthFilterRecord: BitwiseCopyable {
     var clusters = Table<HealthFilterCluster>()
     /// Of the proxy's node, told with the answer.
     var nodeCluster = ByteView("")
+    /// Requests go on, unless an answer of before is still good.
+    var passesThrough = false
+    var cache: Unowned<HealthCheckCache>?
 }
 
 struct HealthFilterCluster: BitwiseCopyable {

@@ -107,6 +107,17 @@ extension SnapshotCompiler {
             for route in host.routes {
                 var record = try compile(route, host, Int32(index), configuration, place)
                 record.filters = try settings(for: filters, defaults, [route.filters, host.filters], place)
+                if case .forward(let forward) = route.action, case .clusters(let list) = forward.target,
+                    list.contains(where: { !$0.filters.isEmpty })
+                {
+                    var clusters = record.clusters.indices.map { record.clusters[$0] }
+                    for (index, cluster) in list.enumerated() {
+                        clusters[index].filters = try settings(
+                            for: filters, defaults, [cluster.filters, route.filters, host.filters], place)
+                    }
+                    record.clusters = arena.store(clusters)
+                    record.hasClusterFilters = true
+                }
                 routes.append(record)
             }
             hosts.append(try compile(host, &routes, from: first, place))
@@ -371,6 +382,7 @@ extension SnapshotCompiler {
         throws(CompileError)
     {
         record.retry = settings(policy)
+        record.omittedMetadata = store(policy.omittedMetadata)
         record.idempotencyHeader = arena.store(text: policy.idempotencyHeader ?? "")
         var answers: [HeaderMatchRecord] = []
         for match in policy.retriableHeaders { answers.append(try compile(match, place)) }

@@ -108,6 +108,8 @@ struct WeightedClusterRecord: BitwiseCopyable {
     var criteria: Int32 = -1
     /// And which subset of the snapshot's cluster that is.
     var subset: SubsetChoice?
+    /// Settings of filters for requests that go there; empty where all are the route's.
+    var filters = Table<Int32>()
 }
 
 /// `regex_rewrite`, or a host made from a path: every match is replaced.
@@ -201,6 +203,10 @@ struct RouteRecord: BitwiseCopyable {
     var tracing = Table<TracingRecord>()
     /// What spans are called; empty for none.
     var operation = ByteView("")
+    /// Weighted clusters have settings of their own.
+    var hasClusterFilters = false
+    /// Index of metadata that endpoints are passed over for when a request is repeated; -1 for none.
+    var omittedMetadata: Int32 = -1
     var host: Int32 = 0
 }
 

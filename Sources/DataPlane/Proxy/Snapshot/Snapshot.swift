@@ -34,6 +34,8 @@ public final class Snapshot: @unchecked Sendable {
     let limiters: [RateLimiter]
     let breakers: [ServiceBreaker]
     let concurrency: [AdaptiveConcurrency]
+    let faults: [ActiveFaults]
+    let healthCaches: [HealthCheckCache]
     /// In the order of `clusters`.
     let targets: [ClusterTargets]
     /// What routes say of subsets, by index.
@@ -65,11 +67,22 @@ public final class Snapshot: @unchecked Sendable {
         targets = objects.targets
         criteria = objects.criteria
         (breakers, concurrency) = (objects.breakers, objects.concurrency)
+        (faults, healthCaches) = (objects.faults, objects.healthCaches)
         contextKeys = objects.contextKeys
     }
 }
 
 extension Snapshot {
+    /// Index of the listener of that address, else of that port and any address.
+    func listener(at wanted: SocketAddress) -> Int? {
+        if let exact = listeners.indices.first(where: { listeners[$0].address == wanted }) { return exact }
+        return listeners.indices.first { index in
+            let address = listeners[index].address
+            return address.port == wanted.port && address.family == wanted.family
+                && address.high == 0 && address.low == 0
+        }
+    }
+
     /// Names a session that can be resumed: one context, one endpoint.
     func tlsKey(_ context: Int32, _ address: SocketAddress) -> UInt64 {
         var hasher = Hasher()
@@ -119,6 +132,8 @@ struct SnapshotObjects {
     var limiters: [RateLimiter] = []
     var breakers: [ServiceBreaker] = []
     var concurrency: [AdaptiveConcurrency] = []
+    var faults: [ActiveFaults] = []
+    var healthCaches: [HealthCheckCache] = []
 }
 
 struct ListenerRecord: BitwiseCopyable {
@@ -128,6 +143,12 @@ struct ListenerRecord: BitwiseCopyable {
     var fingerprint: UInt64
     var inspectsTLS: Bool
     var needsInspection: Bool
+    /// Where a connection was going before it was redirected here counts as its local address, and with `handsOff` the
+    /// listener of that address takes it.
+    var readsOriginal = false
+    var handsOff = false
+    /// false: connections come by other listeners only.
+    var isBound = true
     var chains: Table<ChainRecord>
     /// In `chains`; -1 if there is none.
     var defaultChain: Int32
@@ -280,6 +301,10 @@ struct ClusterRecord: BitwiseCopyable {
     var shadowPendingMax = Int.max
     var shadowRequestsMax = Int.max
     var shadowRetriesMax = Int.max
+    /// Its endpoints are only asked for their health yet.
+    var isWarming = false
+    /// Of requests, refused for the sake of the service.
+    var dropShare = FractionRecord(numerator: 0, denominator: 100)
     /// Of the process, to one endpoint; 0 for no bound.
     var perHostConnectionsMax: Int32 = 0
 

@@ -57,6 +57,8 @@ struct SnapshotCompiler {
     var healthFilters: [HealthFilterRecord] = []
     var nodeCluster = ""
     var nodeID = ""
+    /// Of the connection manager that is being compiled.
+    var statPrefix = ""
     var concurrency: [ConcurrencyRecord] = []
     var admission: [AdmissionRecord] = []
     var clusterIndices: [String: Int32] = [:]
@@ -101,6 +103,7 @@ struct SnapshotCompiler {
                 try compiler.compile(cluster)
             }
             compiler.addLimits(of: cluster, to: &record)
+            record.isWarming = configuration.warmingClusters.contains(cluster.name)
             clusters.append(record)
         }
         var listeners: [ListenerRecord] = []
@@ -172,6 +175,7 @@ struct SnapshotCompiler {
         record.breaker = breaker(cluster.breaker, isShadow: false)
         record.shadowBreaker = breaker(cluster.shadowBreaker, isShadow: true)
         record.hasBreaker = record.breaker != nil || record.shadowBreaker != nil
+        record.dropShare = fraction(cluster.dropShare)
         record.perHostConnectionsMax = Int32(clamping: cluster.perHostConnectionsMax ?? 0)
         guard let shadow = cluster.shadowLimits else { return }
         record.hasShadowLimits = true
@@ -318,7 +322,10 @@ struct SnapshotCompiler {
             name: arena.store(text: listener.name), address: address,
             fingerprint: fingerprint(listener, place: index),
             inspectsTLS: listener.inspectsTLS,
-            needsInspection: listener.inspectsTLS && isDecidedByTLS, chains: arena.store(chains),
+            needsInspection: listener.inspectsTLS && isDecidedByTLS,
+            readsOriginal: listener.readsOriginalDestination,
+            handsOff: listener.readsOriginalDestination && listener.handsOffRedirected,
+            isBound: listener.isBound, chains: arena.store(chains),
             defaultChain: defaultChain, scope: process.registry.listener(address.description))
     }
 
@@ -400,6 +407,7 @@ struct SnapshotCompiler {
         http.generation = UInt32(truncatingIfNeeded: generation)
         http.name = process.nameID(place)
         http.codec = manager.codec
+        statPrefix = manager.statPrefix
         for filter in manager.filters {
             switch filter {
             case .localRateLimit(let limit):
@@ -529,6 +537,7 @@ struct SnapshotCompiler {
         settings.avoidsPreviousHosts = policy.avoidsPreviousHosts
         if policy.avoidsPreviousHosts { settings.hostPredicates.insert(.previousHosts) }
         if policy.avoidsCanaries { settings.hostPredicates.insert(.canaries) }
+        if !policy.omittedMetadata.isEmpty { settings.hostPredicates.insert(.metadata) }
         settings.prioritiesUpdateFrequency = UInt32(clamping: policy.prioritiesUpdateFrequency ?? 0)
         settings.hostSelectionsMax = UInt32(clamping: policy.hostSelectionAttempts)
         return settings

@@ -29,7 +29,8 @@ extension Worker {
         let member = set.with { set in
             avoiding && exchange.value.attempts > 0
                 ? Self.pick(
-                    exchange, set, nil, avoiding: avoiding, &clusters[slot].balancer, at: now, &random)
+                    exchange, set, nil, avoiding: avoiding, omitted(exchange), &clusters[slot].balancer,
+                    at: now, &random)
                 : clusters[slot].balancer.pick(from: set, random: &random)
         }
         if clusters[slot].balancer.hasPanicked { counters.add(clusters[slot].scope, .lbHealthyPanic) }
@@ -55,9 +56,8 @@ extension Worker {
                 let place = set - 1
                 let member = clusters[slot].subsets[place].unownedSet.with { set in
                     Self.pick(
-                        exchange, set, hash, avoiding: avoiding, &clusters[slot].subsets[place].balancer,
-                        at: now,
-                        &random)
+                        exchange, set, hash, avoiding: avoiding, omitted(exchange),
+                        &clusters[slot].subsets[place].balancer, at: now, &random)
                 }
                 countChoice(slot, clusters[slot].subsets[place].balancer)
                 if let member { return Int(clusters[slot].subsets[place].order[member]) }
@@ -73,17 +73,26 @@ extension Worker {
     ) -> Int? {
         guard let set = clusters[slot].unownedSet else { return nil }
         let member = set.with { set in
-            Self.pick(exchange, set, hash, avoiding: avoiding, &clusters[slot].balancer, at: now, &random)
+            Self.pick(
+                exchange, set, hash, avoiding: avoiding, omitted(exchange), &clusters[slot].balancer, at: now,
+                &random)
         }
         countChoice(slot, clusters[slot].balancer)
         return member.map { Int(clusters[slot].order[$0]) }
+    }
+
+    /// Metadata of endpoints that a further attempt is not to go to.
+    private func omitted(_ exchange: ExchangePlace) -> [String: MetadataValue] {
+        let index = exchange.value.attempts > 0 ? exchange.route.omittedMetadata : -1
+        return index < 0 ? [:] : shelf[exchange.value.snapshot].criteria[Int(index)]
     }
 
     /// For a first attempt, or for one that is to go elsewhere (`retry_host_predicate`, `retry_priority`). `random` and the
     /// balancer are the worker's.
     private static func pick(
         _ exchange: ExchangePlace, _ set: EndpointSet, _ hash: UInt64?, avoiding: Bool,
-        _ balancer: inout LoadBalancer, at now: MonotonicInstant, _ random: inout SeededRandom
+        _ metadata: [String: MetadataValue], _ balancer: inout LoadBalancer, at now: MonotonicInstant,
+        _ random: inout SeededRandom
     ) -> Int? {
         guard avoiding, exchange.value.attempts > 0 else {
             let member = balancer.pick(from: set, hash: hash, at: now, random: &random)
@@ -97,7 +106,7 @@ extension Worker {
         guard retry.prioritiesUpdateFrequency > 0 else {
             return balancer.pick(
                 from: set, hash: hash, at: now, random: &random, avoiding: exchange.value.tried,
-                drawsMax: drawsMax, predicates: retry.hostPredicates)
+                drawsMax: drawsMax, predicates: retry.hostPredicates, omitting: metadata)
         }
         var passed =
             exchange.value.priorities ?? PreviousPriorities(updateFrequency: retry.prioritiesUpdateFrequency)
@@ -105,7 +114,7 @@ extension Worker {
         defer { exchange.value.priorities = passed }
         return balancer.pick(
             from: set, hash: hash, at: now, random: &random, avoiding: exchange.value.tried,
-            drawsMax: drawsMax, predicates: retry.hostPredicates, priorities: &passed)
+            drawsMax: drawsMax, predicates: retry.hostPredicates, omitting: metadata, priorities: &passed)
     }
 
     private func countChoice(_ slot: Int, _ balancer: borrowing LoadBalancer) {

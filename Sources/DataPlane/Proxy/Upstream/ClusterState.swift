@@ -108,6 +108,7 @@ extension Worker {
             let (process, scope) = (record.value.process, record.value.process.with { $0.scope })
             while clusters.count <= slot { clusters.append(ClusterState(scope: scope, process: process)) }
             (clusters[slot].process, clusters[slot].scope) = (process, scope)
+            if record.value.isWarming { continue }
             clusters[slot].record = record
             adoptEndpoints(slot, snapshot, index)
         }

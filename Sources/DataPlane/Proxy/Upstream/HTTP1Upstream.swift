@@ -317,6 +317,9 @@ extension Worker {
             exchange.value.answerDecoder.trailersRead()
             exchange.value.answerHasTrailers = false
             let section = bytes.prefix(Int(head.length))
+            if let status = head.value(of: .grpcStatus, in: section)?.decimal {
+                exchange.value.record.grpcStatus = Int8(clamping: status)
+            }
             var kept = pool.take(section.count)
             Self.appendTrailers(head, section, to: &kept)
             answerEnded(exchange, trailers: kept.view)

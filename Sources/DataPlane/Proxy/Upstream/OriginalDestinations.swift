@@ -29,12 +29,9 @@ extension Worker {
     mutating func chooseOriginal(
         _ connection: ConnectionPlace, _ slot: Int, _ settings: OriginalDestinationRecord
     ) -> Int? {
-        guard connection.isInUse,
-            let address = try? kernel.originalDestination(connection.value.descriptor),
-            // It was not redirected: we would call ourselves.
-            address != (try? kernel.localAddress(connection.value.descriptor))
-        else { return nil }
-        return originalHost(address, slot, settings)
+        // One that was not redirected was going to us.
+        guard connection.isInUse, connection.value.isRedirected else { return nil }
+        return originalHost(connection.value.local, slot, settings)
     }
 
     private mutating func originalHost(

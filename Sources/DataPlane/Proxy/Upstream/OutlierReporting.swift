@@ -24,10 +24,23 @@ extension Worker {
         }
         guard let detector = clusters[slot].detector else { return }
         if detector.with({ $0.settings.splitsLocalOriginErrors }) { note(slot, host, .connected) }
+        if detector.with({ $0.settings.readsGRPCTrailers }), tellsStatusLater(exchange, answer, bytes) {
+            exchange.value.awaitsStatus = true
+            return
+        }
         note(
             slot, host,
             .answered(
                 status: answer.grpcStatus < 0 ? answer.status : Self.httpStatus(grpc: answer.grpcStatus)))
+    }
+
+    /// The trailers of an answer have told what came of a gRPC call.
+    mutating func noteStatus(_ exchange: ExchangePlace, grpc status: Int8) {
+        let slot = Int(exchange.value.cluster)
+        guard let detector = clusters[slot].detector, exchange.value.endpoint >= 0,
+            detector.with({ $0.settings.readsGRPCTrailers })
+        else { return }
+        note(slot, Int(exchange.value.endpoint), .answered(status: Self.httpStatus(grpc: status)))
     }
 
     /// An attempt has waited for long enough.

@@ -43,6 +43,9 @@ public enum ResponseDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case circuitBreakerOpen
     case reachedConcurrencyLimit
     case deniedByAdmissionControl
+    case dropOverload
+    case unconditionalDropOverload
+    case healthCheckCached
 
     public var text: StaticString {
         switch self {
@@ -85,6 +88,9 @@ public enum ResponseDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .corsResponse: "cors_response"
         case .circuitBreakerOpen: "circuit_breaker_open"
         case .reachedConcurrencyLimit: "reached_concurrency_limit"
+        case .dropOverload: "drop_overload"
+        case .unconditionalDropOverload: "unconditional_drop_overload"
+        case .healthCheckCached: "health_check_cached"
         case .deniedByAdmissionControl: "denied_by_admission_control"
         }
     }

@@ -73,6 +73,7 @@ public enum HTTPCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
     case healthCheckRequestTotal
     case healthCheckOK
     case healthCheckFailed
+    case healthCheckCachedResponse
     case healthCheckFailedClusterNotFound
     case healthCheckFailedClusterEmpty
     case healthCheckFailedClusterUnhealthy
@@ -81,6 +82,8 @@ public enum HTTPCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
     case faultAbortsInjected
     case faultDelaysInjected
     case faultResponseRlInjected
+    case faultActiveFaults
+    case faultOverflow
 
     /// Envoy's name, behind that of the scope.
     public var name: StaticString {
@@ -158,6 +161,7 @@ public enum HTTPCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         case .healthCheckRequestTotal: "health_check.request_total"
         case .healthCheckOK: "health_check.ok"
         case .healthCheckFailed: "health_check.failed"
+        case .healthCheckCachedResponse: "health_check.cached_response"
         case .healthCheckFailedClusterNotFound: "health_check.failed_cluster_not_found"
         case .healthCheckFailedClusterEmpty: "health_check.failed_cluster_empty"
         case .healthCheckFailedClusterUnhealthy: "health_check.failed_cluster_unhealthy"
@@ -166,6 +170,8 @@ public enum HTTPCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         case .faultAbortsInjected: "fault.aborts_injected"
         case .faultDelaysInjected: "fault.delays_injected"
         case .faultResponseRlInjected: "fault.response_rl_injected"
+        case .faultActiveFaults: "fault.active_faults"
+        case .faultOverflow: "fault.faults_overflow"
         }
     }
 
@@ -174,7 +180,7 @@ public enum HTTPCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         switch self {
         case .downstreamCxActive, .downstreamCxHttp1Active, .downstreamCxHttp2Active, .downstreamCxSslActive,
             .downstreamCxUpgradesActive, .downstreamCxRxBytesBuffered, .downstreamCxTxBytesBuffered,
-            .downstreamRqActive:
+            .downstreamRqActive, .faultActiveFaults:
             true
         default: false
         }

@@ -266,7 +266,7 @@ final class BalancingPlan: Sendable {
             } else {
                 append(groups.flatMap(\.members).sorted(), share: 1)
             }
-            return HashTable(entries, hashing)
+            return HashTable(entries, hashing, hasBound: set.balancing.hashBalanceFactor > 0)
         }
     }
 }

@@ -132,6 +132,9 @@ public struct BalancingSettings: Equatable, Sendable {
     public var hashing: HashingSettings?
     public var locality = LocalityBalancing.ignored
     public var slowStart: SlowStartSettings?
+    /// Consistent hashing with bounded loads: percent of the average of requests in flight that one endpoint may have; 0:
+    /// any.
+    public var hashBalanceFactor: UInt32 = 0
     /// Health is a share of weights and not of endpoints (`weighted_priority_health`).
     public var weighsHealth = false
 

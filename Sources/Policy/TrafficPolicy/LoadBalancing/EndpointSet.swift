@@ -18,14 +18,25 @@ import Synchronization
         /// What stands for the endpoint on a ring (metadata `envoy.lb` `hash_key`, or its host name where that is asked
         /// for); nil: "ADDRESS:PORT".
         public let hashKey: String?
+        /// Of `envoy.lb`; what retries may ask for.
+        public let metadata: [String: MetadataValue]
 
         public init(
             _ state: EndpointState, weight: UInt32 = 1, priority: UInt32 = 0, locality: Int = 0,
-            isCanary: Bool = false, hashKey: String? = nil
+            isCanary: Bool = false, hashKey: String? = nil, metadata: [String: MetadataValue] = [:]
         ) {
             precondition(weight > 0 && locality >= 0)
             (self.state, self.weight, self.priority) = (state, weight, priority)
             (self.locality, self.isCanary, self.hashKey) = (locality, isCanary, hashKey)
+            self.metadata = metadata
+        }
+
+        /// It has all of these; of a list of its own one that is equal suffices, as in Envoy.
+        func has(_ wanted: [String: MetadataValue]) -> Bool {
+            wanted.allSatisfy { key, value in
+                if case .list(let values) = metadata[key] { return values.contains(value) }
+                return metadata[key] == value
+            }
         }
     }
 
@@ -108,6 +119,13 @@ import Synchronization
             state.latency.cost(
                 requestsActive: state.requestsActive.load(ordering: .relaxed), at: now, settings)
         }
+    }
+
+    /// Of all members.
+    var requestsActive: Int {
+        var sum = 0
+        for index in 0..<members.count { sum &+= requestsActive(index) }
+        return sum
     }
 
     public func address(_ index: Int) -> SocketAddress { withState(index) { $0.address } }

@@ -18,10 +18,13 @@ import MeshPrimitives
     /// Ring only: in ascending order.
     private let hashes: UnsafeMutablePointer<UInt64>
     private let members: UnsafeMutablePointer<UInt32>
+    /// For bounded loads: who is placed, in the order of the endpoints, and each one's share. Else empty.
+    private let placed: [(member: UInt32, share: Double)]
 
     /// nil: there is nobody to place.
-    init?(_ entries: [Entry], _ settings: HashingSettings) {
+    init?(_ entries: [Entry], _ settings: HashingSettings, hasBound: Bool = false) {
         guard !entries.isEmpty else { return nil }
+        placed = hasBound ? entries.map { ($0.member, $0.share) } : []
         switch settings {
         case .ring(let sizeMin, let sizeMax, let function):
             let points = Self.ring(entries, Int(sizeMin), Int(sizeMax), function)
@@ -52,6 +55,36 @@ import MeshPrimitives
         // Almost all bits of the hash are turned over.
         let hash = attempt == 0 ? hash : hash ^ (0 &- attempt)
         return unsafe Int(members[Int(hash % UInt64(count))])
+    }
+
+    /// The member to take in place of `wanted` if that has its part of the requests in flight already, in a cluster that
+    /// bounds loads (Mirrokni, Thorup, Zadimoghaddam 2018); the others are asked in an order that the hash decides (Chen,
+    /// Coleman, Shrivastava 2019), drawn as Envoy draws it. If all are overloaded, the least overloaded. Takes time in
+    /// proportion to the endpoints when `wanted` is overloaded.
+    func bounded(_ wanted: Int, _ hash: UInt64, factor: UInt32, in set: EndpointSet) -> Int {
+        guard let first = placed.first(where: { Int($0.member) == wanted }) else { return wanted }
+        let active = set.requestsActive
+        let slots = ((active &+ 1) &* Int(factor) &+ 99) / 100
+        func overload(_ place: (member: UInt32, share: Double)) -> Double {
+            let own = max((Double(slots) * place.share).rounded(.up), 1)
+            return Double(set.requestsActive(Int(place.member))) / own
+        }
+        var (best, least) = (wanted, overload(first))
+        if least <= 1 { return wanted }
+        var random = MersenneTwister(seed: UInt32(truncatingIfNeeded: hash))
+        return unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: placed.count) { order in
+            for index in 0..<placed.count { unsafe order[index] = UInt32(index) }
+            for index in 0..<placed.count {
+                let other = index + Int(random.below(UInt32(placed.count - index)))
+                unsafe order.swapAt(index, other)
+                let place = unsafe placed[Int(order[index])]
+                if Int(place.member) == wanted { continue }
+                let load = overload(place)
+                if load <= 1 { return Int(place.member) }
+                if load < least { (best, least) = (Int(place.member), load) }
+            }
+            return best
+        }
     }
 
     /// How many entries each of `memberCount` members has.
@@ -145,6 +178,10 @@ import MeshPrimitives
 
         func member(_ hash: UInt64, attempt: UInt64) -> Int {
             unsafe table._withUnsafeGuaranteedRef { $0.member(hash, attempt: attempt) }
+        }
+
+        func bounded(_ wanted: Int, _ hash: UInt64, factor: UInt32, in set: EndpointSet) -> Int {
+            unsafe table._withUnsafeGuaranteedRef { $0.bounded(wanted, hash, factor: factor, in: set) }
         }
     }
 }

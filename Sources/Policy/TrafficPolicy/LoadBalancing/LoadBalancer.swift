@@ -11,6 +11,7 @@ public struct LoadBalancer: ~Copyable {
     private var localities = OwnedList<LocalitySchedule>()
     private var zone = ZonePicker()
     private var slowStart: SlowStartSettings?
+    private var balanceFactor: UInt32 = 0
     /// Kept, so that no other set can come to have its identity, and the tables stay.
     private var seenSet: EndpointSet?
     private var seenIdentity: ObjectIdentifier?
@@ -53,7 +54,7 @@ public struct LoadBalancer: ~Copyable {
     public mutating func pick(
         from set: EndpointSet, hash: UInt64? = nil, at now: MonotonicInstant = .zero,
         random: inout SeededRandom, avoiding previous: PreviousEndpoints, drawsMax: Int,
-        predicates: HostPredicates = .previousHosts
+        predicates: HostPredicates = .previousHosts, omitting metadata: [String: MetadataValue] = [:]
     ) -> Int? {
         lookIfNeeded(at: set, now, &random)
         let hash = hash ?? (policy == .hashed ? random.next() : nil)
@@ -64,6 +65,7 @@ public struct LoadBalancer: ~Copyable {
             let isUnwanted =
                 (predicates.contains(.previousHosts) && previous.contains(set.address(index)))
                 || (predicates.contains(.canaries) && set.members[index].isCanary)
+                || (!metadata.isEmpty && set.members[index].has(metadata))
             if !isUnwanted || attempt >= drawsMax { return index }
         }
     }
@@ -72,7 +74,8 @@ public struct LoadBalancer: ~Copyable {
     public mutating func pick(
         from set: EndpointSet, hash: UInt64? = nil, at now: MonotonicInstant = .zero,
         random: inout SeededRandom, avoiding previous: PreviousEndpoints, drawsMax: Int,
-        predicates: HostPredicates = .previousHosts, priorities passed: inout PreviousPriorities
+        predicates: HostPredicates = .previousHosts, omitting metadata: [String: MetadataValue] = [:],
+        priorities passed: inout PreviousPriorities
     ) -> Int? {
         lookIfNeeded(at: set, now, &random)
         let hadTurns = !turns.isEmpty
@@ -93,7 +96,7 @@ public struct LoadBalancer: ~Copyable {
         }
         return pick(
             from: set, hash: hash, at: now, random: &random, avoiding: previous, drawsMax: drawsMax,
-            predicates: predicates)
+            predicates: predicates, omitting: metadata)
     }
 
     private func adjusted(_ plan: BalancingPlan, _ set: EndpointSet, _ passedOver: UInt64)
@@ -124,7 +127,8 @@ public struct LoadBalancer: ~Copyable {
             let row = rows.count == 1 ? 0 : row(UInt32(hash % 100) + 1)
             note(rows[row])
             guard let table = tables[lastPriority] else { return nil }
-            return table.member(hash, attempt: attempt)
+            let member = table.member(hash, attempt: attempt)
+            return balanceFactor == 0 ? member : table.bounded(member, hash, factor: balanceFactor, in: set)
         }
         let row = rows.count == 1 ? 0 : row(UInt32(random.below(100)) + 1)
         note(rows[row])
@@ -231,6 +235,7 @@ public struct LoadBalancer: ~Copyable {
         (seenSet, seenVersion, self.plan) = (set, version, plan)
         seenIdentity = ObjectIdentifier(set)
         slowStart = set.balancing.slowStart
+        balanceFactor = set.balancing.hashBalanceFactor
         isPanicking = plan.priorities.contains { $0.isPanicking }
         replaceRows(plan.rows)
         priorities = OwnedList()

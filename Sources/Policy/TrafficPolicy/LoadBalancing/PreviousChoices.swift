@@ -53,4 +53,6 @@ public struct HostPredicates: OptionSet, Hashable, Sendable, BitwiseCopyable {
     public static let previousHosts = HostPredicates(rawValue: 1 << 0)
     /// `envoy.retry_host_predicates.omit_canary_hosts`.
     public static let canaries = HostPredicates(rawValue: 1 << 1)
+    /// `envoy.retry_host_predicates.omit_host_metadata`.
+    public static let metadata = HostPredicates(rawValue: 1 << 2)
 }

@@ -36,6 +36,8 @@ public struct OutlierSettings: Equatable, Sendable, BitwiseCopyable {
     public var failurePercentageRequestVolume: UInt32 = 50
     /// What our own side saw (connection failures, time-outs) counts apart from what the endpoint answered.
     public var splitsLocalOriginErrors = false
+    /// Ours: an answer to a gRPC call counts by the status in its trailers; else, as by Envoy, by its head alone.
+    public var readsGRPCTrailers = false
     /// A passed health check ends an ejection.
     public var checkEndsEjection = true
 
