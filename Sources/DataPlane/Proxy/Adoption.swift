@@ -239,6 +239,7 @@ extension Worker {
             abandonReading(exchange)
             return closeGracefully(connection)
         }
+        if cause == .finished, exchange.value.isTunnel { return requestBodyEnded(exchange) }
         // A caller that has said all may close its side and still wants the answer (RFC 9112 section 9.6).
         if cause == .finished, exchange.value.requestEnded, !connection.value.writeFailed {
             connection.value.closesAfterAnswer = true

@@ -197,6 +197,8 @@ public struct Forward: Sendable, Equatable {
     public var priority = Priority.normal
     /// Protocols by name, lower case: whether this route takes an upgrade to them, whatever the connection manager says.
     public var upgrades: [String: Bool] = [:]
+    /// A CONNECT ends here: its bytes go to the endpoint as they are (`connect_config`).
+    public var endsConnect = false
     public var mirrors: [Mirror] = []
     public var internalRedirects: InternalRedirects?
     public var hashing: [HashPolicy] = []

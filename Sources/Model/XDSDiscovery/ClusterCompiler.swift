@@ -274,6 +274,7 @@ extension ResourceCompiler {
         if let most = node.message.wrappedUnsigned(F.maxConcurrentStreams) {
             options.maxConcurrentStreams = UInt32(clamping: most)
         }
+        options.allowsConnect = node.message.bool(F.allowConnect)
         if let window = node.message.wrappedUnsigned(F.initialStreamWindowSize) {
             options.initialStreamWindow = Int32(clamping: window)
         }

@@ -89,7 +89,6 @@ extension ResourceCompiler {
         for upgrade in node.children(F.upgradeConfigs) {
             typealias U = XDS.HttpConnectionManagerUpgradeConfig
             let name = upgrade.message.text(U.upgradeType).lowercased()
-            if name == "connect" { add("CONNECT is not supported", at: upgrade, U.upgradeType) }
             if upgrade.message.wrappedBool(U.enabled) ?? true { manager.upgrades.append(name) }
         }
         if let most = node.message.wrappedUnsigned(F.maxRequestHeadersKb) {

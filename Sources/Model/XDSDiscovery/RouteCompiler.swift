@@ -120,6 +120,8 @@ extension ResourceCompiler {
                     F.pathSeparatedPrefix)
             }
             match = RouteMatch(path: .separatedPrefix(prefix))
+        } else if node.message.has(F.connectMatcher) {
+            match = RouteMatch(path: .connect)
         } else if let regex = node.child(F.safeRegex) {
             guard let pattern = self.regex(regex) else { return nil }
             match = RouteMatch(path: .regex(pattern))
@@ -245,9 +247,16 @@ extension ResourceCompiler {
         forward.priority = message.enumerated(F.priority) == 1 ? .high : .normal
         for upgrade in node.children(F.upgradeConfigs) {
             let name = upgrade.message.text(XDS.RouteActionUpgradeConfig.upgradeType).lowercased()
-            if name == "connect" { add("CONNECT is not supported", at: upgrade) }
-            forward.upgrades[name] =
-                upgrade.message.wrappedBool(XDS.RouteActionUpgradeConfig.enabled) ?? true
+            let isEnabled = upgrade.message.wrappedBool(XDS.RouteActionUpgradeConfig.enabled) ?? true
+            if upgrade.message.has(XDS.RouteActionUpgradeConfig.connectConfig) {
+                if name != "connect" {
+                    add(
+                        "needs 'upgrade_type: CONNECT'", at: upgrade,
+                        XDS.RouteActionUpgradeConfig.connectConfig)
+                }
+                forward.endsConnect = isEnabled
+            }
+            forward.upgrades[name] = isEnabled
         }
         forward.mirrors = node.children(F.requestMirrorPolicies).compactMap { mirror($0) }
         forward.hashing = node.children(F.hashPolicy).compactMap { hashPolicy($0) }

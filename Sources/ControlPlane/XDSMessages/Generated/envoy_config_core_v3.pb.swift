@@ -1066,6 +1066,8 @@ public nonisolated struct Envoy_Config_Core_V3_Http2ProtocolOptions: Sendable {
   /// Clears the value of `initialConnectionWindowSize`. Subsequent reads from it will return its default value.
   public mutating func clearInitialConnectionWindowSize() {self._initialConnectionWindowSize = nil}
 
+  public var allowConnect: Bool = false
+
   public var connectionKeepalive: Envoy_Config_Core_V3_KeepaliveSettings {
     get {_connectionKeepalive ?? Envoy_Config_Core_V3_KeepaliveSettings()}
     set {_connectionKeepalive = newValue}
@@ -2852,7 +2854,7 @@ nonisolated extension Envoy_Config_Core_V3_Http1ProtocolOptions.HeaderKeyFormat.
 
 nonisolated extension Envoy_Config_Core_V3_Http2ProtocolOptions: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Http2ProtocolOptions"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{2}max_concurrent_streams\0\u{3}initial_stream_window_size\0\u{3}initial_connection_window_size\0\u{4}\u{b}connection_keepalive\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{2}max_concurrent_streams\0\u{3}initial_stream_window_size\0\u{3}initial_connection_window_size\0\u{3}allow_connect\0\u{4}\u{a}connection_keepalive\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2863,6 +2865,7 @@ nonisolated extension Envoy_Config_Core_V3_Http2ProtocolOptions: SwiftProtobuf.M
       case 2: try { try decoder.decodeSingularMessageField(value: &self._maxConcurrentStreams) }()
       case 3: try { try decoder.decodeSingularMessageField(value: &self._initialStreamWindowSize) }()
       case 4: try { try decoder.decodeSingularMessageField(value: &self._initialConnectionWindowSize) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.allowConnect) }()
       case 15: try { try decoder.decodeSingularMessageField(value: &self._connectionKeepalive) }()
       default: break
       }
@@ -2883,6 +2886,9 @@ nonisolated extension Envoy_Config_Core_V3_Http2ProtocolOptions: SwiftProtobuf.M
     try { if let v = self._initialConnectionWindowSize {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
     } }()
+    if self.allowConnect != false {
+      try visitor.visitSingularBoolField(value: self.allowConnect, fieldNumber: 5)
+    }
     try { if let v = self._connectionKeepalive {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
     } }()
@@ -2893,6 +2899,7 @@ nonisolated extension Envoy_Config_Core_V3_Http2ProtocolOptions: SwiftProtobuf.M
     if lhs._maxConcurrentStreams != rhs._maxConcurrentStreams {return false}
     if lhs._initialStreamWindowSize != rhs._initialStreamWindowSize {return false}
     if lhs._initialConnectionWindowSize != rhs._initialConnectionWindowSize {return false}
+    if lhs.allowConnect != rhs.allowConnect {return false}
     if lhs._connectionKeepalive != rhs._connectionKeepalive {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

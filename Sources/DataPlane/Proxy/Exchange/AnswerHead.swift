@@ -284,7 +284,8 @@ extension Worker {
             return sendStreamAnswer(exchange, bytes)
         }
         let status = answer.status
-        let hasNoBody = exchange.head.method == .head || status == 204 || status == 304
+        let hasNoBody =
+            exchange.head.method == .head || status == 204 || status == 304 || exchange.value.isTunnel
         if hasNoBody {
             exchange.value.framing = .none
         } else {

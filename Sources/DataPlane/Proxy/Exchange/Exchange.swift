@@ -114,7 +114,10 @@ struct Exchange: BitwiseCopyable {
     var headSent = false
     /// The body goes upstream in chunks.
     var sendsChunks = false
+    /// It asks for another protocol, or for a tunnel (CONNECT), and may have it.
     var isUpgrade = false
+    /// It got that: what passes as bodies now is bytes that nobody marks off.
+    var isTunnel = false
     /// It is counted among the endpoint's requests.
     var isActiveUpstream = false
     var hasPausedDownstream = false

@@ -80,6 +80,7 @@ extension Worker {
                 byNanoseconds: exchange.chain.http.maxStreamDuration)
         }
         identify(exchange)
+        if exchange.chain.http.normalizesPaths, !normalizePath(exchange) { return }
         findRoute(exchange)
         if exchange.chain.http.hasTracing { trace(exchange) }
         runFilters(exchange)
@@ -147,14 +148,15 @@ extension Worker {
     /// What the route says, after the filters.
     @inline(__always)
     mutating func forward(_ exchange: ExchangePlace) {
-        guard exchange.value.hasRoute else {
+        // HTTP/2 in the clear begins with prior knowledge only: its upgrade is ignored (RFC 9113 section 3.1).
+        let isConnect = exchange.head.method == .connect
+        let isUpgrade = isConnect || (exchange.head.hasUpgrade && !isUpgrade(exchange, to: "h2c"))
+        exchange.value.isUpgrade = isUpgrade && takesUpgrade(exchange)
+        guard exchange.value.hasRoute || (isConnect && !exchange.value.isUpgrade) else {
             counters.add(exchange.chain.http.scope, .noRoute)
             return answerLocally(exchange, .noRoute)
         }
-        // HTTP/2 in the clear begins with prior knowledge only: its upgrade is ignored (RFC 9113 section 3.1).
-        let isUpgrade = exchange.head.hasUpgrade && !isUpgrade(exchange, to: "h2c")
-        exchange.value.isUpgrade = isUpgrade && takesUpgrade(exchange)
-        if isUpgrade, !exchange.value.isUpgrade, !exchange.chain.http.ignoresUnknownUpgrades {
+        if isUpgrade, !exchange.value.isUpgrade, isConnect || !exchange.chain.http.ignoresUnknownUpgrades {
             counters.add(exchange.chain.http.scope, .downstreamRqWsOnNonWsRoute)
             return answerLocally(exchange, .upgradeFailed)
         }
@@ -202,7 +204,8 @@ extension Worker {
     /// The route decides for protocols that it names, else the connection manager.
     private func takesUpgrade(_ exchange: ExchangePlace) -> Bool {
         let bytes = exchange.value.headBytes.view
-        guard let name = exchange.head.value(of: .upgrade, in: bytes) else { return false }
+        let connect = exchange.head.method == .connect ? ByteView("connect") : nil
+        guard let name = connect ?? exchange.head.value(of: .upgrade, in: bytes) else { return false }
         func contains(_ names: Table<ByteView>) -> Bool {
             names.indices.contains { names[$0].equalsIgnoringCase(name) }
         }
@@ -304,6 +307,9 @@ extension Worker {
 
     @inline(__always)
     private mutating func acquireConnection(_ exchange: ExchangePlace, _ slot: Int, _ host: Int) {
+        if exchange.value.isUpgrade, exchange.head.method == .connect, exchange.route.endsConnect {
+            return connectForTunnel(exchange, slot, host)
+        }
         if let shared = clusters[slot].hosts[host].shared.first(where: { canOpenStream($0) }) {
             return attach(exchange, shared)
         }
@@ -441,6 +447,7 @@ extension Worker {
 
     private mutating func writeRequestBody(_ exchange: ExchangePlace, _ bytes: ByteView) -> Int {
         guard let connection = exchange.value.upstream else { return 0 }
+        if exchange.value.isUpgrade, holdsBack(exchange, connection) { return 0 }
         if connection.value.codec == .http2 { return writeStreamRequestBody(exchange, connection, bytes) }
         guard connection.value.pending.count < Self.queuedHigh || connection.value.writeFailed else {
             return 0
@@ -462,6 +469,7 @@ extension Worker {
         exchange.value.requestSent = true
         exchange.value.record.requestSent = now.nanoseconds(since: exchange.value.started)
         guard let connection = exchange.value.upstream else { return }
+        if exchange.value.isUpgrade, finishesTunnel(exchange, connection) { return }
         if connection.value.codec == .http2 { return finishStreamRequest(exchange, connection) }
         guard exchange.value.sendsChunks else { return }
         let cluster = clusters[Int(exchange.value.cluster)].record
@@ -576,7 +584,9 @@ extension Worker {
         // From here on nothing is repeated, so nothing is kept.
         exchange.value.keepsBody = false
         forgetSentBody(exchange)
-        if answer.status == 101 { return startTunnel(exchange, bytes) ? .passed : .skipped }
+        if answer.status == 101 || (exchange.value.isUpgrade && opensTunnel(exchange)) {
+            return startTunnel(exchange, bytes) ? .passed : .skipped
+        }
         exchange.value.phase = .answering
         exchange.value.tryDeadline = .distantFuture
         keepForLog(exchange, bytes)

@@ -206,12 +206,14 @@ extension Worker {
     mutating func sendRequestHead(_ exchange: ExchangePlace, _ connection: ConnectionPlace) {
         editRequest(exchange)
         let length = exchange.head.body
-        exchange.value.sendsChunks = length == .chunked || length == .untilStreamEnd
+        exchange.value.sendsChunks =
+            (length == .chunked || length == .untilStreamEnd)
+            && !(exchange.value.isUpgrade && holdsBack(exchange, connection))
         if exchange.value.sendsChunks {
             edits.drop(.contentLength)
             edits.add(.transferEncoding, ByteView("chunked"))
         }
-        if exchange.value.isUpgrade {
+        if exchange.value.isUpgrade, exchange.head.method != .connect {
             edits.add(.connection, ByteView("upgrade"))
             edits.add(
                 .upgrade, exchange.head.value(of: .upgrade, in: exchange.value.headBytes.view) ?? ByteView("")
@@ -249,6 +251,10 @@ extension Worker {
         }
         if exchange.head.method == .connect {
             fields.startConnect(authority: authority)
+        } else if exchange.value.isUpgrade {
+            fields.startExtendedConnect(
+                protocol: exchange.head.value(of: .upgrade, in: bytes) ?? ByteView(""), scheme: scheme,
+                authority: authority, path: path.isEmpty ? bytes[exchange.head.path.range] : path)
         } else {
             fields.startRequest(
                 uncopied: bytes[exchange.head.methodToken.range], scheme: scheme, authority: authority,

@@ -14,6 +14,7 @@ extension Worker {
     mutating func startHTTP2(_ connection: ConnectionPlace) {
         var settings = HTTP2Settings()
         settings.streamsMax = Int(min(connection.chain.http.http2MaxStreams, 1024))
+        settings.allowsExtendedConnect = connection.chain.http.http2AllowsConnect
         settings.streamWindow = Int(connection.chain.http.http2StreamWindow)
         settings.connectionWindow = Int(connection.chain.http.http2ConnectionWindow)
         guard let session = HTTP2Session(role: .server, settings: settings, memory: http2Memory)
@@ -372,7 +373,7 @@ extension Worker {
         fillStreamRequest(exchange, scheme: ByteView(connection.value.tls == nil ? "http" : "https"))
         let endsStream =
             exchange.value.requestEnded && exchange.value.body.isEmpty
-            && exchange.value.trailers.isEmpty
+            && exchange.value.trailers.isEmpty && !exchange.value.isUpgrade
         connection.value.streams += 1
         let opened = session.with {
             $0.submitRequest(fields, endsStream: endsStream, tag: Self.tag(exchange.id))

@@ -8,34 +8,149 @@ import TrafficPolicy
 
 /// Bytes that pass both ways without being looked at: after a 101, and for `tcp_proxy`.
 extension Worker {
-    // MARK: After an upgrade
+    // MARK: After an upgrade or a CONNECT
 
-    /// The endpoint agreed to switch protocols; false if the answer cannot be used.
+    /// What comes behind the head is for whoever the tunnel leads to, and there is none yet. (Over HTTP/1.1 a request
+    /// with an upgrade may have a body of its own, and that goes.)
+    func holdsBack(_ exchange: ExchangePlace, _ upstream: ConnectionPlace) -> Bool {
+        if exchange.value.isTunnel { return false }
+        return exchange.value.downstreamStream != 0 || exchange.head.method == .connect
+            || upstream.value.codec == .http2
+    }
+
+    /// All that the caller has to say was handed on. true: that needs nothing more here.
+    mutating func finishesTunnel(_ exchange: ExchangePlace, _ upstream: ConnectionPlace) -> Bool {
+        if !exchange.value.isTunnel {
+            guard holdsBack(exchange, upstream) else { return false }
+            // Over HTTP/2 the stream has to stay open for the tunnel.
+            exchange.value.requestSent = upstream.value.codec != .http2
+            return true
+        }
+        guard upstream.value.codec == .http1 else { return false }
+        flushStaged()
+        if upstream.hasUnsent {
+            // Asked again when it is written.
+            exchange.value.requestSent = false
+        } else {
+            if let session = upstream.value.tls {
+                session.shutdown()
+                sendCipher(upstream)
+            }
+            kernel.shutdownWrite(upstream.value.descriptor)
+        }
+        return true
+    }
+
+    /// The answer in `answer` is what opens a tunnel where there is no 101: to a CONNECT (RFC 9110 section 9.3.6), or over
+    /// HTTP/2 (RFC 8441 section 5).
+    func opensTunnel(_ exchange: ExchangePlace) -> Bool {
+        guard (200..<300).contains(answer.status) else { return false }
+        return exchange.head.method == .connect || exchange.value.upstream?.value.codec == .http2
+    }
+
+    /// The endpoint agreed: from here on bytes pass both ways. false if the answer cannot be used.
     mutating func startTunnel(_ exchange: ExchangePlace, _ bytes: ByteView) -> Bool {
         let connection = exchange.value.downstream
-        guard let upstream = exchange.value.upstream, exchange.value.isUpgrade,
-            connection.value.codec == .http1,
-            upstream.value.codec == .http1
-        else {
+        guard let upstream = exchange.value.upstream, exchange.value.isUpgrade else {
             attemptFailed(exchange, .protocolError)
             return false
         }
         counters.add(exchange.chain.http.scope, .downstreamCxUpgradesTotal)
-        edits.reset(dropping: EditList.mask([.connection, .keepAlive, .proxyConnection, .transferEncoding]))
+        (exchange.value.tryDeadline, exchange.value.deadline) = (.distantFuture, .distantFuture)
+        exchange.value.isTunnel = true
+        exchange.value.phase = .answering
+        if connection.value.codec == .http1, exchange.head.method != .connect {
+            sendSwitch(exchange, connection, bytes)
+        } else {
+            // HTTP/2 has no 101.
+            if answer.status == 101 { answer.status = 200 }
+            exchange.value.status = answer.status
+            answer.body = .untilStreamEnd
+            keepForLog(exchange, bytes)
+            sendAnswerHead(exchange, bytes)
+            guard exchange.isInUse, exchange.value.phase == .answering else { return false }
+        }
+        flushStaged()
+        if connection.value.codec == .http1, upstream.value.codec == .http1 {
+            exchange.value.phase = .tunnelling
+            joinTunnel(connection, upstream)
+        } else {
+            streamTunnel(exchange, connection, upstream)
+        }
+        return true
+    }
+
+    private mutating func sendSwitch(
+        _ exchange: ExchangePlace, _ connection: ConnectionPlace, _ bytes: ByteView
+    ) {
+        exchange.value.status = 101
+        edits.reset(
+            dropping: EditList.mask([
+                .connection, .keepAlive, .proxyConnection, .transferEncoding, .contentLength,
+            ]))
         edits.add(.connection, ByteView("upgrade"))
         // `Connection` names it, so that it goes with the other fields about one connection.
         edits.drop(.upgrade)
-        edits.add(.upgrade, answer.value(of: .upgrade, in: bytes) ?? ByteView("websocket"))
+        let asked = exchange.head.value(of: .upgrade, in: exchange.value.headBytes.view)
+        edits.add(.upgrade, answer.value(of: .upgrade, in: bytes) ?? asked ?? ByteView("websocket"))
         stage(for: connection)
         _ = HTTP1Writer.appendStatusLine(101, to: &stageBuffer)
         _ = stageBuffer.append(
             answer, bytes, editedBy: edits, keepsCase: exchange.chain.http.keepsCase)
-        flushStaged()
-        exchange.value.phase = .tunnelling
-        exchange.value.tryDeadline = .distantFuture
-        exchange.value.deadline = .distantFuture
-        joinTunnel(connection, upstream)
-        return true
+    }
+
+    /// One side is a stream of HTTP/2: bytes pass as bodies do, with its flow control.
+    private mutating func streamTunnel(
+        _ exchange: ExchangePlace, _ connection: ConnectionPlace, _ upstream: ConnectionPlace
+    ) {
+        exchange.value.upstreamKeepsAlive = false
+        exchange.value.requestSent = false
+        if upstream.value.codec == .http1 { exchange.value.answerDecoder = BodyDecoder(.untilClose) }
+        if connection.value.codec == .http1 {
+            exchange.value.requestDecoder = BodyDecoder(.untilClose)
+            exchange.value.requestEnded = false
+            exchange.value.framing = .untilClose
+            exchange.value.closesDownstream = true
+            resume(connection)
+            enqueue(connection)
+        }
+        sendBody(exchange)
+    }
+
+    /// A CONNECT that ends here: the endpoint gets a connection of its own, whose bytes are the tunnel's.
+    mutating func connectForTunnel(_ exchange: ExchangePlace, _ slot: Int, _ host: Int) {
+        guard let limits = exchange.value.limits, limits.with({ $0.connections.tryAcquire() }) else {
+            counters.add(clusterScope(slot: Int32(slot)), .upstreamCxOverflow)
+            return attemptFailed(exchange, .overflowed)
+        }
+        guard let upstream = connect(slot, host, limits) else {
+            return attemptFailed(exchange, .connectFailed)
+        }
+        upstream.value.isTunnelOnly = true
+        upstream.value.exchange = exchange
+        exchange.value.upstream = upstream
+    }
+
+    /// It is there: that is the answer.
+    private mutating func tunnelOpen(_ exchange: ExchangePlace, _ upstream: ConnectionPlace) {
+        guard exchange.isInUse, exchange.value.phase == .waiting, exchange.value.upstream == upstream else {
+            return close(upstream)
+        }
+        exchange.value.phase = .sent
+        exchange.value.headSent = true
+        upstream.value.codec = .http1
+        upstream.value.requests = 1
+        clusters[Int(exchange.value.cluster)].hosts[Int(exchange.value.endpoint)].unowned.with {
+            $0.requestStarted()
+        }
+        exchange.value.isActiveUpstream = true
+        counters.add(clusterScope(upstream), .upstreamRqTotal)
+        counters.add(clusterScope(upstream), .upstreamRqActive)
+        exchange.value.record.upstreamProtocol = .tcp
+        answer.reset()
+        answer.status = 200
+        _ = answerHead(exchange, ByteView(""), isComplete: false)
+        if upstream.isInUse, upstream.value.mayRead { enqueue(upstream) }
     }
 
     private mutating func joinTunnel(_ connection: ConnectionPlace, _ upstream: ConnectionPlace) {
@@ -99,6 +214,7 @@ extension Worker {
     }
 
     mutating func tunnelOpen(_ upstream: ConnectionPlace) {
+        if let exchange = upstream.value.exchange { return tunnelOpen(exchange, upstream) }
         guard let connection = upstream.value.tunnelPeer, connection.isInUse, connection.value.phase == .open
         else { return close(upstream) }
         let slot = Int(upstream.value.cluster)

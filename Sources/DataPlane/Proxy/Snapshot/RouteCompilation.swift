@@ -431,6 +431,7 @@ extension SnapshotCompiler {
         record.criteria = store(forward.subset)
         record.mirrors = compile(forward.mirrors.isEmpty ? host.mirrors : forward.mirrors)
         record.internalRedirects = compile(forward.internalRedirects)
+        record.endsConnect = forward.endsConnect
         let upgrades = forward.upgrades.sorted { $0.key < $1.key }
         record.upgradesTaken = arena.store(upgrades.filter(\.value).map { arena.store(text: $0.key) })
         record.upgradesRefused = arena.store(upgrades.filter { !$0.value }.map { arena.store(text: $0.key) })

@@ -180,6 +180,8 @@ struct RouteRecord: BitwiseCopyable {
     /// Protocols, lower case, for which the route decides by itself; all others are the connection manager's.
     var upgradesTaken = Table<ByteView>()
     var upgradesRefused = Table<ByteView>()
+    /// A CONNECT ends here: its bytes go to the endpoint as they are.
+    var endsConnect = false
     var mirrors = Table<MirrorRecord>()
     var hashing = Table<HashPolicyRecord>()
     /// What the route says of subsets, where a header names the cluster.

@@ -234,12 +234,15 @@ struct HTTPChainRecord: BitwiseCopyable {
     var enablesTrailers = false
     var keepsCase = false
     var http2MaxStreams: UInt32 = 100
+    var http2AllowsConnect = false
     var http2StreamWindow: Int32 = 1 << 16
     var http2ConnectionWindow: Int32 = 1 << 20
     /// Protocols that may be upgraded to, lower case.
     var upgrades = Table<ByteView>()
     var ignoresUnknownUpgrades = false
     var stripsAnyPort = false
+    var paths = PathNormalization()
+    var normalizesPaths = false
     var underscores = UnderscoreAction.allow
     var sendsProxyStatus = false
     /// The `martlet.policy` filter is there: the configuration is a mesh's.

@@ -444,10 +444,15 @@ struct SnapshotCompiler {
         http.defaultHostForHTTP10 = arena.store(text: manager.defaultHostForHTTP10 ?? "")
         http.enablesTrailers = manager.enablesTrailers
         http.http2MaxStreams = manager.http2.maxConcurrentStreams
+        http.http2AllowsConnect = manager.http2.allowsConnect
         http.http2StreamWindow = min(max(manager.http2.initialStreamWindow, 65_535), 1 << 20)
         http.http2ConnectionWindow = min(max(manager.http2.initialConnectionWindow, 65_535), 4 << 20)
         http.upgrades = arena.store(manager.upgrades.map { arena.store(text: $0.lowercased()) })
         http.ignoresUnknownUpgrades = manager.ignoresUnknownUpgrades
+        http.paths = PathNormalization(
+            normalizes: manager.normalizesPath, mergesSlashes: manager.mergesSlashes,
+            escapedSlashes: manager.escapedSlashes)
+        http.normalizesPaths = !http.paths.isOff
         http.sendsProxyStatus = manager.sendsProxyStatus
         http.isMesh = manager.traceContext != nil || manager.sendsProxyStatus
         http.keepsCase = manager.headerKeyFormat == .preserveCase

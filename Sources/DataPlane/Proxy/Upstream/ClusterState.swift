@@ -375,13 +375,20 @@ extension Worker {
         clusters[slot].hosts[host].unowned.with {
             _ = $0.connectionsFailed.wrappingAdd(1, ordering: .relaxed)
         }
-        if connection.value.isTunnelOnly, clusters[slot].detector != nil {
+        let exchange = connection.value.isTunnelOnly ? connection.value.exchange : nil
+        connection.value.exchange = nil
+        if connection.value.isTunnelOnly, exchange == nil, clusters[slot].detector != nil {
             note(slot, host, outcome == .connectTimedOut ? .timedOut : .connectFailed)
         }
         let caller = connection.value.isTunnelOnly ? connection.value.tunnelPeer : .none
         connection.value.tunnelPeer = .none
         close(connection)
         if let caller { return tunnelConnectFailed(caller) }
+        if let exchange {
+            guard exchange.isInUse, exchange.value.upstream == connection else { return }
+            exchange.value.upstream = nil
+            return attemptFailed(exchange, outcome)
+        }
         failPending(slot, host, outcome)
     }
 
