@@ -152,4 +152,42 @@ struct HTTP2Tests {
         #expect(result.output.contains("x-t: v"))
         #expect(!result.output.contains("transfer-encoding"))
     }
+
+    @Test("A peer that does not answer when it is asked whether it is there is given up")
+    func keepalive() throws {
+        // It takes what comes, and says nothing but the settings that HTTP/2 begins with.
+        let peer = try RawPeer { stream in
+            try stream.send([0, 0, 0, 4, 0, 0, 0, 0, 0])
+            while try stream.read(1) != nil {}
+        }
+        let proxy = try ProxyFixture(
+            ProxyFixture.configuration(endpoints: [peer.port]) { _, cluster, forward in
+                cluster.upstreamProtocol = .http2
+                cluster.http2.keepaliveInterval = .milliseconds(50)
+                cluster.http2.keepaliveTimeout = .milliseconds(50)
+                forward.timeout = .seconds(20)
+            })
+        let client = try proxy.client()
+        try client.sendRequest()
+        #expect(try client.readAnswer().status == 503)
+        try proxy.expect(.upstreamCxActive, 0)
+    }
+
+    @Test("One that answers is left alone, and so is a caller")
+    func keptAlive() throws {
+        let peer = try HTTPPeer { _ in .delayed(0.5, .answer(200, body: "ok")) }
+        let second = try ProxyFixture([peer]) { manager, _, _ in
+            manager.http2.keepaliveInterval = .milliseconds(20)
+            manager.http2.keepaliveTimeout = .milliseconds(300)
+        }
+        let first = try ProxyFixture(
+            ProxyFixture.configuration(endpoints: [second.port]) { _, cluster, _ in
+                cluster.upstreamProtocol = .http2
+                cluster.http2.keepaliveInterval = .milliseconds(20)
+                cluster.http2.keepaliveTimeout = .milliseconds(300)
+            })
+        let client = try first.client()
+        try client.sendRequest()
+        #expect(try client.readAnswer().text == "ok")
+    }
 }

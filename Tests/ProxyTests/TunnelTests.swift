@@ -125,6 +125,17 @@ struct TunnelTests {
         #expect(try client.readToEnd().isEmpty)
     }
 
+    @Test("tcp_proxy: a tunnel ends after its time, however busy it is")
+    func durationMax() throws {
+        let peer = try RawPeer { stream in
+            while true { try stream.send("x") }
+        }
+        let proxy = try tcp(peer.port) { $0.durationMax = .milliseconds(100) }
+        let client = try proxy.client()
+        while let byte = try client.read(1) { #expect(byte == Array("x".utf8)) }
+        try proxy.expect(.upstreamCxActive, 0)
+    }
+
     @Test("A WebSocket is passed on where it is allowed, and its bytes with it")
     func webSocket() throws {
         let peer = try RawPeer { stream in

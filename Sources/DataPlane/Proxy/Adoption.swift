@@ -197,6 +197,9 @@ extension Worker {
         guard connection.isInUse, connection.value.phase != .closed else { return }
         connection.value.timer = .none
         connection.value.timerAt = .distantFuture
+        if connection.value.codec == .http2, connection.value.phase == .open, !keepsAlive(connection) {
+            return
+        }
         if connection.value.side == .upstream { return upstreamTimerFired(connection) }
         if connection.value.codec == .tunnel, connection.value.phase == .open {
             return tunnelTimerFired(connection)

@@ -67,6 +67,9 @@ struct Connection: BitwiseCopyable {
     var session: Unowned<HTTP2Session>?
     /// HTTP/1: the exchange under way.
     var exchange: ExchangePlace?
+    /// HTTP/2: when the peer is asked again whether it is there, and by when it has to say so.
+    var pingAt = MonotonicInstant.distantFuture
+    var pongBy = MonotonicInstant.distantFuture
     /// HTTP/2: streams with an exchange.
     var streams: Int32 = 0
     /// A tunnel's other end.

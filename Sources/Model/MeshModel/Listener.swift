@@ -85,6 +85,8 @@ public struct TCPProxy: Sendable, Equatable {
     /// nil: no limit.
     public var idleTimeout: Duration? = .seconds(3600)
     public var maxConnectAttempts: Int = 1
+    /// `max_downstream_connection_duration`; nil: no limit.
+    public var durationMax: Duration?
     /// The caller's address places the connection, in a cluster that hashes.
     public var hashesSourceAddress = false
     public var accessLogs: [AccessLog] = []
@@ -102,7 +104,9 @@ public struct HTTPConnectionManager: Sendable, Equatable {
         case sanitize, forwardOnly, appendForward, sanitizeSet, alwaysForwardOnly
     }
     public enum HeaderKeyFormat: Sendable { case lowercase, preserveCase, properCase }
-    public enum EscapedSlashes: Sendable { case keep, reject, unescapeAndRedirect, unescapeAndForward }
+    public enum EscapedSlashes: Sendable, BitwiseCopyable {
+        case keep, reject, unescapeAndRedirect, unescapeAndForward
+    }
 
     public var statPrefix: String
     public var codec: Codec = .auto

@@ -146,6 +146,7 @@ extension ResourceCompiler {
             proxy.clusters = [WeightedCluster(cluster: name)]
         }
         proxy.idleTimeout = limit(node.message.duration(F.idleTimeout), default: .seconds(3600))
+        proxy.durationMax = limit(node.message.duration(F.maxDownstreamConnectionDuration), default: nil)
         proxy.maxConnectAttempts = Int(node.message.wrappedUnsigned(F.maxConnectAttempts) ?? 1)
         proxy.hashesSourceAddress = node.children(F.hashPolicy).contains {
             $0.message.has(XDS.HashPolicy.sourceIp)

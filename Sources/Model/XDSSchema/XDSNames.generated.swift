@@ -1725,6 +1725,7 @@ public enum XDS {
         public static var idleTimeout: FieldNumber { 8 }
         public static var weightedClusters: FieldNumber { 10 }
         public static var hashPolicy: FieldNumber { 11 }
+        public static var maxDownstreamConnectionDuration: FieldNumber { 13 }
     }
     /// envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster
     public enum TcpProxyWeightedCluster {

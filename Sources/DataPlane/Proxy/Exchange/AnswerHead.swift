@@ -314,7 +314,7 @@ extension Worker {
         {
             exchange.value.closesDownstream = true
         }
-        if exchange.value.closesDownstream {
+        if exchange.value.closesDownstream, !exchange.value.isTunnel {
             edits.add(.connection, ByteView(answer.status == 426 ? "upgrade, close" : "close"))
         } else if exchange.head.version == 10 {
             edits.add(.connection, ByteView("keep-alive"))

@@ -150,6 +150,8 @@ extension Worker {
     mutating func forward(_ exchange: ExchangePlace) {
         // HTTP/2 in the clear begins with prior knowledge only: its upgrade is ignored (RFC 9113 section 3.1).
         let isConnect = exchange.head.method == .connect
+        // Whatever it comes to: what follows may be meant for the tunnel.
+        if isConnect, exchange.value.downstreamStream == 0 { exchange.value.closesDownstream = true }
         let isUpgrade = isConnect || (exchange.head.hasUpgrade && !isUpgrade(exchange, to: "h2c"))
         exchange.value.isUpgrade = isUpgrade && takesUpgrade(exchange)
         guard exchange.value.hasRoute || (isConnect && !exchange.value.isUpgrade) else {

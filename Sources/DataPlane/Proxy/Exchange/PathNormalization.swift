@@ -204,6 +204,7 @@ extension Worker {
         case .rejected: break
         }
         counters.add(scope, .downstreamRqFailedPathNormalization)
+        exchange.value.closesDownstream = true
         answerLocally(
             exchange,
             LocalAnswer(400, details: .pathNormalizationFailed, proxyStatus: "http_request_error"))

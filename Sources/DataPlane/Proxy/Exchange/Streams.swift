@@ -23,6 +23,7 @@ extension Worker {
         connection.value.codec = .http2
         counters.add(connection.chain.http.scope, .downstreamCxHttp2Total)
         counters.add(connection.chain.http.scope, .downstreamCxHttp2Active)
+        startKeepalive(connection)
         enqueueFlush(connection)
     }
 
@@ -40,6 +41,7 @@ extension Worker {
         connection.value.session = sessions.insert(session)
         connection.value.codec = .http2
         clusters[slot].hosts[host].shared.append(connection)
+        startKeepalive(connection)
         enqueueFlush(connection)
         servePending(slot, host)
     }
@@ -210,7 +212,8 @@ extension Worker {
             if let exchange, isLive(exchange) { abandon(exchange) }
         case .windowOpened:
             if let exchange, isLive(exchange) { continueStreamAnswer(exchange) }
-        case .closed, .informational, .settings, .goAway, .pingAcknowledged: break
+        case .closed, .informational, .settings, .goAway: break
+        case .pingAcknowledged: connection.value.pongBy = .distantFuture
         }
     }
 
@@ -496,7 +499,7 @@ extension Worker {
             drainShared(connection)
         case .headTooLarge:
             if let exchange, isLive(exchange) { attemptFailed(exchange, .protocolError) }
-        case .pingAcknowledged: break
+        case .pingAcknowledged: connection.value.pongBy = .distantFuture
         }
     }
 

@@ -169,6 +169,9 @@ extension Worker {
         connection.value.codec = .tunnel
         connection.value.isPaused = true
         let tcp = connection.chain.tcp
+        if tcp.durationMax > 0 {
+            setTimer(connection, at: connection.value.opened.advanced(byNanoseconds: tcp.durationMax))
+        }
         if tcp.idleTimeout > 0 { setTimer(connection, at: now.advanced(byNanoseconds: tcp.idleTimeout)) }
         var index = 0
         if tcp.clusters.count > 1 {
@@ -311,9 +314,16 @@ extension Worker {
 
     mutating func tunnelTimerFired(_ connection: ConnectionPlace) {
         if let exchange = connection.value.exchange { return exchangeTimerFired(exchange) }
-        let idle = connection.chain.tcp.idleTimeout
-        guard idle > 0, connection.chain.kind == .tcp else { return }
+        guard connection.chain.kind == .tcp else { return }
         let other = connection.value.tunnelPeer
+        let longest = connection.chain.tcp.durationMax
+        if longest > 0 {
+            let end = connection.value.opened.advanced(byNanoseconds: longest)
+            if now >= end { return closeTunnel(connection, other) }
+            setTimer(connection, at: end)
+        }
+        let idle = connection.chain.tcp.idleTimeout
+        guard idle > 0 else { return }
         var last = connection.value.lastUsed
         if let other, other.isInUse { last = max(last, other.value.lastUsed) }
         let limit = last.advanced(byNanoseconds: idle)

@@ -201,6 +201,8 @@ struct TCPChainRecord: BitwiseCopyable {
     /// Nanoseconds; 0 for none.
     var idleTimeout: Int64 = 0
     var connectAttemptsMax: Int32 = 1
+    /// Nanoseconds; 0 for none.
+    var durationMax: Int64 = 0
     var hashesSourceAddress = false
 }
 
@@ -235,6 +237,7 @@ struct HTTPChainRecord: BitwiseCopyable {
     var keepsCase = false
     var http2MaxStreams: UInt32 = 100
     var http2AllowsConnect = false
+    var keepalive = KeepaliveRecord()
     var http2StreamWindow: Int32 = 1 << 16
     var http2ConnectionWindow: Int32 = 1 << 20
     /// Protocols that may be upgraded to, lower case.
@@ -304,6 +307,7 @@ struct ClusterRecord: BitwiseCopyable {
     var shadowPendingMax = Int.max
     var shadowRequestsMax = Int.max
     var shadowRetriesMax = Int.max
+    var keepalive = KeepaliveRecord()
     /// Its endpoints are only asked for their health yet.
     var isWarming = false
     /// Of requests, refused for the sake of the service.

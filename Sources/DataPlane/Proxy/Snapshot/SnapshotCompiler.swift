@@ -103,6 +103,7 @@ struct SnapshotCompiler {
                 try compiler.compile(cluster)
             }
             compiler.addLimits(of: cluster, to: &record)
+            record.keepalive = compiler.keepalive(cluster.http2)
             record.isWarming = configuration.warmingClusters.contains(cluster.name)
             clusters.append(record)
         }
@@ -183,6 +184,12 @@ struct SnapshotCompiler {
         if let most = shadow.pending { record.shadowPendingMax = Int(most) }
         if let most = shadow.requests { record.shadowRequestsMax = Int(most) }
         if let most = shadow.retries { record.shadowRetriesMax = Int(most) }
+    }
+
+    private func keepalive(_ options: HTTP2Options) -> KeepaliveRecord {
+        KeepaliveRecord(
+            interval: options.keepaliveInterval?.nanoseconds ?? 0,
+            timeout: options.keepaliveTimeout.nanoseconds)
     }
 
     /// Of a filter; a runtime key that is set replaces the default.
@@ -374,6 +381,7 @@ struct SnapshotCompiler {
             record.tcp.clusters = weighted(proxy.clusters, route: nil).table
             record.tcp.hashesSourceAddress = proxy.hashesSourceAddress
             record.tcp.idleTimeout = proxy.idleTimeout?.nanoseconds ?? 0
+            record.tcp.durationMax = proxy.durationMax?.nanoseconds ?? 0
             record.tcp.connectAttemptsMax = Int32(clamping: proxy.maxConnectAttempts)
         }
         return record
@@ -444,6 +452,7 @@ struct SnapshotCompiler {
         http.defaultHostForHTTP10 = arena.store(text: manager.defaultHostForHTTP10 ?? "")
         http.enablesTrailers = manager.enablesTrailers
         http.http2MaxStreams = manager.http2.maxConcurrentStreams
+        http.keepalive = keepalive(manager.http2)
         http.http2AllowsConnect = manager.http2.allowsConnect
         http.http2StreamWindow = min(max(manager.http2.initialStreamWindow, 65_535), 1 << 20)
         http.http2ConnectionWindow = min(max(manager.http2.initialConnectionWindow, 65_535), 4 << 20)

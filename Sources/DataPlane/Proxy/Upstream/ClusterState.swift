@@ -383,6 +383,7 @@ extension Worker {
         let caller = connection.value.isTunnelOnly ? connection.value.tunnelPeer : .none
         connection.value.tunnelPeer = .none
         close(connection)
+        if caller != nil || exchange != nil { connectIfNeeded(slot, host) }
         if let caller { return tunnelConnectFailed(caller) }
         if let exchange {
             guard exchange.isInUse, exchange.value.upstream == connection else { return }

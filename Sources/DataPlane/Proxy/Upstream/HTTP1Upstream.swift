@@ -32,7 +32,11 @@ extension Worker {
         let wanted = clusters[slot].record?.value.upstreamProtocol ?? .http1
         let agreed = connection.value.tls?.applicationProtocol
         let isHTTP2 = wanted == .http2 || (wanted == .auto && agreed == .http2)
-        if connection.value.isTunnelOnly { return tunnelOpen(connection) }
+        if connection.value.isTunnelOnly {
+            tunnelOpen(connection)
+            // Requests of the same cluster may have taken it for theirs.
+            return connectIfNeeded(slot, host)
+        }
         clusters[slot].hosts[host].spoken = isHTTP2 ? .http2 : .http1
         if isHTTP2 {
             counters.add(clusterScope(connection), .upstreamCxHttp2Total)
