@@ -151,8 +151,9 @@ let controlPlaneTargets: [Target] = [
     control(
         "DiscoveryServer", in: "ControlPlane",
         [
-            "CertificateAuthority", "ConfigCompiler", "Fleet", "MeshConfig", "XDSMessages",
-            certificateReloading,
+            "CertificateAuthority", "ConfigCompiler", "Fleet", "MeshConfig", "MeshPrimitives",
+            "TrafficPolicy",
+            "XDSMessages", certificateReloading,
             grpcCore, grpcTransport, logging, nioSSL, swiftProtobuf, x509,
         ]),  // 6
     control(
@@ -241,8 +242,8 @@ let testTargets: [Target] = [
     tests(
         "DiscoveryServer",
         [
-            "ConfigCompiler", "DiscoveryServer", "MeshConfig", "MeshModel", "MeshPrimitives", "XDSDiscovery",
-            "XDSMessages", "XDSSchema", crypto,
+            "ConfigCompiler", "DiscoveryServer", "MeshConfig", "MeshModel", "MeshPrimitives", "TrafficPolicy",
+            "XDSDiscovery", "XDSMessages", "XDSSchema", crypto, grpcCore, grpcTransport, logging,
         ]),
     tests(
         "ControlAPI",

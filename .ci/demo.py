@@ -195,7 +195,7 @@ class Demo:
 
     def show(self):
         for step in (self.show_identities, self.show_split, self.show_trace, self.show_retries,
-                     self.show_single_payments, self.show_shedding, self.show_reloads):
+                     self.show_single_payments, self.show_shedding, self.show_faults, self.show_reloads):
             say(step.__doc__.strip().rstrip("."))
             step()
             self.processes.check()
@@ -307,6 +307,22 @@ class Demo:
                     ", ".join(f"{count} times {status}" for status, count in rest.items()), set(rest) == {504})
         answer = eventually("payments to be served again", lambda: self.visit("POST", "/buy").status == 200, 5)
         self.expect("a purchase after payments recovered", "200", 200 if answer else "none", answer)
+
+    def show_faults(self):
+        """Faults are made up for those who ask for them, and for nobody else."""
+        quotes = f"http://{self.sidecars['orders']['outbound']}/quote"
+
+        def seen(fields):
+            began = time.monotonic()
+            status = ask(quotes, "GET", {"Host": "quotes-v1.default", **fields}).status
+            return status, time.monotonic() - began
+
+        before = seen({})[0]
+        failed, plain = seen({"x-try-faults": "yes"}), seen({})
+        self.expect("a request that asks for the fault of the FaultPolicy", "418 after 200 ms",
+                    f"{failed[0]} after {failed[1] * 1000:.0f} ms", failed[0] == 418 and failed[1] >= 0.2)
+        self.expect("the same request without", f"{before} at once", f"{plain[0]} after {plain[1] * 1000:.0f} ms",
+                    plain[0] == before and plain[1] < 0.2)
 
     def show_reloads(self):
         """Policies are edited while visitors come; no request is lost."""

@@ -13,7 +13,7 @@ swift package resolve
 echo "make protos: building protoc-gen-swift"
 swift build --package-path .build/checkouts/swift-protobuf --scratch-path .tools/swift-protobuf \
     --product protoc-gen-swift
-rm -rf Sources/Model/XDSSchema/Protos/envoy Sources/Model/XDSSchema/Protos/google
+rm -rf Sources/Model/XDSSchema/Protos/envoy Sources/Model/XDSSchema/Protos/google Sources/Model/XDSSchema/Protos/xds
 .tools/protos/bin/python $generator/import_envoy.py
 .tools/protos/bin/python $generator/generate.py \
     --protoc-gen-swift .tools/swift-protobuf/debug/protoc-gen-swift

@@ -153,3 +153,27 @@ import XDSMessages
         #expect(try rewrite("/a", "/b") == ["/a>/b"])
     }
 }
+
+@Suite struct RouteCORSTests {
+    @Test("What pages of other origins may do is said on the route, and the filter is there for it")
+    func cors() throws {
+        let bench = try Bench(
+            Bench.service("orders") + Bench.service("portal")
+                + Bench.route(
+                    "orders",
+                    "{backendRefs: [{name: orders, port: 80}], filters: [{type: CORS, cors: "
+                        + "{allowOrigins: [\"https://a.example\", \"https://*.b.example:8443\", \"*\"], "
+                        + "allowMethods: [GET, PUT], allowHeaders: [x-a], exposeHeaders: [x-b], "
+                        + "allowCredentials: true, maxAge: 60}}]}"))
+        let route = try #require(try bench.routes("orders", for: Bench.node()).first)
+        let config = try #require(route.typedPerFilterConfig["envoy.filters.http.cors"])
+        let policy = try Envoy_Extensions_Filters_Http_Cors_V3_CorsPolicy(unpackingAny: config)
+        #expect(policy.allowOriginStringMatch[0].exact == "https://a.example")
+        #expect(policy.allowOriginStringMatch[1].safeRegex.regex == "https://[^/:]+\\.b\\.example:8443")
+        #expect(policy.allowOriginStringMatch[2].safeRegex.regex == ".*")
+        #expect(policy.allowMethods == "GET,PUT" && policy.allowHeaders == "x-a" && policy.maxAge == "60")
+        #expect(policy.exposeHeaders == "x-b" && policy.allowCredentials.value)
+        let filters = try bench.manager("outbound", for: Bench.node()).httpFilters.map(\.name)
+        #expect(filters.first == "envoy.filters.http.cors")
+    }
+}

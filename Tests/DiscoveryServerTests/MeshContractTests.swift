@@ -112,6 +112,7 @@ private struct Wire {
             filters:
             - {type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: s, value: 1%}], add: [{name: t, value: u}], remove: [r]}}
             - {type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: s, value: v}], remove: [r]}}
+            - {type: CORS, cors: {allowOrigins: ["https://a.example", "*"], allowMethods: [GET, "*"], allowHeaders: [a], exposeHeaders: [b], allowCredentials: true, maxAge: 9}}
             - {type: URLRewrite, urlRewrite: {hostname: h.example, path: {type: ReplaceFullPath, replaceFullPath: /y}}}
             timeouts: {request: 5s, backendRequest: 1s}
             retry: {codes: [502, 503], attempts: 3, backoff: 10ms}
@@ -156,7 +157,33 @@ private struct Wire {
         apiVersion: martlet.mesh/v1
         kind: RateLimitPolicy
         metadata: {name: m}
-        spec: {targetRef: {kind: Mesh}, local: {requests: 5, per: 1m, burst: 2}, answer: {status: 503, headers: false}}
+        spec:
+          targetRef: {kind: Mesh}
+          local:
+            requests: 5
+            per: 1m
+            burst: 2
+            perConnection: true
+          answer: {status: 503, headers: false, responseHeaders: {x-limited: "1%"}}
+        ---
+        apiVersion: martlet.mesh/v1
+        kind: RateLimitPolicy
+        metadata: {name: s}
+        spec: {targetRef: {kind: Mesh}, mode: shadow, local: {requests: 1}}
+        ---
+        apiVersion: martlet.mesh/v1
+        kind: FaultPolicy
+        metadata: {name: m}
+        spec:
+          targetRef: {kind: Mesh}
+          delay: {duration: 1s, percentage: 1%}
+          abort: {grpcStatus: 14, percentage: 0.5%}
+          headers: [{name: x, value: v}, {name: z, value: "a.*", type: RegularExpression}]
+        ---
+        apiVersion: martlet.mesh/v1
+        kind: FaultPolicy
+        metadata: {name: r}
+        spec: {targetRef: {kind: HTTPRoute, name: orders, sectionName: full}, abort: {status: 404}}
         ---
         apiVersion: martlet.mesh/v1
         kind: TelemetryPolicy

@@ -39,6 +39,7 @@ struct ControlPlane: Sendable {
     private let store: ResourceStore
     private let serverCertificate: ServerCertificate
     private let distributor: Distributor
+    private let quotas: QuotaKeeper
     private let discovery: DiscoveryServer
     private let api: ControlAPI
     private let events: EventFeed
@@ -73,9 +74,11 @@ struct ControlPlane: Sendable {
                 logger.error("the workloads cannot be stored", metadata: ["error": "\(error)"])
             }
         }
+        quotas = QuotaKeeper(Self.state(snapshot), logger: logger)
         discovery = try DiscoveryServer(
             .init(xds: settings.xds, ca: settings.ca, xdsTLS: settings.xdsTLS), distributor: distributor,
-            authority: authority, tokens: tokens, serverCertificate: serverCertificate, logger: logger)
+            quotas: quotas, authority: authority, tokens: tokens, serverCertificate: serverCertificate,
+            logger: logger)
         let ports = PortCollector(file: settings.portsFile)
         self.ports = ports
         api = ControlAPI(
@@ -137,7 +140,10 @@ struct ControlPlane: Sendable {
             }
         } onGracefulShutdown: {
             discovery.stop()
-            Task { await distributor.closeAll() }
+            Task {
+                await distributor.closeAll()
+                await quotas.closeAll()
+            }
         }
     }
 
@@ -149,7 +155,9 @@ struct ControlPlane: Sendable {
                 group.addTask { await store.watch() }
                 group.addTask {
                     for await snapshot in await store.snapshots() {
-                        await distributor.update(Self.state(snapshot))
+                        let state = Self.state(snapshot)
+                        await distributor.update(state)
+                        await quotas.update(state)
                     }
                 }
                 group.addTask { await renewCertificates() }

@@ -93,6 +93,9 @@ public struct ConfigCompiler: Sendable {
         }
     }
 
+    /// From `NAMESPACE/NAME`.
+    func identityURI(of text: String) -> String { ServiceID(text).map(identityURI) ?? text }
+
     /// The identity that certificates of a service's own workloads carry.
     func identityURI(_ id: ServiceID) -> String {
         "spiffe://\(specification.mesh.trustDomain)/ns/\(id.namespace)/sa/\(id.name)"

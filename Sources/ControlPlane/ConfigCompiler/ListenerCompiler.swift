@@ -98,24 +98,16 @@ struct ListenerCompiler {
         manager.forwardClientCertDetails = .sanitizeSet
         manager.setCurrentClientCertDetails.uri = true
         manager.streamIdleTimeout = .init(timeouts.stream ?? RouteCompiler.streamIdleTimeout)
-        if let limit = rateLimit(place) { manager.httpFilters.insert(limit, at: 0) }
-        return filter(manager)
-    }
-
-    private func rateLimit(_ place: PolicyIndex.Place) -> HTTPFilter? {
-        let settings = compiler.policies.settings(RateLimitSettings.self, at: place)
-        guard let rate = settings.rate else { return nil }
-        let limit = Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateLimit.with {
-            $0.statPrefix = "http_local_rate_limiter"
-            $0.status.code = .init(rawValue: settings.status ?? 429) ?? .tooManyRequests
-            $0.tokenBucket.maxTokens = UInt32(clamping: settings.burst ?? rate.requests)
-            $0.tokenBucket.tokensPerFill = .init(clamping: rate.requests)
-            $0.tokenBucket.fillInterval = .init(rate.interval)
-            $0.filterEnabled = .always
-            $0.filterEnforced = .always
-            $0.enableXRatelimitHeaders = settings.sendsHeaders ?? true ? .draftVersion03 : .off
+        let limits = RateLimitCompiler(compiler: compiler, node: node, place: place)
+        if limits.addsIdentityHeader {
+            manager.routeConfig.virtualHosts[0].requestHeadersToRemove = [RateLimitCompiler.identityHeader]
         }
-        return HTTPFilter("envoy.filters.http.local_ratelimit", limit)
+        var filters = limits.filters()
+        if let fault = FaultCompiler.fault(compiler.policies.settings(FaultSettings.self, at: place)) {
+            filters.append(HTTPFilter(FaultCompiler.filterName, fault))
+        }
+        manager.httpFilters.insert(contentsOf: filters, at: 0)
+        return filter(manager)
     }
 
     // MARK: Outbound
@@ -173,6 +165,12 @@ struct ListenerCompiler {
         manager.streamIdleTimeout = .init(RouteCompiler.streamIdleTimeout)
         manager.accessLog = accessLog(telemetry)
         if let collector = telemetry.collector { manager.tracing = tracing(collector, telemetry) }
+        if place.direction == .outbound, CORSCompiler.isUsed(compiler.specification) {
+            manager.httpFilters.append(CORSCompiler.filter)
+        }
+        if place.direction == .outbound, compiler.policies.isInForce(.faultPolicy, .outbound) {
+            manager.httpFilters.append(FaultCompiler.filterForRoutes)
+        }
         if node.isMartlet { manager.httpFilters.append(policyFilter(telemetry, place.direction)) }
         manager.httpFilters.append(.router)
         return manager

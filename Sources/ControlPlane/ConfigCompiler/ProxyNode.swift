@@ -77,6 +77,8 @@ public struct ProxyNode: Sendable, Equatable {
     public let upstreams: [Upstream]
     public let isMartlet: Bool
     public let tls: ProxyTLS
+    /// How a foreign proxy's bootstrap calls the cluster of the control plane.
+    public let controlCluster: String?
 
     public var proxyClass: ProxyClass {
         ProxyClass(namespace: service.namespace, zone: zone, isMartlet: isMartlet, tls: tls)
@@ -112,6 +114,7 @@ public struct ProxyNode: Sendable, Equatable {
         outbound = try metadata["outbound"].hostPort()
         upstreams = try Self.upstreams(metadata["upstreams"])
         tls = try Self.tls(metadata, isMartlet: isMartlet)
+        controlCluster = metadata["control_cluster"].text
         guard apps.isEmpty || address != nil else {
             throw metadata["address"].invalid("is missing, so that nobody could reach the application")
         }

@@ -133,6 +133,9 @@ struct RouteCompiler {
         route.name = candidate.name
         route.match = match(candidate.match)
         setHeaders(&route, rule.filters)
+        if let cors = rule.filters.cors {
+            route.typedPerFilterConfig[CORSCompiler.filterName] = Wire.packed(CORSCompiler.policy(cors))
+        }
         if let redirect = rule.filters.redirect {
             route.redirect = action(redirect)
         } else {
@@ -155,7 +158,7 @@ struct RouteCompiler {
             $0.headers = match.headers.map { header in
                 .with {
                     $0.name = header.name
-                    $0.stringMatch = stringMatch(header)
+                    $0.stringMatch = Self.stringMatch(header)
                 }
             }
             if let method = match.method {
@@ -168,13 +171,13 @@ struct RouteCompiler {
             $0.queryParameters = match.queryParameters.map { parameter in
                 .with {
                     $0.name = parameter.name
-                    $0.stringMatch = stringMatch(parameter)
+                    $0.stringMatch = Self.stringMatch(parameter)
                 }
             }
         }
     }
 
-    private func stringMatch(_ match: HTTPRouteSpecification.ValueMatch)
+    static func stringMatch(_ match: HTTPRouteSpecification.ValueMatch)
         -> Envoy_Type_Matcher_V3_StringMatcher
     {
         .with {
@@ -332,6 +335,11 @@ struct RouteCompiler {
         let retries = policies.ruleSettings(RetrySettings.self, at: place).filled(from: ofRetry)
             .filled(from: policies.settings(RetrySettings.self, at: place))
         setRetries(&route, retries, perTry: retries.perTryTimeout ?? timeouts.perTry)
+        let faults = policies.ruleSettings(FaultSettings.self, at: place).filled(
+            from: policies.settings(FaultSettings.self, at: place))
+        if let fault = FaultCompiler.fault(faults) {
+            route.typedPerFilterConfig[FaultCompiler.filterName] = Wire.packed(fault)
+        }
         if proxyClass.isMartlet {
             let own = Martlet_V1_Route.with {
                 $0.retry.provablySafe = (retries.attempts ?? Self.retries) > 0

@@ -1,8 +1,9 @@
 // DiscoveryServer: streams snapshots to proxies, and signs their certificates, over gRPC.
 //
 // `DiscoverySession` is the protocol of one stream as a machine. `Distributor` owns all sessions, compiles when the
-// mesh changes, and hands responses to the streams. `DiscoveryService` and `CertificateService` connect both to
-// grpc-swift; the services are registered by hand, since two methods need no generated code. This file has the three
+// mesh changes, and hands responses to the streams; `QuotaLedger` and `QuotaKeeper` are the same for shares of mesh-wide limits.
+// `DiscoveryService`, `QuotaService` and `CertificateService` connect them to grpc-swift; they are registered by hand, since
+// three methods need no generated code. This file has the three
 // servers: plain text for the own host, TLS for the first certificate, mutual TLS for everything else.
 
 import CertificateAuthority
@@ -38,8 +39,9 @@ public struct DiscoveryServer: Sendable {
     private let addresses: Addresses
 
     public init(
-        _ addresses: Addresses, distributor: Distributor, authority: CertificateAuthority, tokens: JoinTokens,
-        serverCertificate: ServerCertificate, logger: Logger
+        _ addresses: Addresses, distributor: Distributor, quotas: QuotaKeeper,
+        authority: CertificateAuthority,
+        tokens: JoinTokens, serverCertificate: ServerCertificate, logger: Logger
     ) throws {
         self.addresses = addresses
         let bundle = TLSConfig.CertificateSource.bytes(Array(authority.trustBundlePEM.utf8), format: .pem)
@@ -49,7 +51,10 @@ public struct DiscoveryServer: Sendable {
             transport: Transport(
                 address: Self.socketAddress(addresses.xds), transportSecurity: .plaintext, config: Self.config
             ),
-            services: [DiscoveryService(distributor: distributor, access: .anyone)])
+            services: [
+                DiscoveryService(distributor: distributor, access: .anyone),
+                QuotaService(keeper: quotas, access: .anyone),
+            ])
         certificates = GRPCServer(
             transport: Transport(
                 address: Self.socketAddress(addresses.ca),
@@ -62,7 +67,10 @@ public struct DiscoveryServer: Sendable {
                     $0.trustRoots = .certificates([bundle])
                     $0.clientCertificateVerification = .noHostnameVerification
                 }, config: Self.config),
-            services: [DiscoveryService(distributor: distributor, access: .identified), service.forRenewals])
+            services: [
+                DiscoveryService(distributor: distributor, access: .identified),
+                QuotaService(keeper: quotas, access: .identified), service.forRenewals,
+            ])
     }
 
     /// Proxies that vanish without a word are noticed within half a minute; proxies may ping as often as Envoy does.

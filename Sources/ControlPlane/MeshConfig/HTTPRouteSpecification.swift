@@ -61,6 +61,20 @@ public struct HTTPRouteSpecification: Sendable, Equatable {
         public var redirect: Redirect?
         public var rewrite: Rewrite?
         public var mirrors: [Mirror] = []
+        public var cors: CORS?
+    }
+
+    /// Which pages of other origins may read the answers (Gateway API, HTTPCORSFilter).
+    public struct CORS: Sendable, Equatable {
+        /// `SCHEME://HOST[:PORT]`; a host may begin with `*.`; `*` alone is every origin.
+        public var origins: [String] = []
+        /// `*` is every method, as the caller asks for it.
+        public var methods: [String] = []
+        public var headers: [String] = []
+        public var exposedHeaders: [String] = []
+        public var allowsCredentials = false
+        /// Seconds for which a browser keeps the answer to its question.
+        public var maxAge = 5
     }
 
     /// Where requests are copied to.
@@ -237,7 +251,7 @@ extension HTTPRouteSpecification {
         return match
     }
 
-    private static func readValueMatch(_ fields: Fields, _ checkName: (String) -> Syntax.Fault?)
+    static func readValueMatch(_ fields: Fields, _ checkName: (String) -> Syntax.Fault?)
         -> ValueMatch?
     {
         let type = fields.choice("type", ValueMatchType.self) ?? .exact
@@ -253,7 +267,9 @@ extension HTTPRouteSpecification {
         let port = fields.integer("port", isRequired: true, in: 1...65_535)
         let weight = fields.integer("weight", in: 0...1_000_000) ?? 1
         let filters = readFilters(fields, namespace: namespace)
-        if filters.redirect != nil || filters.rewrite != nil || !filters.mirrors.isEmpty {
+        if filters.redirect != nil || filters.rewrite != nil || !filters.mirrors.isEmpty
+            || filters.cors != nil
+        {
             fields.report(
                 "filters", "a backend may change headers only", "write the filter beside backendRefs")
         }
@@ -303,11 +319,18 @@ extension HTTPRouteSpecification {
         case requestRedirect = "RequestRedirect"
         case urlRewrite = "URLRewrite"
         case requestMirror = "RequestMirror"
+        case cors = "CORS"
         case extensionRef = "ExtensionRef"
 
         /// The key that carries the filter's settings.
         var key: String {
-            self == .urlRewrite ? "urlRewrite" : rawValue.prefix(1).lowercased() + rawValue.dropFirst()
+            switch self {
+            case .urlRewrite: "urlRewrite"
+            case .cors: "cors"
+            case .requestHeaderModifier, .responseHeaderModifier, .requestRedirect, .requestMirror,
+                .extensionRef:
+                rawValue.prefix(1).lowercased() + rawValue.dropFirst()
+            }
         }
     }
 
@@ -351,10 +374,49 @@ extension HTTPRouteSpecification {
         case .requestMirror:
             let mirror = fields.mapping(type.key, isRequired: true) { readMirror($0, namespace: namespace) }
             if let mirror { filters.mirrors.append(mirror) }
+        case .cors:
+            filters.cors = fields.mapping(type.key, isRequired: true, readCORS)
         case .extensionRef:
             fields.ignore(type.key)
             fields.report("type", "'\(type.rawValue)' is not supported yet", "remove the filter")
         }
+    }
+
+    private static func readCORS(_ fields: Fields) -> CORS? {
+        func names(_ key: String, _ check: (String) -> Syntax.Fault?) -> [String] {
+            fields.scalars(key, countMax: 64) { node, path in
+                fields.reader.checked(node, path) { $0 == "*" ? nil : check($0) }
+            } ?? []
+        }
+        var cors = CORS()
+        cors.origins = names("allowOrigins", checkOrigin)
+        cors.methods = names("allowMethods", Syntax.method)
+        cors.headers = names("allowHeaders", Syntax.headerName)
+        cors.exposedHeaders = names("exposeHeaders", Syntax.headerName)
+        cors.allowsCredentials = fields.boolean("allowCredentials") ?? false
+        cors.maxAge = fields.integer("maxAge", in: 1...86_400) ?? 5
+        if cors.origins.isEmpty, !fields.has("allowOrigins") {
+            fields.report("allowOrigins", "is missing", "name the origins, such as https://shop.example")
+        }
+        fields.refuseEmpty("allowOrigins", "name the origins, such as https://shop.example")
+        return cors
+    }
+
+    private static func checkOrigin(_ text: String) -> Syntax.Fault? {
+        let fault = Syntax.Fault(
+            problem: "'\(text.clipped)' is not an origin",
+            remedy: "write SCHEME://HOST, with :PORT if it is not the scheme's own, or *")
+        guard let separator = text.firstRange(of: "://") else { return fault }
+        let scheme = text[..<separator.lowerBound]
+        var host = text[separator.upperBound...]
+        if let colon = host.lastIndex(of: ":") {
+            guard let port = Int(host[host.index(after: colon)...]), (1...65_535).contains(port) else {
+                return fault
+            }
+            host = host[..<colon]
+        }
+        if host.hasPrefix("*.") { host = host.dropFirst(2) }
+        return ["http", "https"].contains(scheme) && Syntax.hostName(String(host)) == nil ? nil : fault
     }
 
     private static func readHeaderModifier(_ fields: Fields) -> HeaderModifier? {

@@ -49,7 +49,7 @@ public struct MeshSpecification: Sendable, Equatable {
             case .service(let service):
                 services[ServiceID(namespace: resource.id.namespace, name: resource.id.name)] = service
             case .workload, .httpRoute, .tlsPolicy, .retryPolicy, .timeoutPolicy, .circuitBreakerPolicy,
-                .healthCheckPolicy, .loadBalancerPolicy, .rateLimitPolicy, .telemetryPolicy:
+                .healthCheckPolicy, .loadBalancerPolicy, .rateLimitPolicy, .faultPolicy, .telemetryPolicy:
                 break
             }
         }

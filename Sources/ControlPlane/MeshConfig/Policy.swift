@@ -29,6 +29,8 @@ public protocol PolicySettings: Sendable, Equatable {
     static var targetKinds: [PolicyTarget.Kind] { get }
     /// Whose sidecar applies it; empty: both.
     static var directions: [PolicyDirection] { get }
+    /// Whose sidecar applies a policy about such a target that does not say; `nil`: every one in `directions`.
+    static func directionDefault(for target: PolicyTarget.Kind) -> PolicyDirection?
     /// The proxies can decide such a policy without carrying it out.
     static var runsInShadow: Bool { get }
     /// Nothing said.
@@ -40,6 +42,8 @@ public protocol PolicySettings: Sendable, Equatable {
 
 extension PolicySettings {
     public static var runsInShadow: Bool { false }
+
+    public static func directionDefault(for target: PolicyTarget.Kind) -> PolicyDirection? { nil }
 }
 
 public struct Policy<Settings: PolicySettings>: Sendable, Equatable {
@@ -60,6 +64,9 @@ public struct Policy<Settings: PolicySettings>: Sendable, Equatable {
                 "a \(Settings.kind.rawValue) with direction \(direction.rawValue) is not supported yet",
                 "remove it, or write \(Settings.directions[0].rawValue)")
         }
+        if direction == .inbound, target?.kind == .httpRoute {
+            fields.report("direction", "only callers know routes", "write outbound, or name the Service")
+        }
         let mode = fields.choice("mode", PolicyMode.self) ?? .enforce
         if mode == .shadow, !Settings.runsInShadow {
             fields.report(
@@ -68,7 +75,11 @@ public struct Policy<Settings: PolicySettings>: Sendable, Equatable {
         }
         fields.notYet("rollout")
         let settings = readSettings(fields)
-        return target.map { Policy(target: $0, direction: direction, mode: mode, settings: settings) }
+        return target.map { target in
+            Policy(
+                target: target, direction: direction ?? Settings.directionDefault(for: target.kind),
+                mode: mode, settings: settings)
+        }
     }
 
     private static func readTarget(_ fields: Fields, namespace: String) -> PolicyTarget? {

@@ -45,6 +45,7 @@ public struct PolicyIndex: Sendable {
             case .loadBalancerPolicy(let policy): insert(policy, resource)
             case .healthCheckPolicy(let policy): insert(policy, resource)
             case .rateLimitPolicy(let policy): insert(policy, resource)
+            case .faultPolicy(let policy): insert(policy, resource)
             case .telemetryPolicy(let policy): insert(policy, resource)
             }
         }
@@ -68,6 +69,11 @@ public struct PolicyIndex: Sendable {
         } else {
             winners[key] = resource
         }
+    }
+
+    /// Whether a policy of a kind is in force anywhere in a direction.
+    public func isInForce(_ kind: ResourceKind, _ direction: PolicyDirection) -> Bool {
+        winners.keys.contains { $0.kind == kind && ($0.direction ?? direction) == direction }
     }
 
     /// What every policy but those of the place's own route rule says.

@@ -11,19 +11,20 @@ public enum ResourceKind: String, Sendable, CaseIterable, Codable {
     case loadBalancerPolicy = "LoadBalancerPolicy"
     case healthCheckPolicy = "HealthCheckPolicy"
     case rateLimitPolicy = "RateLimitPolicy"
+    case faultPolicy = "FaultPolicy"
     case telemetryPolicy = "TelemetryPolicy"
 
     /// Kinds that are described and not carried out yet: refused, never ignored.
     static let later = [
         "GRPCRoute", "TCPRoute", "TLSRoute", "AuthorizationPolicy", "AuthenticationPolicy",
-        "FaultPolicy", "Export",
+        "Export",
     ]
 
     public var apiVersion: String {
         switch self {
         case .httpRoute: return "gateway.networking.k8s.io/v1"
         case .mesh, .service, .workload, .tlsPolicy, .retryPolicy, .timeoutPolicy, .circuitBreakerPolicy,
-            .healthCheckPolicy, .loadBalancerPolicy, .rateLimitPolicy, .telemetryPolicy:
+            .healthCheckPolicy, .loadBalancerPolicy, .rateLimitPolicy, .faultPolicy, .telemetryPolicy:
             return "martlet.mesh/v1"
         }
     }
@@ -93,6 +94,7 @@ public struct Resource: Sendable, Equatable {
         case loadBalancerPolicy(Policy<LoadBalancerSettings>)
         case healthCheckPolicy(Policy<HealthCheckSettings>)
         case rateLimitPolicy(Policy<RateLimitSettings>)
+        case faultPolicy(Policy<FaultSettings>)
         case telemetryPolicy(Policy<TelemetrySettings>)
     }
 

@@ -114,6 +114,8 @@ enum ResourceReader {
             return Policy.read(fields, namespace: namespace, RateLimitSettings.read).map {
                 .rateLimitPolicy($0)
             }
+        case .faultPolicy:
+            return Policy.read(fields, namespace: namespace, FaultSettings.read).map { .faultPolicy($0) }
         case .telemetryPolicy:
             return Policy.read(fields, namespace: namespace, TelemetrySettings.read).map {
                 .telemetryPolicy($0)

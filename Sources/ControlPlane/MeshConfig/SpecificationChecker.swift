@@ -27,7 +27,7 @@ struct SpecificationChecker {
                 }
                 mesh = resource
             case .workload, .httpRoute, .tlsPolicy, .retryPolicy, .timeoutPolicy, .circuitBreakerPolicy,
-                .healthCheckPolicy, .loadBalancerPolicy, .rateLimitPolicy, .telemetryPolicy:
+                .healthCheckPolicy, .loadBalancerPolicy, .rateLimitPolicy, .faultPolicy, .telemetryPolicy:
                 break
             }
         }
@@ -51,7 +51,10 @@ struct SpecificationChecker {
         case .circuitBreakerPolicy(let policy): check(policy, of: resource)
         case .loadBalancerPolicy(let policy): check(policy, of: resource)
         case .healthCheckPolicy(let policy): check(policy, of: resource)
-        case .rateLimitPolicy(let policy): check(policy, of: resource)
+        case .rateLimitPolicy(let policy):
+            check(policy, of: resource)
+            checkIdentities(of: policy, in: resource)
+        case .faultPolicy(let policy): check(policy, of: resource)
         case .telemetryPolicy(let policy): check(policy, of: resource)
         }
     }
@@ -164,6 +167,16 @@ struct SpecificationChecker {
                 report(
                     resource, "spec.targetRef.sectionName", "the route has no rule named '\(section)'",
                     "give the rule that name")
+            }
+        }
+    }
+
+    /// Who never calls would have a bucket for nothing: a name that is wrong most likely.
+    private mutating func checkIdentities(of policy: Policy<RateLimitSettings>, in resource: Resource) {
+        for (name, keys) in [("local", policy.settings.keys), ("global", policy.settings.globalKeys)] {
+            for (index, keyed) in (keys ?? []).enumerated() {
+                guard case .exact(let text) = keyed.key.identity, let id = ServiceID(text) else { continue }
+                _ = service(id, resource, "spec.\(name).keys[\(index)].identity")
             }
         }
     }

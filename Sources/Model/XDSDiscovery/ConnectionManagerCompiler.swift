@@ -198,6 +198,9 @@ extension ResourceCompiler {
     mutating func localRateLimit(_ node: ConfigNode) -> LocalRateLimit {
         typealias F = XDS.LocalRateLimit
         var limit = LocalRateLimit(statPrefix: node.message.text(F.statPrefix))
+        for field in [F.descriptors, F.rateLimits] where node.message.has(field) {
+            add("is not carried out yet", at: node, field)
+        }
         if let bucket = node.child(F.tokenBucket) {
             typealias B = XDS.TokenBucket
             let interval = bucket.message.duration(B.fillInterval) ?? .zero

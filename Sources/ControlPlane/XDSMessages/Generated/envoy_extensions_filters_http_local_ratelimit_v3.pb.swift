@@ -71,6 +71,11 @@ public nonisolated struct Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalR
     set {_uniqueStorage()._responseHeadersToAdd = newValue}
   }
 
+  public var descriptors: [Envoy_Extensions_Common_Ratelimit_V3_LocalRateLimitDescriptor] {
+    get {_storage._descriptors}
+    set {_uniqueStorage()._descriptors = newValue}
+  }
+
   public var requestHeadersToAddWhenNotEnforced: [Envoy_Config_Core_V3_HeaderValueOption] {
     get {_storage._requestHeadersToAddWhenNotEnforced}
     set {_uniqueStorage()._requestHeadersToAddWhenNotEnforced = newValue}
@@ -86,10 +91,33 @@ public nonisolated struct Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalR
     set {_uniqueStorage()._enableXRatelimitHeaders = newValue}
   }
 
+  public var alwaysConsumeDefaultTokenBucket: SwiftProtobuf.Google_Protobuf_BoolValue {
+    get {_storage._alwaysConsumeDefaultTokenBucket ?? SwiftProtobuf.Google_Protobuf_BoolValue()}
+    set {_uniqueStorage()._alwaysConsumeDefaultTokenBucket = newValue}
+  }
+  /// Returns true if `alwaysConsumeDefaultTokenBucket` has been explicitly set.
+  public var hasAlwaysConsumeDefaultTokenBucket: Bool {_storage._alwaysConsumeDefaultTokenBucket != nil}
+  /// Clears the value of `alwaysConsumeDefaultTokenBucket`. Subsequent reads from it will return its default value.
+  public mutating func clearAlwaysConsumeDefaultTokenBucket() {_uniqueStorage()._alwaysConsumeDefaultTokenBucket = nil}
+
   public var rateLimitedAsResourceExhausted: Bool {
     get {_storage._rateLimitedAsResourceExhausted}
     set {_uniqueStorage()._rateLimitedAsResourceExhausted = newValue}
   }
+
+  public var rateLimits: [Envoy_Config_Route_V3_RateLimit] {
+    get {_storage._rateLimits}
+    set {_uniqueStorage()._rateLimits = newValue}
+  }
+
+  public var maxDynamicDescriptors: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_storage._maxDynamicDescriptors ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._maxDynamicDescriptors = newValue}
+  }
+  /// Returns true if `maxDynamicDescriptors` has been explicitly set.
+  public var hasMaxDynamicDescriptors: Bool {_storage._maxDynamicDescriptors != nil}
+  /// Clears the value of `maxDynamicDescriptors`. Subsequent reads from it will return its default value.
+  public mutating func clearMaxDynamicDescriptors() {_uniqueStorage()._maxDynamicDescriptors = nil}
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -104,7 +132,7 @@ fileprivate nonisolated let _protobuf_package = "envoy.extensions.filters.http.l
 
 nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateLimit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".LocalRateLimit"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}stat_prefix\0\u{1}status\0\u{3}token_bucket\0\u{3}filter_enabled\0\u{3}filter_enforced\0\u{3}response_headers_to_add\0\u{4}\u{4}request_headers_to_add_when_not_enforced\0\u{3}local_rate_limit_per_downstream_connection\0\u{3}enable_x_ratelimit_headers\0\u{4}\u{3}rate_limited_as_resource_exhausted\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}stat_prefix\0\u{1}status\0\u{3}token_bucket\0\u{3}filter_enabled\0\u{3}filter_enforced\0\u{3}response_headers_to_add\0\u{2}\u{2}descriptors\0\u{4}\u{2}request_headers_to_add_when_not_enforced\0\u{3}local_rate_limit_per_downstream_connection\0\u{3}enable_x_ratelimit_headers\0\u{4}\u{2}always_consume_default_token_bucket\0\u{3}rate_limited_as_resource_exhausted\0\u{4}\u{2}rate_limits\0\u{3}max_dynamic_descriptors\0")
 
   fileprivate class _StorageClass {
     var _statPrefix: String = String()
@@ -113,10 +141,14 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
     var _filterEnabled: Envoy_Config_Core_V3_RuntimeFractionalPercent? = nil
     var _filterEnforced: Envoy_Config_Core_V3_RuntimeFractionalPercent? = nil
     var _responseHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
+    var _descriptors: [Envoy_Extensions_Common_Ratelimit_V3_LocalRateLimitDescriptor] = []
     var _requestHeadersToAddWhenNotEnforced: [Envoy_Config_Core_V3_HeaderValueOption] = []
     var _localRateLimitPerDownstreamConnection: Bool = false
     var _enableXRatelimitHeaders: Envoy_Extensions_Common_Ratelimit_V3_XRateLimitHeadersRFCVersion = .off
+    var _alwaysConsumeDefaultTokenBucket: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
     var _rateLimitedAsResourceExhausted: Bool = false
+    var _rateLimits: [Envoy_Config_Route_V3_RateLimit] = []
+    var _maxDynamicDescriptors: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -133,10 +165,14 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
       _filterEnabled = source._filterEnabled
       _filterEnforced = source._filterEnforced
       _responseHeadersToAdd = source._responseHeadersToAdd
+      _descriptors = source._descriptors
       _requestHeadersToAddWhenNotEnforced = source._requestHeadersToAddWhenNotEnforced
       _localRateLimitPerDownstreamConnection = source._localRateLimitPerDownstreamConnection
       _enableXRatelimitHeaders = source._enableXRatelimitHeaders
+      _alwaysConsumeDefaultTokenBucket = source._alwaysConsumeDefaultTokenBucket
       _rateLimitedAsResourceExhausted = source._rateLimitedAsResourceExhausted
+      _rateLimits = source._rateLimits
+      _maxDynamicDescriptors = source._maxDynamicDescriptors
     }
   }
 
@@ -161,10 +197,14 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
         case 4: try { try decoder.decodeSingularMessageField(value: &_storage._filterEnabled) }()
         case 5: try { try decoder.decodeSingularMessageField(value: &_storage._filterEnforced) }()
         case 6: try { try decoder.decodeRepeatedMessageField(value: &_storage._responseHeadersToAdd) }()
+        case 8: try { try decoder.decodeRepeatedMessageField(value: &_storage._descriptors) }()
         case 10: try { try decoder.decodeRepeatedMessageField(value: &_storage._requestHeadersToAddWhenNotEnforced) }()
         case 11: try { try decoder.decodeSingularBoolField(value: &_storage._localRateLimitPerDownstreamConnection) }()
         case 12: try { try decoder.decodeSingularEnumField(value: &_storage._enableXRatelimitHeaders) }()
+        case 14: try { try decoder.decodeSingularMessageField(value: &_storage._alwaysConsumeDefaultTokenBucket) }()
         case 15: try { try decoder.decodeSingularBoolField(value: &_storage._rateLimitedAsResourceExhausted) }()
+        case 17: try { try decoder.decodeRepeatedMessageField(value: &_storage._rateLimits) }()
+        case 18: try { try decoder.decodeSingularMessageField(value: &_storage._maxDynamicDescriptors) }()
         default: break
         }
       }
@@ -195,6 +235,9 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
       if !_storage._responseHeadersToAdd.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._responseHeadersToAdd, fieldNumber: 6)
       }
+      if !_storage._descriptors.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._descriptors, fieldNumber: 8)
+      }
       if !_storage._requestHeadersToAddWhenNotEnforced.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._requestHeadersToAddWhenNotEnforced, fieldNumber: 10)
       }
@@ -204,9 +247,18 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
       if _storage._enableXRatelimitHeaders != .off {
         try visitor.visitSingularEnumField(value: _storage._enableXRatelimitHeaders, fieldNumber: 12)
       }
+      try { if let v = _storage._alwaysConsumeDefaultTokenBucket {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+      } }()
       if _storage._rateLimitedAsResourceExhausted != false {
         try visitor.visitSingularBoolField(value: _storage._rateLimitedAsResourceExhausted, fieldNumber: 15)
       }
+      if !_storage._rateLimits.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._rateLimits, fieldNumber: 17)
+      }
+      try { if let v = _storage._maxDynamicDescriptors {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -222,10 +274,14 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
         if _storage._filterEnabled != rhs_storage._filterEnabled {return false}
         if _storage._filterEnforced != rhs_storage._filterEnforced {return false}
         if _storage._responseHeadersToAdd != rhs_storage._responseHeadersToAdd {return false}
+        if _storage._descriptors != rhs_storage._descriptors {return false}
         if _storage._requestHeadersToAddWhenNotEnforced != rhs_storage._requestHeadersToAddWhenNotEnforced {return false}
         if _storage._localRateLimitPerDownstreamConnection != rhs_storage._localRateLimitPerDownstreamConnection {return false}
         if _storage._enableXRatelimitHeaders != rhs_storage._enableXRatelimitHeaders {return false}
+        if _storage._alwaysConsumeDefaultTokenBucket != rhs_storage._alwaysConsumeDefaultTokenBucket {return false}
         if _storage._rateLimitedAsResourceExhausted != rhs_storage._rateLimitedAsResourceExhausted {return false}
+        if _storage._rateLimits != rhs_storage._rateLimits {return false}
+        if _storage._maxDynamicDescriptors != rhs_storage._maxDynamicDescriptors {return false}
         return true
       }
       if !storagesAreEqual {return false}

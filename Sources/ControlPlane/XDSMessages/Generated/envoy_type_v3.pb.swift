@@ -58,6 +58,60 @@ public nonisolated enum Envoy_Type_V3_CodecClientType: SwiftProtobuf.Enum, Swift
 
 }
 
+public nonisolated enum Envoy_Type_V3_RateLimitUnit: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case unknown // = 0
+  case second // = 1
+  case minute // = 2
+  case hour // = 3
+  case day // = 4
+  case month // = 5
+  case year // = 6
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .unknown
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unknown
+    case 1: self = .second
+    case 2: self = .minute
+    case 3: self = .hour
+    case 4: self = .day
+    case 5: self = .month
+    case 6: self = .year
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .unknown: return 0
+    case .second: return 1
+    case .minute: return 2
+    case .hour: return 3
+    case .day: return 4
+    case .month: return 5
+    case .year: return 6
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Envoy_Type_V3_RateLimitUnit] = [
+    .unknown,
+    .second,
+    .minute,
+    .hour,
+    .day,
+    .month,
+    .year,
+  ]
+
+}
+
 public nonisolated enum Envoy_Type_V3_StatusCode: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
   case empty // = 0
@@ -451,6 +505,97 @@ public nonisolated struct Envoy_Type_V3_Percent: Sendable {
   public init() {}
 }
 
+public nonisolated struct Envoy_Type_V3_RateLimitStrategy: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var strategy: Envoy_Type_V3_RateLimitStrategy.OneOf_Strategy? = nil
+
+  public var blanketRule: Envoy_Type_V3_RateLimitStrategy.BlanketRule {
+    get {
+      if case .blanketRule(let v)? = strategy {return v}
+      return .allowAll
+    }
+    set {strategy = .blanketRule(newValue)}
+  }
+
+  public var requestsPerTimeUnit: Envoy_Type_V3_RateLimitStrategy.RequestsPerTimeUnit {
+    get {
+      if case .requestsPerTimeUnit(let v)? = strategy {return v}
+      return Envoy_Type_V3_RateLimitStrategy.RequestsPerTimeUnit()
+    }
+    set {strategy = .requestsPerTimeUnit(newValue)}
+  }
+
+  public var tokenBucket: Envoy_Type_V3_TokenBucket {
+    get {
+      if case .tokenBucket(let v)? = strategy {return v}
+      return Envoy_Type_V3_TokenBucket()
+    }
+    set {strategy = .tokenBucket(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_Strategy: Equatable, Sendable {
+    case blanketRule(Envoy_Type_V3_RateLimitStrategy.BlanketRule)
+    case requestsPerTimeUnit(Envoy_Type_V3_RateLimitStrategy.RequestsPerTimeUnit)
+    case tokenBucket(Envoy_Type_V3_TokenBucket)
+
+  }
+
+  public nonisolated enum BlanketRule: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+    case allowAll // = 0
+    case denyAll // = 1
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .allowAll
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .allowAll
+      case 1: self = .denyAll
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .allowAll: return 0
+      case .denyAll: return 1
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [Envoy_Type_V3_RateLimitStrategy.BlanketRule] = [
+      .allowAll,
+      .denyAll,
+    ]
+
+  }
+
+  public nonisolated struct RequestsPerTimeUnit: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var requestsPerTimeUnit: UInt64 = 0
+
+    public var timeUnit: Envoy_Type_V3_RateLimitUnit = .unknown
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+  }
+
+  public init() {}
+}
+
 public nonisolated struct Envoy_Type_V3_SemanticVersion: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -506,6 +651,10 @@ fileprivate nonisolated let _protobuf_package = "envoy.type.v3"
 
 nonisolated extension Envoy_Type_V3_CodecClientType: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0HTTP1\0\u{1}HTTP2\0\u{1}HTTP3\0")
+}
+
+nonisolated extension Envoy_Type_V3_RateLimitUnit: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0UNKNOWN\0\u{1}SECOND\0\u{1}MINUTE\0\u{1}HOUR\0\u{1}DAY\0\u{1}MONTH\0\u{1}YEAR\0")
 }
 
 nonisolated extension Envoy_Type_V3_StatusCode: SwiftProtobuf._ProtoNameProviding {
@@ -741,6 +890,124 @@ nonisolated extension Envoy_Type_V3_Percent: SwiftProtobuf.Message, SwiftProtobu
 
   public static func ==(lhs: Envoy_Type_V3_Percent, rhs: Envoy_Type_V3_Percent) -> Bool {
     if lhs.value != rhs.value {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Type_V3_RateLimitStrategy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RateLimitStrategy"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}blanket_rule\0\u{3}requests_per_time_unit\0\u{3}token_bucket\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: Envoy_Type_V3_RateLimitStrategy.BlanketRule?
+        try decoder.decodeSingularEnumField(value: &v)
+        if let v = v {
+          if self.strategy != nil {try decoder.handleConflictingOneOf()}
+          self.strategy = .blanketRule(v)
+        }
+      }()
+      case 2: try {
+        var v: Envoy_Type_V3_RateLimitStrategy.RequestsPerTimeUnit?
+        var hadOneofValue = false
+        if let current = self.strategy {
+          hadOneofValue = true
+          if case .requestsPerTimeUnit(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.strategy = .requestsPerTimeUnit(v)
+        }
+      }()
+      case 3: try {
+        var v: Envoy_Type_V3_TokenBucket?
+        var hadOneofValue = false
+        if let current = self.strategy {
+          hadOneofValue = true
+          if case .tokenBucket(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.strategy = .tokenBucket(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.strategy {
+    case .blanketRule?: try {
+      guard case .blanketRule(let v)? = self.strategy else { preconditionFailure() }
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 1)
+    }()
+    case .requestsPerTimeUnit?: try {
+      guard case .requestsPerTimeUnit(let v)? = self.strategy else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .tokenBucket?: try {
+      guard case .tokenBucket(let v)? = self.strategy else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Type_V3_RateLimitStrategy, rhs: Envoy_Type_V3_RateLimitStrategy) -> Bool {
+    if lhs.strategy != rhs.strategy {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Type_V3_RateLimitStrategy.BlanketRule: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ALLOW_ALL\0\u{1}DENY_ALL\0")
+}
+
+nonisolated extension Envoy_Type_V3_RateLimitStrategy.RequestsPerTimeUnit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Type_V3_RateLimitStrategy.protoMessageName + ".RequestsPerTimeUnit"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}requests_per_time_unit\0\u{3}time_unit\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.requestsPerTimeUnit) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.timeUnit) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.requestsPerTimeUnit != 0 {
+      try visitor.visitSingularUInt64Field(value: self.requestsPerTimeUnit, fieldNumber: 1)
+    }
+    if self.timeUnit != .unknown {
+      try visitor.visitSingularEnumField(value: self.timeUnit, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Type_V3_RateLimitStrategy.RequestsPerTimeUnit, rhs: Envoy_Type_V3_RateLimitStrategy.RequestsPerTimeUnit) -> Bool {
+    if lhs.requestsPerTimeUnit != rhs.requestsPerTimeUnit {return false}
+    if lhs.timeUnit != rhs.timeUnit {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

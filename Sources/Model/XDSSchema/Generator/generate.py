@@ -34,6 +34,10 @@ KIND_MAP, KIND_OPAQUE = len(KINDS), len(KINDS) + 1
 SPECIAL_NAMES = {
     "google.protobuf.Any": "AnyMessage",
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": "UpstreamsHttpProtocolOptions",
+    "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit": "LocalRateLimit",
+    "envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit": "ConnectionRateLimit",
+    "envoy.extensions.filters.http.ratelimit.v3.RateLimit": "GlobalRateLimit",
+    "envoy.config.route.v3.RateLimit": "RateLimit",
 }
 REPEATED, REFUSED, WITHOUT_EFFECT, PRESENCE, SECRET = 1, 2, 4, 8, 16
 
@@ -217,7 +221,7 @@ def short_names(names):
     for name in names:
         package = [part for part in name.split(".") if part[0].islower()]
         own = "".join(part for part in name.split(".") if not part[0].islower())
-        own = "Martlet" + own if package[0] == "martlet" else own
+        own = {"martlet": "Martlet", "xds": "XDS"}.get(package[0], "") + own
         plain.setdefault(own, []).append((name, package))
     result = {}
     for own, holders in plain.items():
@@ -233,7 +237,7 @@ def short_names(names):
 def swift_identifier(name):
     words = name.split("_")
     text = words[0] + "".join(word[:1].upper() + word[1:] for word in words[1:])
-    return f"`{text}`" if text in ("case", "default", "filter", "prefix", "type", "match", "operator", "protocol", "prefix") else text
+    return f"`{text}`" if text in ("case", "default", "extension", "filter", "prefix", "type", "match", "operator", "protocol", "prefix") else text
 
 
 def write_table(table):

@@ -45,8 +45,9 @@ def load_descriptors():
     """Every module of the packages that we describe, so that the pool knows them."""
     import envoy
     import google.rpc.status_pb2  # noqa: F401
+    import xds
 
-    for top in (envoy,):
+    for top in (envoy, xds):
         for module in pkgutil.walk_packages(top.__path__, top.__name__ + "."):
             if module.name.endswith("_pb2"):
                 try:

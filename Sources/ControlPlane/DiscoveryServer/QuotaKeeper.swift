@@ -1,0 +1,139 @@
+import CertificateAuthority
+import ConfigCompiler
+import GRPCCore
+import Logging
+import MeshConfig
+import MeshPrimitives
+import XDSMessages
+
+/// Hands out the shares of mesh-wide limits: owns all streams of sidecars that report.
+public actor QuotaKeeper {
+    typealias Response = QuotaLedger.Response
+    typealias StreamID = QuotaLedger.StreamID
+
+    /// How often limits are divided anew.
+    static let interval = Duration.milliseconds(500)
+    static let streamsMax = 20_000
+
+    private struct Stream {
+        let peer: Peer
+        let mustMatch: Bool
+        let queue: AsyncStream<Response>.Continuation
+        /// Of the last report: later ones may leave it out.
+        var domain = ""
+    }
+
+    private let logger: Logger
+    private let start = ContinuousClock.now
+    private var ledger = QuotaLedger()
+    private var streams: [StreamID: Stream] = [:]
+    private var streamCount: StreamID = 0
+    private var sharing: Task<Void, Never>?
+    private var refusedCount = 0
+    private var isClosed = false
+
+    public init(_ state: Distributor.State, logger: Logger) {
+        self.logger = logger
+        _ = ledger.setLimits(Self.limits(state))
+    }
+
+    /// New limits count at once.
+    public func update(_ state: Distributor.State) {
+        send(ledger.setLimits(Self.limits(state)))
+        send(ledger.allocate(at: now))
+    }
+
+    private static func limits(_ state: Distributor.State) -> [String: [QuotaLimit]] {
+        var limits: [String: [QuotaLimit]] = [:]
+        for id in state.specification.services.keys {
+            let found = QuotaLimit.limits(of: id, in: state.specification, state.policies)
+            if !found.isEmpty { limits[QuotaLimit.domain(id)] = found }
+        }
+        return limits
+    }
+
+    private var now: MonotonicInstant { .zero.advanced(by: ContinuousClock.now - start) }
+
+    // MARK: Streams
+
+    /// `node`: the id that the sidecar has in its configuration stream, if it says one.
+    func open(
+        _ peer: Peer, node: String?, mustMatch: Bool, _ queue: AsyncStream<Response>.Continuation
+    ) throws -> StreamID {
+        guard !isClosed else { throw RPCError(code: .unavailable, message: "the control plane is stopping") }
+        guard streams.count < Self.streamsMax else {
+            throw RPCError(code: .resourceExhausted, message: "there are \(Self.streamsMax) streams already")
+        }
+        streamCount += 1
+        streams[streamCount] = Stream(peer: peer, mustMatch: mustMatch, queue: queue)
+        // One service cannot speak for the sidecars of another.
+        let owner = peer.identity.map { "\($0) " } ?? ""
+        ledger.joined(node.map { "\(owner)\($0)" } ?? "\(owner)stream \(streamCount)", on: streamCount)
+        startSharing()
+        return streamCount
+    }
+
+    func received(_ reports: QuotaLedger.Reports, on id: StreamID) throws {
+        guard let stream = streams[id] else { return }
+        let domain = reports.domain.isEmpty ? stream.domain : reports.domain
+        guard !domain.isEmpty else {
+            throw RPCError(code: .invalidArgument, message: "domain: is missing in the first report")
+        }
+        if stream.mustMatch {
+            let own = stream.peer.identity.map { "\($0.namespace)/\($0.service)" }
+            guard own == domain else {
+                logger.warning(
+                    "quota report refused",
+                    metadata: ["domain": "\(domain)", "peer": "\(stream.peer.address)"])
+                throw RPCError(
+                    code: .permissionDenied,
+                    message: "the certificate is of \(own ?? "nobody"), not of \(domain)")
+            }
+        }
+        streams[id]?.domain = domain
+        if let response = ledger.received(reports, domain: domain, on: id, at: now) {
+            stream.queue.yield(response)
+        }
+    }
+
+    func close(_ id: StreamID) {
+        guard let stream = streams.removeValue(forKey: id) else { return }
+        stream.queue.finish()
+        ledger.left(id)
+    }
+
+    /// Ends all streams; sidecars do what their policy says about a control plane that is away.
+    public func closeAll() {
+        isClosed = true
+        sharing?.cancel()
+        for stream in streams.values { stream.queue.finish() }
+    }
+
+    private func send(_ responses: [StreamID: Response]) {
+        for (id, response) in responses { streams[id]?.queue.yield(response) }
+    }
+
+    // MARK: Time
+
+    /// Nobody is woken while no sidecar reports.
+    private func startSharing() {
+        guard sharing == nil else { return }
+        sharing = Task {
+            while (try? await Task.sleep(for: Self.interval)) != nil, share() {}
+        }
+    }
+
+    private func share() -> Bool {
+        send(ledger.allocate(at: now))
+        if ledger.refusedCount > refusedCount {
+            logger.warning(
+                "there are too many quota buckets of one service: further callers get what the policy says without one",
+                metadata: [
+                    "reports": "\(ledger.refusedCount - refusedCount)", "most": "\(QuotaLedger.bucketsMax)",
+                ])
+            refusedCount = ledger.refusedCount
+        }
+        if streams.isEmpty, ledger.bucketCount == 0 { sharing = nil }
+        return sharing != nil && !isClosed
+    }
+}
