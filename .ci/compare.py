@@ -6,9 +6,13 @@ Usage: compare.py --martlet PATH --envoy PATH [--show] [CASE…]
 A case is a YAML file:
   config:    fields of the HttpConnectionManager (route_config, http_filters, …), merged over what every case has
   router:    fields of the router's configuration
+  filters:   network filters before the HttpConnectionManager
   runtime:   a static layer of runtime keys
   origins:   their names, if there are to be others than `a` and `b`
   clusters:  more clusters than those of the origins' names, each of which has one origin
+  limits:    what a rate limit service answers, at the cluster `limits`: a list of {when: PART OF "key=value,key=value;…",
+             code:, statuses: [{requests:, unit:, name:, remaining:, reset:}…], answer: [[name, value]…],
+             request: [[name, value]…], body:, after: SECONDS, status: GRPC STATUS}; the first that fits, else OK
   statistics: names whose values are compared at the end
   requests:  a list of {send: "GET /path", host:, headers: [[name, value]…], body:, times:,
              at_least: SECONDS, at_most: SECONDS, after: SECONDS}
@@ -99,6 +103,86 @@ class Origin(threading.Thread):
         return head if request["start"].startswith("HEAD ") else head + body
 
 
+def field(number, content):
+    """A protobuf field: text, bytes or a number below 2**63."""
+    def varint(value):
+        out = b""
+        while value >= 0x80:
+            out, value = out + bytes([value & 0x7F | 0x80]), value >> 7
+        return out + bytes([value])
+
+    if isinstance(content, int):
+        return varint(number << 3) + varint(content)
+    content = content.encode() if isinstance(content, str) else content
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def fields_of(message):
+    def varint(at):
+        value = shift = 0
+        while True:
+            value |= (message[at] & 0x7F) << shift
+            at, shift = at + 1, shift + 7
+            if message[at - 1] < 0x80:
+                return value, at
+
+    at = 0
+    while at < len(message):
+        key, at = varint(at)
+        count, at = varint(at)
+        yield key >> 3, message[at:at + count]
+        at += count
+
+
+class LimitService:
+    """envoy.service.ratelimit.v3.RateLimitService with the answers of a case."""
+
+    def __init__(self, answers):
+        import concurrent.futures
+
+        import grpc
+
+        self.answers, self.asked = answers, []
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))
+        handler = grpc.unary_unary_rpc_method_handler(self.decide)
+        self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(
+            "envoy.service.ratelimit.v3.RateLimitService", {"ShouldRateLimit": handler}),))
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.server.start()
+
+    def decide(self, request, context):
+        import grpc
+
+        descriptors = []
+        for number, content in fields_of(request):
+            if number == 2:
+                entries = [dict(fields_of(entry)) for place, entry in fields_of(content) if place == 1]
+                descriptors.append(",".join(f"{e.get(1, b'').decode()}={e.get(2, b'').decode()}" for e in entries))
+        text = ";".join(descriptors)
+        self.asked.append(text)
+        for answer in self.answers:
+            if answer["when"] in text:
+                time.sleep(answer.get("after", 0))
+                if "status" in answer:
+                    context.abort([c for c in grpc.StatusCode if c.value[0] == answer["status"]][0], "no")
+                return self.message(answer)
+        return field(1, 1)
+
+    @staticmethod
+    def message(answer):
+        out = field(1, answer.get("code", 1))
+        for status in answer.get("statuses", []):
+            limit = field(1, status["requests"]) + field(2, status["unit"])
+            if "name" in status:
+                limit += field(3, status["name"])
+            out += field(2, field(1, 1) + field(2, limit) + field(3, status["remaining"])
+                         + field(4, field(1, status["reset"])))
+        for number, name in ((3, "answer"), (4, "request")):
+            for key, value in answer.get(name, []):
+                out += field(number, field(1, key) + field(2, value))
+        return out + (field(5, answer["body"]) if "body" in answer else b"")
+
+
 def read_message(stream, is_answer=False, method="GET"):
     """Start line, fields and body; None at the end of the connection."""
     start = stream.readline()
@@ -157,7 +241,7 @@ def bootstrap(case, port, admin, origins):
         "static_resources": {
             "listeners": [{
                 "name": "front", "address": address,
-                "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+                "filter_chains": [{"filters": case.get("filters", []) + [{"name": "http", "typed_config": manager}]}],
             }],
             "clusters": clusters + yaml.safe_load(text),
         },
@@ -214,7 +298,10 @@ def exchange(port, request):
         client.settimeout(10)
         client.sendall(("\r\n".join(lines) + "\r\n\r\n" + body).encode("latin-1"))
         with client.makefile("rb") as stream:
-            return read_message(stream, is_answer=True, method=method)
+            try:
+                return read_message(stream, is_answer=True, method=method)
+            except ConnectionError:
+                return None  # as at an end without an answer
 
 
 def statistics(port, names):
@@ -329,6 +416,13 @@ def together(messages):
 def run(kind, binary, case, folder):
     """For each request what the caller and the origins saw; for one that is sent often, how often each."""
     origins = {name: Origin(name) for name in case.get("origins", ["a", "b"])}
+    limits = LimitService(case["limits"]) if "limits" in case else None
+    if limits:
+        service = cluster("limits", limits.port)
+        service["typed_extension_protocol_options"] = {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http2_protocol_options": {}}}}
+        case = {**case, "clusters": case.get("clusters", []) + [service]}
     proxy = Proxy(kind, binary, case, origins, folder)
     ports = [proxy.port] + [origin.port for origin in origins.values()]
     ignored = set(case.get("ignore", []))
@@ -341,6 +435,8 @@ def run(kind, binary, case, folder):
             for _ in range(times):
                 for origin in origins.values():
                     origin.seen.clear()
+                if limits:
+                    limits.asked.clear()
                 started = time.monotonic()
                 sent = json.dumps(request) if case.get("ids") else None
                 answer = normal(exchange(proxy.port, request), ports, ignored, sent)
@@ -351,6 +447,8 @@ def run(kind, binary, case, folder):
                     time.sleep(case["settle"])
                 seen = {name: together([normal(m, ports, ignored, sent) for m in origin.seen])
                         for name, origin in origins.items() if origin.seen}
+                if limits:
+                    seen["limits"] = list(limits.asked)
                 if times > 1:
                     counts[f"{answer and answer['start']} {sorted(seen)}"] += 1
             results.append(dict(counts) if times > 1 else {"answer": answer, "origins": seen})
@@ -358,6 +456,8 @@ def run(kind, binary, case, folder):
             results.append({"statistics": statistics(proxy.admin, case["statistics"])})
     finally:
         proxy.stop()
+        if limits:
+            limits.server.stop(None)
     return results
 
 

@@ -110,7 +110,7 @@ struct LimitTests {
             limit.responseHeaders = [
                 .set(name: "x-local", value: "yes", action: .appendOrAdd, keepsEmpty: false)
             ]
-            manager.filters = [.localRateLimit(limit)]
+            manager.filters = [.localRateLimit(limit, name: "limit")]
         }
         let client = try proxy.client()
         var remaining: [String?] = []

@@ -144,7 +144,7 @@ struct MeshResourcesTests {
         #expect(listener.filterChains[1].tls == nil)
         guard case .http(let manager) = listener.filterChains[0].network,
             case .routes(let routes) = manager.routes,
-            case .localRateLimit(let limit) = manager.filters.first,
+            case .localRateLimit(let limit, _) = manager.filters.first,
             case .forward(let forward) = routes.virtualHosts[0].routes[0].action
         else {
             Issue.record("no connection manager")

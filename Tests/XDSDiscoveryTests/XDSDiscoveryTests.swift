@@ -94,7 +94,8 @@ struct BootstrapTests {
         #expect(configuration.runtime["limit.enforced"] == .number(100))
         #expect(configuration.listeners.map(\.name) == ["outbound", "inbound"])
         guard case .http(let manager) = configuration.listeners[0].filterChains[0].network,
-            case .routes(let routes) = manager.routes, case .localRateLimit(let limit) = manager.filters.first
+            case .routes(let routes) = manager.routes,
+            case .localRateLimit(let limit, _) = manager.filters.first
         else {
             Issue.record("no connection manager")
             return

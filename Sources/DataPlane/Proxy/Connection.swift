@@ -100,6 +100,8 @@ struct Connection: BitwiseCopyable {
     var identity: Int32 = -1
     /// Settled by the handshake.
     var tlsVersion = RecordedTLSVersion.none
+    /// Its own rate limits, in the worker's list; -1 for none.
+    var limitsFirst: Int32 = -1
     /// Close it once the answer under way is written.
     var closesAfterAnswer = false
 
@@ -596,6 +598,7 @@ extension Worker {
             queues.removeAll(from: &connection.value.pending, pool: &pool)
             dropPipe(connection)
             identities.release(connection.value.identity)
+            if connection.value.limitsFirst >= 0 { connectionLimits.release(connection.value.limitsFirst) }
             if let session = connection.value.tls { session.free() }
             if let session = connection.value.session { sessions.remove(session) }
             connections.remove(connection)

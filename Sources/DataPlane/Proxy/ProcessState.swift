@@ -30,6 +30,7 @@ public final class ProcessState: Sendable {
     private let slots = Atomic<Int>(0)
     private let wakers = Mutex<[(worker: Int, waker: Waker)]>([])
     private let limiters = Mutex<[String: RateLimiter]>([:])
+    private let descriptorKeys = Mutex(DescriptorKeys())
     private let breakers = Mutex<[String: ServiceBreaker]>([:])
     private let concurrency = Mutex<[String: AdaptiveConcurrency]>([:])
     private let names = Mutex(NameTable())
@@ -165,18 +166,21 @@ public final class ProcessState: Sendable {
     }
 
     /// The limiter of that place, as full as it is, if its settings are the same.
-    func limiter(
-        at place: String, _ settings: TokenBucketSettings?, scope: RateLimitScope, now: MonotonicInstant
-    )
-        -> RateLimiter
-    {
+    func limiter(at place: String, _ settings: RateLimiter.Settings, now: MonotonicInstant) -> RateLimiter {
         limiters.withLock { table in
             if let known = table[place], known.settings == settings { return known }
-            let limiter = RateLimiter(settings: settings, scope: scope, now: now)
+            // The standard library's hashes begin from a secret of the process.
+            var seed = Hasher()
+            seed.combine(place)
+            let limiter = RateLimiter(
+                settings, at: now, seed: UInt64(bitPattern: Int64(seed.finalize())))
             table[place] = limiter
             return limiter
         }
     }
+
+    /// The number of a descriptor's key. There are as many as operators have ever named.
+    func descriptorKey(_ name: String) -> UInt32 { descriptorKeys.withLock { $0.number(name) } }
 
     /// The breaker of that cluster, as open as it is, if its settings are the same.
     func breaker(of cluster: String, _ settings: CircuitBreakerSettings, isShadow: Bool) -> ServiceBreaker {
@@ -296,24 +300,6 @@ final class ProcessCluster: Sendable {
             limits.retries.setMax(settings.retriesMax)
         }
     }
-}
-
-/// One local rate limit of the process.
-final class RateLimiter: Sendable {
-    let settings: TokenBucketSettings?
-    let scope: RateLimitScope
-    private let bucket: TokenBucket
-
-    init(settings: TokenBucketSettings?, scope: RateLimitScope, now: MonotonicInstant) {
-        self.settings = settings
-        self.scope = scope
-        bucket = TokenBucket(
-            settings ?? TokenBucketSettings(maxTokens: 1, tokensPerFill: 1, fillInterval: 1_000_000_000),
-            at: now)
-    }
-
-    /// nil: there is no limit.
-    func take(at now: MonotonicInstant) -> RateLimitDecision? { settings == nil ? nil : bucket.take(at: now) }
 }
 
 /// The HTTP/2 sessions of one worker, kept alive while their connections name them.

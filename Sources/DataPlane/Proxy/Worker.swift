@@ -58,6 +58,7 @@ struct Worker: ~Copyable {
     let transport = TLSTransport()
     let tlsSessions = TLSSessionCache()
     var identities = IdentityTable()
+    var connectionLimits = ConnectionLimits()
 
     /// The connection whose answer is being taken.
     var beingRead: ConnectionPlace?
@@ -91,6 +92,9 @@ struct Worker: ~Copyable {
     /// The worker's own states of admission controls, by slot.
     var admissions = OwnedList<AdmissionControl>()
     var nextConcurrencyLook = MonotonicInstant.zero
+    /// Requests whose question was answered during the event at hand: they go on once it is done.
+    var answered: [SlabID] = []
+    var inquiriesUnderWay = 0
 
     var stopping = Stopping.no
     enum Stopping { case no, draining, stopped }
@@ -156,6 +160,7 @@ struct Worker: ~Copyable {
     /// Does what the last event set off, once for each connection concerned; what wants another turn waits for it. Unless
     /// it `flushes`, HTTP/2 sessions keep their frames for a later call.
     mutating func settle(flushes: Bool = true) {
+        if !answered.isEmpty { resumeAnswered() }
         if flushes { flushSessions() }
         flushStaged()
         var rounds = 0
@@ -171,6 +176,10 @@ struct Worker: ~Copyable {
                 flushStaged()
             }
             round.removeAll(keepingCapacity: true)
+        }
+        if !answered.isEmpty {
+            resumeAnswered()
+            if flushes { flushSessions() }
         }
         flushStaged()
         buryExchanges()

@@ -63,6 +63,8 @@ public struct FilterChain: Sendable, Equatable {
     /// nil: plain text.
     public var tls: DownstreamTLS?
     public var network: NetworkFilter
+    /// Before it, in order: connections beyond any of them are closed.
+    public var connectionLimits: [ConnectionRateLimit] = []
 
     public init(
         name: String = "", match: FilterChainMatch = FilterChainMatch(), tls: DownstreamTLS? = nil,
@@ -199,7 +201,8 @@ public struct HTTP2Options: Sendable, Equatable {
 
 /// HTTP filters before the router, in order.
 public enum HTTPFilter: Sendable, Equatable {
-    case localRateLimit(LocalRateLimit)
+    case localRateLimit(LocalRateLimit, name: String)
+    case globalRateLimit(GlobalRateLimit, name: String)
     case cors(name: String)
     case fault(Fault, name: String)
     case headerMutation(HeaderMutation, name: String)
@@ -239,35 +242,6 @@ public struct AdmissionControlFilter: Sendable, Equatable {
     }()
 
     public init() {}
-}
-
-/// envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit
-public struct LocalRateLimit: Sendable, Equatable {
-    public var statPrefix: String
-    /// nil: no limit here (a route may have one).
-    public var bucket: TokenBucket?
-    public var status = 429
-    public var enabled = Fraction.none
-    public var enforced = Fraction.none
-    public var responseHeaders: [HeaderEdit] = []
-    public var requestHeadersWhenNotEnforced: [HeaderEdit] = []
-    public var sendsRateLimitHeaders = false
-    /// Mesh: `retry-after` on the refusal.
-    public var sendsRetryAfter = false
-    public var isPerConnection = false
-    public var asResourceExhausted = false
-
-    public init(statPrefix: String) { self.statPrefix = statPrefix }
-}
-
-public struct TokenBucket: Sendable, Equatable {
-    public var tokensMax: UInt32
-    public var tokensPerFill: UInt32
-    public var fillInterval: Duration
-
-    public init(tokensMax: UInt32, tokensPerFill: UInt32, fillInterval: Duration) {
-        (self.tokensMax, self.tokensPerFill, self.fillInterval) = (tokensMax, tokensPerFill, fillInterval)
-    }
 }
 
 /// martlet.v1.Policy.TraceContext: what happens to trace headers where no spans are exported.

@@ -27,7 +27,8 @@ public struct VirtualHost: Sendable, Equatable {
     public var includesAttemptCountInResponse = false
     /// Bytes of a request's body that are kept to repeat it; nil: the listener's limit.
     public var bufferLimit: Int?
-    @Rare public var localRateLimit: LocalRateLimit? = nil
+    /// Of its routes too, as they say.
+    @Rare public var rateLimits: [RateLimitRule]? = nil
     public var filters: [RouteFilter] = []
     /// For routes that say nothing of it.
     public var hedges = false
@@ -53,7 +54,6 @@ public struct Route: Sendable, Equatable {
     public var action: Action
     public var requestHeaders: [HeaderEdit] = []
     public var responseHeaders: [HeaderEdit] = []
-    @Rare public var localRateLimit: LocalRateLimit? = nil
     public var filters: [RouteFilter] = []
     /// nil: as the connection manager says.
     @Rare public var tracing: RouteTracing? = nil
@@ -201,6 +201,9 @@ public struct Forward: Sendable, Equatable {
     public var endsConnect = false
     public var mirrors: [Mirror] = []
     public var internalRedirects: InternalRedirects?
+    @Rare public var rateLimits: [RateLimitRule]? = nil
+    /// The virtual host's count too, whatever the filter says (`include_vh_rate_limits`).
+    public var includesHostRateLimits = false
     public var hashing: [HashPolicy] = []
     /// `metadata_match` of `envoy.lb`: which endpoints of a cluster that has subsets.
     public var subset: [String: MetadataValue] = [:]

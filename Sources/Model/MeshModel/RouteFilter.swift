@@ -4,6 +4,8 @@ public struct RouteFilter: Sendable, Equatable {
         case cors(CORSPolicy)
         case fault(Fault)
         case headerMutation(HeaderMutation)
+        case localRateLimit(LocalRateLimit)
+        case globalRateLimit(GlobalRateLimitOverride)
     }
 
     /// Of the filter in the connection manager.

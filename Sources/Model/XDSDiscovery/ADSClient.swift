@@ -684,8 +684,10 @@ extension FilterChain {
         manager.routes = .routes(routes)
         let sendsRetryAfter = manager.filters.contains { filter in
             switch filter {
-            case .localRateLimit(let limit): limit.sendsRetryAfter
-            case .cors, .fault, .headerMutation, .healthCheck, .adaptiveConcurrency, .admissionControl: false
+            case .localRateLimit(let limit, _): limit.sendsRetryAfter
+            case .cors, .fault, .headerMutation, .healthCheck, .adaptiveConcurrency, .admissionControl,
+                .globalRateLimit:
+                false
             }
         }
         if sendsRetryAfter { manager.setSendsRetryAfter() }

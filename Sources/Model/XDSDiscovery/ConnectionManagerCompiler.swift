@@ -134,7 +134,13 @@ extension ResourceCompiler {
                 manager.suppressesEnvoyHeaders = config.message.bool(XDS.Router.suppressEnvoyHeaders)
                 manager.respectsExpectedTimeout = config.message.bool(XDS.Router.respectExpectedRqTimeout)
             case XDS.LocalRateLimit.messageType:
-                manager.filters.append(.localRateLimit(localRateLimit(config)))
+                manager.filters.append(
+                    .localRateLimit(localRateLimit(config), name: filter.message.text(XDS.HttpFilter.name)))
+            case XDS.GlobalRateLimit.messageType:
+                if let limit = globalRateLimit(config) {
+                    manager.filters.append(
+                        .globalRateLimit(limit, name: filter.message.text(XDS.HttpFilter.name)))
+                }
             case XDS.Cors.messageType:
                 manager.filters.append(.cors(name: filter.message.text(XDS.HttpFilter.name)))
             case XDS.HTTPFault.messageType:
@@ -180,49 +186,19 @@ extension ResourceCompiler {
         let sendsRetryAfter = policy.message.bool(F.sendRetryAfter)
         manager.filters = manager.filters.map { filter in
             switch filter {
-            case .localRateLimit(var limit):
+            case .localRateLimit(var limit, let name):
                 if sendsRetryAfter { limit.sendsRetryAfter = true }
-                return .localRateLimit(limit)
+                return .localRateLimit(limit, name: name)
             case .adaptiveConcurrency(var concurrency):
                 concurrency.mode = mode(policy.message.enumerated(F.adaptiveConcurrencyMode))
                 return .adaptiveConcurrency(concurrency)
             case .admissionControl(var control):
                 control.mode = mode(policy.message.enumerated(F.admissionControlMode))
                 return .admissionControl(control)
-            case .cors, .fault, .headerMutation, .healthCheck: return filter
+            case .cors, .fault, .headerMutation, .healthCheck, .globalRateLimit: return filter
             }
         }
         if sendsRetryAfter { manager.setSendsRetryAfter() }
-    }
-
-    mutating func localRateLimit(_ node: ConfigNode) -> LocalRateLimit {
-        typealias F = XDS.LocalRateLimit
-        var limit = LocalRateLimit(statPrefix: node.message.text(F.statPrefix))
-        for field in [F.descriptors, F.rateLimits] where node.message.has(field) {
-            add("is not carried out yet", at: node, field)
-        }
-        if let bucket = node.child(F.tokenBucket) {
-            typealias B = XDS.TokenBucket
-            let interval = bucket.message.duration(B.fillInterval) ?? .zero
-            if interval < .milliseconds(50) { add("must be at least 0.050s", at: bucket, B.fillInterval) }
-            limit.bucket = TokenBucket(
-                tokensMax: UInt32(clamping: bucket.message.unsigned(B.maxTokens)),
-                tokensPerFill: UInt32(clamping: bucket.message.wrappedUnsigned(B.tokensPerFill) ?? 1),
-                fillInterval: interval)
-        }
-        if let status = node.message.message(F.status) {
-            let code = Int(status.enumerated(XDS.HttpStatus.code))
-            limit.status = code < 400 ? 429 : code
-        }
-        limit.enabled = fraction(node.child(F.filterEnabled)) ?? .none
-        limit.enforced = fraction(node.child(F.filterEnforced)) ?? .none
-        limit.responseHeaders = headerEdits(node, add: F.responseHeadersToAdd, remove: nil)
-        limit.requestHeadersWhenNotEnforced = headerEdits(
-            node, add: F.requestHeadersToAddWhenNotEnforced, remove: nil)
-        limit.isPerConnection = node.message.bool(F.localRateLimitPerDownstreamConnection)
-        limit.sendsRateLimitHeaders = node.message.enumerated(F.enableXRatelimitHeaders) == 1
-        limit.asResourceExhausted = node.message.bool(F.rateLimitedAsResourceExhausted)
-        return limit
     }
 }
 
@@ -231,11 +207,21 @@ extension HTTPConnectionManager {
     mutating func setSendsRetryAfter() {
         guard case .routes(var routes) = self.routes else { return }
         for host in routes.virtualHosts.indices {
-            routes.virtualHosts[host].localRateLimit?.sendsRetryAfter = true
+            routes.virtualHosts[host].filters.setSendsRetryAfter()
             for route in routes.virtualHosts[host].routes.indices {
-                routes.virtualHosts[host].routes[route].localRateLimit?.sendsRetryAfter = true
+                routes.virtualHosts[host].routes[route].filters.setSendsRetryAfter()
             }
         }
         self.routes = .routes(routes)
+    }
+}
+
+extension [RouteFilter] {
+    fileprivate mutating func setSendsRetryAfter() {
+        for index in indices {
+            guard case .localRateLimit(var limit) = self[index].settings else { continue }
+            limit.sendsRetryAfter = true
+            self[index].settings = .localRateLimit(limit)
+        }
     }
 }

@@ -13,6 +13,10 @@ extension ResourceCompiler {
                 name: name,
                 settings: .headerMutation(
                     mutations(node.child(XDS.HeaderMutationPerRoute.mutations), mostSpecificWins: false)))
+        case XDS.LocalRateLimit.messageType:
+            RouteFilter(name: name, settings: .localRateLimit(localRateLimit(node)))
+        case XDS.RateLimitPerRoute.messageType:
+            RouteFilter(name: name, settings: .globalRateLimit(globalRateLimitOverride(node)))
         default: nil
         }
     }

@@ -82,13 +82,11 @@ extension ResourceCompiler {
         let match = node.child(F.filterChainMatch).map { filterChainMatch($0) } ?? FilterChainMatch()
         let tls = downstreamTLS(node.child(F.transportSocket))
         let filters = node.children(F.filters)
-        guard filters.count == 1, let filter = filters.first else {
-            add(
-                filters.isEmpty ? "needs one filter" : "one filter is supported, not \(filters.count)",
-                at: node,
-                F.filters)
+        guard let filter = filters.last else {
+            add("needs one filter", at: node, F.filters)
             return nil
         }
+        let limits = filters.dropLast().compactMap { connectionLimit($0) }
         guard let config = filter.child(XDS.Filter.typedConfig) else {
             add("is missing", at: filter, XDS.Filter.typedConfig)
             return nil
@@ -97,13 +95,30 @@ extension ResourceCompiler {
         switch config.type {
         case XDS.HttpConnectionManager.messageType:
             let (manager, source) = connectionManager(config)
-            return (FilterChain(name: name, match: match, tls: tls, network: .http(manager)), source)
+            var chain = FilterChain(name: name, match: match, tls: tls, network: .http(manager))
+            chain.connectionLimits = limits
+            return (chain, source)
         case XDS.TcpProxy.messageType:
-            return (FilterChain(name: name, match: match, tls: tls, network: .tcp(tcpProxy(config))), nil)
+            var chain = FilterChain(name: name, match: match, tls: tls, network: .tcp(tcpProxy(config)))
+            chain.connectionLimits = limits
+            return (chain, nil)
         default:
             add("the type '\(config.type.name)' is not supported here", at: config)
             return nil
         }
+    }
+
+    /// What may stand before the filter that ends a chain.
+    private mutating func connectionLimit(_ filter: ConfigNode) -> ConnectionRateLimit? {
+        guard let config = filter.child(XDS.Filter.typedConfig) else {
+            add("is missing", at: filter, XDS.Filter.typedConfig)
+            return nil
+        }
+        guard config.type == XDS.ConnectionRateLimit.messageType else {
+            add("the type '\(config.type.name)' is not supported before another filter", at: config)
+            return nil
+        }
+        return connectionRateLimit(config)
     }
 
     private mutating func filterChainMatch(_ node: ConfigNode) -> FilterChainMatch {

@@ -60,10 +60,10 @@ extension ResourceCompiler {
         }
         host.requiresTLS = node.message.enumerated(F.requireTls) != 0
         host.mirrors = node.children(F.requestMirrorPolicies).compactMap { mirror($0) }
+        let rules = rateLimitRules(node, F.rateLimits)
+        if !rules.isEmpty { host.rateLimits = rules }
         for (name, config) in node.entries(F.typedPerFilterConfig) {
-            if config.type == XDS.LocalRateLimit.messageType {
-                host.localRateLimit = localRateLimit(config)
-            } else if let filter = routeFilter(name, config) {
+            if let filter = routeFilter(name, config) {
                 host.filters.append(filter)
             } else {
                 add("the type '\(config.type.name)' is not supported here", at: config)
@@ -91,7 +91,6 @@ extension ResourceCompiler {
         route.operation = node.message.message(F.decorator)?.text(XDS.Decorator.operation) ?? ""
         for (name, config) in node.entries(F.typedPerFilterConfig) {
             switch config.type {
-            case XDS.LocalRateLimit.messageType: route.localRateLimit = localRateLimit(config)
             case XDS.MartletRoute.messageType: apply(config, to: &route, hostPolicy: hostPolicy)
             default:
                 if let filter = routeFilter(name, config) {
@@ -167,7 +166,7 @@ extension ResourceCompiler {
         return match
     }
 
-    private mutating func queryMatch(_ node: ConfigNode) -> QueryMatch? {
+    mutating func queryMatch(_ node: ConfigNode) -> QueryMatch? {
         typealias F = XDS.QueryParameterMatcher
         let name = node.message.text(F.name)
         guard let string = node.child(F.stringMatch) else {
@@ -261,6 +260,9 @@ extension ResourceCompiler {
         forward.mirrors = node.children(F.requestMirrorPolicies).compactMap { mirror($0) }
         forward.hashing = node.children(F.hashPolicy).compactMap { hashPolicy($0) }
         forward.subset = subsetCriteria(node.child(F.metadataMatch))
+        let rules = rateLimitRules(node, F.rateLimits)
+        if !rules.isEmpty { forward.rateLimits = rules }
+        forward.includesHostRateLimits = message.wrappedBool(F.includeVhRateLimits) ?? false
         forward.internalRedirects = node.child(F.internalRedirectPolicy).map { internalRedirects($0) }
         return forward
     }

@@ -1098,6 +1098,20 @@ public nonisolated struct Envoy_Config_Route_V3_RouteAction: @unchecked Sendable
     set {_uniqueStorage()._priority = newValue}
   }
 
+  public var rateLimits: [Envoy_Config_Route_V3_RateLimit] {
+    get {_storage._rateLimits}
+    set {_uniqueStorage()._rateLimits = newValue}
+  }
+
+  public var includeVhRateLimits: SwiftProtobuf.Google_Protobuf_BoolValue {
+    get {_storage._includeVhRateLimits ?? SwiftProtobuf.Google_Protobuf_BoolValue()}
+    set {_uniqueStorage()._includeVhRateLimits = newValue}
+  }
+  /// Returns true if `includeVhRateLimits` has been explicitly set.
+  public var hasIncludeVhRateLimits: Bool {_storage._includeVhRateLimits != nil}
+  /// Clears the value of `includeVhRateLimits`. Subsequent reads from it will return its default value.
+  public mutating func clearIncludeVhRateLimits() {_uniqueStorage()._includeVhRateLimits = nil}
+
   public var hashPolicy: [Envoy_Config_Route_V3_RouteAction.HashPolicy] {
     get {_storage._hashPolicy}
     set {_uniqueStorage()._hashPolicy = newValue}
@@ -1723,6 +1737,8 @@ public nonisolated struct Envoy_Config_Route_V3_VirtualHost: Sendable {
   public var routes: [Envoy_Config_Route_V3_Route] = []
 
   public var requireTls: Envoy_Config_Route_V3_VirtualHost.TlsRequirementType = .none
+
+  public var rateLimits: [Envoy_Config_Route_V3_RateLimit] = []
 
   public var requestHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
 
@@ -3461,7 +3477,7 @@ nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RouteAction"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{3}metadata_match\0\u{3}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{2}\u{2}priority\0\u{4}\u{4}hash_policy\0\u{4}\u{5}cluster_not_found_response_code\0\u{4}\u{4}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{2}hedge_policy\0\u{4}\u{2}host_rewrite_header\0\u{3}request_mirror_policies\0\u{4}\u{2}regex_rewrite\0\u{4}\u{2}internal_redirect_policy\0\u{3}host_rewrite_path_regex\0\u{3}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{3}metadata_match\0\u{3}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{2}\u{2}priority\0\u{4}\u{2}rate_limits\0\u{3}include_vh_rate_limits\0\u{3}hash_policy\0\u{4}\u{5}cluster_not_found_response_code\0\u{4}\u{4}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{2}hedge_policy\0\u{4}\u{2}host_rewrite_header\0\u{3}request_mirror_policies\0\u{4}\u{2}regex_rewrite\0\u{4}\u{2}internal_redirect_policy\0\u{3}host_rewrite_path_regex\0\u{3}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
 
   fileprivate class _StorageClass {
     var _clusterSpecifier: Envoy_Config_Route_V3_RouteAction.OneOf_ClusterSpecifier?
@@ -3471,6 +3487,8 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
     var _timeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _retryPolicy: Envoy_Config_Route_V3_RetryPolicy? = nil
     var _priority: Envoy_Config_Core_V3_RoutingPriority = .default
+    var _rateLimits: [Envoy_Config_Route_V3_RateLimit] = []
+    var _includeVhRateLimits: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
     var _hashPolicy: [Envoy_Config_Route_V3_RouteAction.HashPolicy] = []
     var _clusterNotFoundResponseCode: Envoy_Config_Route_V3_RouteAction.ClusterNotFoundResponseCode = .serviceUnavailable
     var _idleTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
@@ -3498,6 +3516,8 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
       _timeout = source._timeout
       _retryPolicy = source._retryPolicy
       _priority = source._priority
+      _rateLimits = source._rateLimits
+      _includeVhRateLimits = source._includeVhRateLimits
       _hashPolicy = source._hashPolicy
       _clusterNotFoundResponseCode = source._clusterNotFoundResponseCode
       _idleTimeout = source._idleTimeout
@@ -3581,6 +3601,8 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._timeout) }()
         case 9: try { try decoder.decodeSingularMessageField(value: &_storage._retryPolicy) }()
         case 11: try { try decoder.decodeSingularEnumField(value: &_storage._priority) }()
+        case 13: try { try decoder.decodeRepeatedMessageField(value: &_storage._rateLimits) }()
+        case 14: try { try decoder.decodeSingularMessageField(value: &_storage._includeVhRateLimits) }()
         case 15: try { try decoder.decodeRepeatedMessageField(value: &_storage._hashPolicy) }()
         case 20: try { try decoder.decodeSingularEnumField(value: &_storage._clusterNotFoundResponseCode) }()
         case 24: try { try decoder.decodeSingularMessageField(value: &_storage._idleTimeout) }()
@@ -3665,6 +3687,12 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
       if _storage._priority != .default {
         try visitor.visitSingularEnumField(value: _storage._priority, fieldNumber: 11)
       }
+      if !_storage._rateLimits.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._rateLimits, fieldNumber: 13)
+      }
+      try { if let v = _storage._includeVhRateLimits {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+      } }()
       if !_storage._hashPolicy.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._hashPolicy, fieldNumber: 15)
       }
@@ -3717,6 +3745,8 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction: SwiftProtobuf.Message, 
         if _storage._timeout != rhs_storage._timeout {return false}
         if _storage._retryPolicy != rhs_storage._retryPolicy {return false}
         if _storage._priority != rhs_storage._priority {return false}
+        if _storage._rateLimits != rhs_storage._rateLimits {return false}
+        if _storage._includeVhRateLimits != rhs_storage._includeVhRateLimits {return false}
         if _storage._hashPolicy != rhs_storage._hashPolicy {return false}
         if _storage._clusterNotFoundResponseCode != rhs_storage._clusterNotFoundResponseCode {return false}
         if _storage._idleTimeout != rhs_storage._idleTimeout {return false}
@@ -4482,7 +4512,7 @@ nonisolated extension Envoy_Config_Route_V3_Tracing: SwiftProtobuf.Message, Swif
 
 nonisolated extension Envoy_Config_Route_V3_VirtualHost: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".VirtualHost"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}domains\0\u{1}routes\0\u{3}require_tls\0\u{4}\u{3}request_headers_to_add\0\u{4}\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{4}\u{2}request_headers_to_remove\0\u{3}include_request_attempt_count\0\u{3}typed_per_filter_config\0\u{3}retry_policy\0\u{3}hedge_policy\0\u{3}per_request_buffer_limit_bytes\0\u{3}include_attempt_count_in_response\0\u{4}\u{3}request_mirror_policies\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}domains\0\u{1}routes\0\u{3}require_tls\0\u{4}\u{2}rate_limits\0\u{3}request_headers_to_add\0\u{4}\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{4}\u{2}request_headers_to_remove\0\u{3}include_request_attempt_count\0\u{3}typed_per_filter_config\0\u{3}retry_policy\0\u{3}hedge_policy\0\u{3}per_request_buffer_limit_bytes\0\u{3}include_attempt_count_in_response\0\u{4}\u{3}request_mirror_policies\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4494,6 +4524,7 @@ nonisolated extension Envoy_Config_Route_V3_VirtualHost: SwiftProtobuf.Message, 
       case 2: try { try decoder.decodeRepeatedStringField(value: &self.domains) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.routes) }()
       case 4: try { try decoder.decodeSingularEnumField(value: &self.requireTls) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.rateLimits) }()
       case 7: try { try decoder.decodeRepeatedMessageField(value: &self.requestHeadersToAdd) }()
       case 10: try { try decoder.decodeRepeatedMessageField(value: &self.responseHeadersToAdd) }()
       case 11: try { try decoder.decodeRepeatedStringField(value: &self.responseHeadersToRemove) }()
@@ -4526,6 +4557,9 @@ nonisolated extension Envoy_Config_Route_V3_VirtualHost: SwiftProtobuf.Message, 
     }
     if self.requireTls != .none {
       try visitor.visitSingularEnumField(value: self.requireTls, fieldNumber: 4)
+    }
+    if !self.rateLimits.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.rateLimits, fieldNumber: 6)
     }
     if !self.requestHeadersToAdd.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.requestHeadersToAdd, fieldNumber: 7)
@@ -4568,6 +4602,7 @@ nonisolated extension Envoy_Config_Route_V3_VirtualHost: SwiftProtobuf.Message, 
     if lhs.domains != rhs.domains {return false}
     if lhs.routes != rhs.routes {return false}
     if lhs.requireTls != rhs.requireTls {return false}
+    if lhs.rateLimits != rhs.rateLimits {return false}
     if lhs.requestHeadersToAdd != rhs.requestHeadersToAdd {return false}
     if lhs.responseHeadersToAdd != rhs.responseHeadersToAdd {return false}
     if lhs.responseHeadersToRemove != rhs.responseHeadersToRemove {return false}

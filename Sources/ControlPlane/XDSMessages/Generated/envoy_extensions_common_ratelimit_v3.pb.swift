@@ -20,6 +20,44 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+public nonisolated enum Envoy_Extensions_Common_Ratelimit_V3_VhRateLimitsOptions: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case override // = 0
+  case include // = 1
+  case ignore // = 2
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .override
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .override
+    case 1: self = .include
+    case 2: self = .ignore
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .override: return 0
+    case .include: return 1
+    case .ignore: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Envoy_Extensions_Common_Ratelimit_V3_VhRateLimitsOptions] = [
+    .override,
+    .include,
+    .ignore,
+  ]
+
+}
+
 public nonisolated enum Envoy_Extensions_Common_Ratelimit_V3_XRateLimitHeadersRFCVersion: SwiftProtobuf.Enum, Swift.CaseIterable {
   public typealias RawValue = Int
   case off // = 0
@@ -106,6 +144,10 @@ public nonisolated struct Envoy_Extensions_Common_Ratelimit_V3_RateLimitDescript
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "envoy.extensions.common.ratelimit.v3"
+
+nonisolated extension Envoy_Extensions_Common_Ratelimit_V3_VhRateLimitsOptions: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0OVERRIDE\0\u{1}INCLUDE\0\u{1}IGNORE\0")
+}
 
 nonisolated extension Envoy_Extensions_Common_Ratelimit_V3_XRateLimitHeadersRFCVersion: SwiftProtobuf._ProtoNameProviding {
   public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0OFF\0\u{1}DRAFT_VERSION_03\0")

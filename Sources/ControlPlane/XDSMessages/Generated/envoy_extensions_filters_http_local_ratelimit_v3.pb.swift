@@ -76,6 +76,11 @@ public nonisolated struct Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalR
     set {_uniqueStorage()._descriptors = newValue}
   }
 
+  public var stage: UInt32 {
+    get {_storage._stage}
+    set {_uniqueStorage()._stage = newValue}
+  }
+
   public var requestHeadersToAddWhenNotEnforced: [Envoy_Config_Core_V3_HeaderValueOption] {
     get {_storage._requestHeadersToAddWhenNotEnforced}
     set {_uniqueStorage()._requestHeadersToAddWhenNotEnforced = newValue}
@@ -89,6 +94,11 @@ public nonisolated struct Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalR
   public var enableXRatelimitHeaders: Envoy_Extensions_Common_Ratelimit_V3_XRateLimitHeadersRFCVersion {
     get {_storage._enableXRatelimitHeaders}
     set {_uniqueStorage()._enableXRatelimitHeaders = newValue}
+  }
+
+  public var vhRateLimits: Envoy_Extensions_Common_Ratelimit_V3_VhRateLimitsOptions {
+    get {_storage._vhRateLimits}
+    set {_uniqueStorage()._vhRateLimits = newValue}
   }
 
   public var alwaysConsumeDefaultTokenBucket: SwiftProtobuf.Google_Protobuf_BoolValue {
@@ -132,7 +142,7 @@ fileprivate nonisolated let _protobuf_package = "envoy.extensions.filters.http.l
 
 nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateLimit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".LocalRateLimit"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}stat_prefix\0\u{1}status\0\u{3}token_bucket\0\u{3}filter_enabled\0\u{3}filter_enforced\0\u{3}response_headers_to_add\0\u{2}\u{2}descriptors\0\u{4}\u{2}request_headers_to_add_when_not_enforced\0\u{3}local_rate_limit_per_downstream_connection\0\u{3}enable_x_ratelimit_headers\0\u{4}\u{2}always_consume_default_token_bucket\0\u{3}rate_limited_as_resource_exhausted\0\u{4}\u{2}rate_limits\0\u{3}max_dynamic_descriptors\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}stat_prefix\0\u{1}status\0\u{3}token_bucket\0\u{3}filter_enabled\0\u{3}filter_enforced\0\u{3}response_headers_to_add\0\u{2}\u{2}descriptors\0\u{1}stage\0\u{3}request_headers_to_add_when_not_enforced\0\u{3}local_rate_limit_per_downstream_connection\0\u{3}enable_x_ratelimit_headers\0\u{3}vh_rate_limits\0\u{3}always_consume_default_token_bucket\0\u{3}rate_limited_as_resource_exhausted\0\u{4}\u{2}rate_limits\0\u{3}max_dynamic_descriptors\0")
 
   fileprivate class _StorageClass {
     var _statPrefix: String = String()
@@ -142,9 +152,11 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
     var _filterEnforced: Envoy_Config_Core_V3_RuntimeFractionalPercent? = nil
     var _responseHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
     var _descriptors: [Envoy_Extensions_Common_Ratelimit_V3_LocalRateLimitDescriptor] = []
+    var _stage: UInt32 = 0
     var _requestHeadersToAddWhenNotEnforced: [Envoy_Config_Core_V3_HeaderValueOption] = []
     var _localRateLimitPerDownstreamConnection: Bool = false
     var _enableXRatelimitHeaders: Envoy_Extensions_Common_Ratelimit_V3_XRateLimitHeadersRFCVersion = .off
+    var _vhRateLimits: Envoy_Extensions_Common_Ratelimit_V3_VhRateLimitsOptions = .override
     var _alwaysConsumeDefaultTokenBucket: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
     var _rateLimitedAsResourceExhausted: Bool = false
     var _rateLimits: [Envoy_Config_Route_V3_RateLimit] = []
@@ -166,9 +178,11 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
       _filterEnforced = source._filterEnforced
       _responseHeadersToAdd = source._responseHeadersToAdd
       _descriptors = source._descriptors
+      _stage = source._stage
       _requestHeadersToAddWhenNotEnforced = source._requestHeadersToAddWhenNotEnforced
       _localRateLimitPerDownstreamConnection = source._localRateLimitPerDownstreamConnection
       _enableXRatelimitHeaders = source._enableXRatelimitHeaders
+      _vhRateLimits = source._vhRateLimits
       _alwaysConsumeDefaultTokenBucket = source._alwaysConsumeDefaultTokenBucket
       _rateLimitedAsResourceExhausted = source._rateLimitedAsResourceExhausted
       _rateLimits = source._rateLimits
@@ -198,9 +212,11 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
         case 5: try { try decoder.decodeSingularMessageField(value: &_storage._filterEnforced) }()
         case 6: try { try decoder.decodeRepeatedMessageField(value: &_storage._responseHeadersToAdd) }()
         case 8: try { try decoder.decodeRepeatedMessageField(value: &_storage._descriptors) }()
+        case 9: try { try decoder.decodeSingularUInt32Field(value: &_storage._stage) }()
         case 10: try { try decoder.decodeRepeatedMessageField(value: &_storage._requestHeadersToAddWhenNotEnforced) }()
         case 11: try { try decoder.decodeSingularBoolField(value: &_storage._localRateLimitPerDownstreamConnection) }()
         case 12: try { try decoder.decodeSingularEnumField(value: &_storage._enableXRatelimitHeaders) }()
+        case 13: try { try decoder.decodeSingularEnumField(value: &_storage._vhRateLimits) }()
         case 14: try { try decoder.decodeSingularMessageField(value: &_storage._alwaysConsumeDefaultTokenBucket) }()
         case 15: try { try decoder.decodeSingularBoolField(value: &_storage._rateLimitedAsResourceExhausted) }()
         case 17: try { try decoder.decodeRepeatedMessageField(value: &_storage._rateLimits) }()
@@ -238,6 +254,9 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
       if !_storage._descriptors.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._descriptors, fieldNumber: 8)
       }
+      if _storage._stage != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._stage, fieldNumber: 9)
+      }
       if !_storage._requestHeadersToAddWhenNotEnforced.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._requestHeadersToAddWhenNotEnforced, fieldNumber: 10)
       }
@@ -246,6 +265,9 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
       }
       if _storage._enableXRatelimitHeaders != .off {
         try visitor.visitSingularEnumField(value: _storage._enableXRatelimitHeaders, fieldNumber: 12)
+      }
+      if _storage._vhRateLimits != .override {
+        try visitor.visitSingularEnumField(value: _storage._vhRateLimits, fieldNumber: 13)
       }
       try { if let v = _storage._alwaysConsumeDefaultTokenBucket {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
@@ -275,9 +297,11 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
         if _storage._filterEnforced != rhs_storage._filterEnforced {return false}
         if _storage._responseHeadersToAdd != rhs_storage._responseHeadersToAdd {return false}
         if _storage._descriptors != rhs_storage._descriptors {return false}
+        if _storage._stage != rhs_storage._stage {return false}
         if _storage._requestHeadersToAddWhenNotEnforced != rhs_storage._requestHeadersToAddWhenNotEnforced {return false}
         if _storage._localRateLimitPerDownstreamConnection != rhs_storage._localRateLimitPerDownstreamConnection {return false}
         if _storage._enableXRatelimitHeaders != rhs_storage._enableXRatelimitHeaders {return false}
+        if _storage._vhRateLimits != rhs_storage._vhRateLimits {return false}
         if _storage._alwaysConsumeDefaultTokenBucket != rhs_storage._alwaysConsumeDefaultTokenBucket {return false}
         if _storage._rateLimitedAsResourceExhausted != rhs_storage._rateLimitedAsResourceExhausted {return false}
         if _storage._rateLimits != rhs_storage._rateLimits {return false}

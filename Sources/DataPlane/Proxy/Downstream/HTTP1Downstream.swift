@@ -164,7 +164,7 @@ extension Worker {
     mutating func writeAnswerBody(_ exchange: ExchangePlace, _ bytes: ByteView) {
         let connection = exchange.value.downstream
         switch exchange.value.framing {
-        case .none: return
+        case .none: return exchange.value.isInquiry ? keepInquiryBody(exchange, bytes) : ()
         case .length, .untilClose: write(connection, bytes)
         case .chunked: writeChunk(connection, bytes)
         case .stream: writeStreamBody(exchange, bytes)

@@ -136,6 +136,9 @@ extension Worker {
         connection.value.chain = Int32(chain)
         connection.value.chainRecord = listener.chains.reference(chain)
         let record = listener.chains[chain]
+        if !record.connectionLimits.isEmpty, !passConnectionLimits(record.connectionLimits) {
+            return close(connection)
+        }
         if record.tls >= 0 {
             guard
                 let session = TLSSession.make(

@@ -217,13 +217,13 @@ extension Worker {
     private func grpcStatus(_ exchange: ExchangePlace, _ local: LocalAnswer) -> Int? {
         guard RouteRecord.isGRPC(exchange.head, exchange.value.headBytes.view) else { return nil }
         if local.grpcStatus >= 0 { return Int(local.grpcStatus) }
+        if exchange.value.isRateLimited, rateLimitIsResourceExhausted(exchange) { return 8 }
         switch local.status {
         case 400: return 13
         case 401: return 16
         case 403: return 7
         case 404: return 12
-        case 429: return exchange.value.isRateLimited && rateLimitIsResourceExhausted(exchange) ? 8 : 14
-        case 502, 503, 504: return 14
+        case 429, 502, 503, 504: return 14
         default: return 2
         }
     }

@@ -11,7 +11,7 @@ import TrafficPolicy
 /// ```
 ///             ┌──────────────── retry ─────────────────┐
 ///             ▼                                        │
-/// reading ─▶ waiting ─▶ sent ─▶ answering ─▶ ended   backingOff
+/// reading (─▶ asking) ─▶ waiting ─▶ sent ─▶ answering ─▶ ended   backingOff
 ///    │          │         │         │          ▲       ▲
 ///    │          └─────────┴── failed attempt ──┼───────┘
 ///    └── answer of our own ──────────────────▶ ┘
@@ -23,6 +23,8 @@ struct Exchange: BitwiseCopyable {
         /// Its head is still coming.
         case reading
         case routing
+        /// For what a rate limit service says.
+        case asking
         /// For a connection: one that is being made, or one that another request gives back.
         case waiting
         case sent
@@ -91,6 +93,22 @@ struct Exchange: BitwiseCopyable {
     /// Of the attempt in there, and in the record.
     var hedgeNumber: UInt8 = 0
     var attemptIndex: UInt16 = 0
+
+    /// A question of the proxy's own to a service, made like a copy: nobody else sees its answer.
+    var isInquiry = false
+    /// Of a question: the request that waits for its answer.
+    var asker: ExchangePlace?
+    /// The question whose answer it waits for.
+    var inquiry: ExchangePlace?
+    var verdict = InquiryVerdict.none
+    /// What services have said of this request, one message after the other.
+    var said = PooledBuffer.none
+    /// How much of it is older than the last answer.
+    var saidBefore: UInt16 = 0
+    /// Index of the global limit that has asked last; -1 for none.
+    var askedBy: Int32 = -1
+    /// Index of the global limit that has refused it; -1 for none.
+    var refusedBy: Int32 = -1
 
     // The request.
     /// Index of the bytes of its head.
@@ -210,6 +228,8 @@ struct Exchange: BitwiseCopyable {
     var rateLimit: RateLimitDecision?
     var rateLimitRecord: Int32 = -1
     var isRateLimited = false
+    /// Index of the limit that it is beyond, and that is not enforced but changes its fields; -1 for none.
+    var overLimit: Int32 = -1
     /// By then all of the request must be there.
     var requestLimit = MonotonicInstant.distantFuture
     /// The filter that took it for a check of health; -1 for none.
@@ -304,7 +324,7 @@ extension Exchange {
     /// How far the attempt under way had come.
     @_addressableSelf func delivery(sentBytes: Int) -> DeliveryState {
         switch phase {
-        case .reading, .routing, .waiting, .backingOff: .notConnected
+        case .reading, .routing, .asking, .waiting, .backingOff: .notConnected
         case .sent: sentBytes > 0 ? .sent : .nothingSent
         case .answering, .tunnelling, .ended: .answered
         }

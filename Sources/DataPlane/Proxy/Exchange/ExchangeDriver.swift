@@ -106,45 +106,6 @@ extension Worker {
         }
     }
 
-    /// The local rate limit, the route's if it has one. false: the request was answered.
-    @inline(__always)
-    mutating func passRateLimit(_ exchange: ExchangePlace) -> Bool {
-        guard exchange.chain.http.hasRateLimitFilter else { return true }
-        var index = exchange.chain.http.rateLimit
-        if exchange.value.hasRoute {
-            if exchange.route.rateLimit >= 0 {
-                index = exchange.route.rateLimit
-            }
-        }
-        guard index >= 0 else { return true }
-        let record = shelf.tables(exchange.value.snapshot).rateLimits.reference(Int(index))
-        let scope = record.value.limiter.with { $0.scope }
-        guard record.value.enabled.contains(&random) else { return true }
-        counters.add(scope, .enabled)
-        guard let decision = record.value.limiter.with({ $0.take(at: now) }) else { return true }
-        if record.value.sendsHeaders || record.value.sendsRetryAfter {
-            exchange.value.rateLimit = decision
-        }
-        exchange.value.record.limiter = decision.isAllowed ? .allowed : .wouldRefuse
-        exchange.value.record.limiterPlace = record.value.place
-        exchange.value.record.limiterMax = decision.limit
-        exchange.value.record.limiterRemaining = decision.remaining
-        exchange.value.rateLimitRecord = index
-        if decision.isAllowed {
-            counters.add(scope, .ok)
-            return true
-        }
-        counters.add(scope, .rateLimited)
-        guard record.value.enforced.contains(&random) else { return true }
-        counters.add(scope, .enforced)
-        exchange.value.record.limiter = .refused
-        var answer = LocalAnswer.rateLimited
-        answer.status = record.value.status
-        exchange.value.isRateLimited = true
-        answerLocally(exchange, answer)
-        return false
-    }
-
     /// What the route says, after the filters.
     @inline(__always)
     mutating func forward(_ exchange: ExchangePlace) {
@@ -388,7 +349,7 @@ extension Worker {
         exchange.value.record.bytesReceived &+= UInt64(bytes.count)
         switch exchange.value.phase {
         case .ended: return
-        case .reading, .routing, .waiting, .sent, .backingOff, .answering, .tunnelling: break
+        case .reading, .routing, .asking, .waiting, .sent, .backingOff, .answering, .tunnelling: break
         }
         if exchange.value.mirror != nil { mirrorBody(exchange, bytes) }
         if !exchange.value.keepsBody, exchange.value.body.isEmpty, takesBody(exchange) {
@@ -496,7 +457,7 @@ extension Worker {
             armTimer(exchange)
             sendBody(exchange)
         case .answering: sendBody(exchange)
-        case .reading, .routing, .tunnelling, .ended: break
+        case .reading, .routing, .asking, .tunnelling, .ended: break
         }
     }
 
@@ -571,7 +532,7 @@ extension Worker {
             return .skipped
         }
         if !exchange.route.shadow.isEmpty { noteShadowAnswer(exchange, summary) }
-        if exchange.value.isMirror { return swallowAnswer(exchange) }
+        if exchange.value.isMirror { return swallowAnswer(exchange, bytes) }
         if exchange.route.internalRedirects.takes(answer.status),
             followRedirect(exchange, bytes, isComplete: isComplete)
         {
@@ -820,6 +781,7 @@ extension Worker {
         guard exchange.value.phase != .ended else { return }
         if exchange.value.isMirror { return endMirror(exchange) }
         if exchange.value.mirror != nil, !exchange.value.requestEnded { dropMirrors(exchange) }
+        if exchange.value.inquiry != nil { dropInquiry(of: exchange) }
         let connection = exchange.value.downstream
         releaseRetryPlace(exchange)
         if exchange.value.hasCalls { endCalls(exchange, .unknown) }
@@ -864,6 +826,7 @@ extension Worker {
             pool.give(&exchange.value.trailers)
             pool.give(&exchange.value.answerTrailers)
             pool.give(&exchange.value.location)
+            if exchange.value.said.isAllocated { pool.give(&exchange.value.said) }
             queues.removeAll(from: &exchange.value.body, pool: &pool)
             queues.removeAll(from: &exchange.value.answerQueue, pool: &pool)
             queues.removeAll(from: &exchange.value.paced, pool: &pool)

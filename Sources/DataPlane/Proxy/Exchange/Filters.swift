@@ -11,7 +11,8 @@ extension Worker {
             let index = Int(exchange.value.filtersPassed)
             let goesOn =
                 switch filters[index].kind {
-                case .rateLimit: passRateLimit(exchange)
+                case .rateLimit: passRateLimit(exchange, index)
+                case .globalRateLimit: passGlobalRateLimit(exchange, index)
                 case .cors: passCORS(exchange, index)
                 case .fault: passFault(exchange, index)
                 case .healthCheck: passHealthCheck(exchange, index)
@@ -27,7 +28,7 @@ extension Worker {
     }
 
     /// Index of what holds for this request; -1 for nothing.
-    private func settings(_ exchange: ExchangePlace, _ filter: Int) -> Int {
+    func settings(_ exchange: ExchangePlace, _ filter: Int) -> Int {
         var own = exchange.route.filters
         if exchange.route.hasClusterFilters {
             own = exchange.route.clusters[weightedIndex(exchange)].filters
@@ -42,11 +43,20 @@ extension Worker {
         for place in filters.indices {
             switch head {
             case .request:
-                if filters[place].kind == .headerMutation { mutate(exchange, place, head) }
+                switch filters[place].kind {
+                case .headerMutation: mutate(exchange, place, head)
+                case .rateLimit: if exchange.value.overLimit >= 0 { markOverLimit(exchange, place, head) }
+                case .globalRateLimit:
+                    if exchange.value.said.isAllocated, isFirstGlobalLimit(exchange, place) {
+                        addSaidFields(exchange, head)
+                    }
+                case .cors, .fault, .healthCheck, .adaptiveConcurrency, .admissionControl: break
+                }
             case .answer:
                 let index = filters.count - 1 - place
                 switch filters[index].kind {
                 case .rateLimit, .fault, .adaptiveConcurrency, .admissionControl: break
+                case .globalRateLimit: editGlobalLimit(exchange, index)
                 case .healthCheck: editHealth(exchange, index)
                 case .cors: editCORS(exchange, index)
                 case .headerMutation: mutate(exchange, index, head)
@@ -64,6 +74,14 @@ extension Worker {
         guard list >= 0 else { return }
         applyEdits(list, exchange, head)
         if case .answer = head { answerIsEdited = true }
+    }
+
+    /// What a limit that is not enforced adds to a request beyond it.
+    private mutating func markOverLimit(_ exchange: ExchangePlace, _ filter: Int, _ head: EditedHead) {
+        let index = settings(exchange, filter)
+        guard index == Int(exchange.value.overLimit) else { return }
+        applyEdits(
+            shelf.tables(exchange.value.snapshot).rateLimits[index].requestEdits, exchange, head)
     }
 
     // MARK: Cross-origin requests

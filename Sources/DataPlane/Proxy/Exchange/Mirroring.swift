@@ -104,7 +104,7 @@ extension Worker {
     }
 
     /// A connection that is closed for good: what is written to it is dropped.
-    private mutating func placeOfNobody() -> ConnectionPlace? {
+    mutating func placeOfNobody() -> ConnectionPlace? {
         if let nobody { return nobody }
         let nowhere = SocketAddress(ipv4: 0, 0, 0, 0, port: 0)
         var connection = Connection(
@@ -171,8 +171,9 @@ extension Worker {
     }
 
     /// The head of its answer came; the rest is read to keep the connection, and dropped.
-    mutating func swallowAnswer(_ copy: ExchangePlace) -> AnswerFate {
+    mutating func swallowAnswer(_ copy: ExchangePlace, _ bytes: ByteView) -> AnswerFate {
         copy.value.status = answer.status
+        if copy.value.isInquiry { noteInquiryHead(copy, bytes) }
         copy.value.keepsBody = false
         copy.value.framing = .none
         if answer.status == 101 {
@@ -195,9 +196,10 @@ extension Worker {
         timers.cancel(copy.value.timer)
         copy.value.timer = .none
         copy.value.phase = .ended
+        endedExchanges.append(copy)
+        if copy.value.isInquiry { return endInquiry(copy) }
         unlink(copy)
         mirrorsUnderWay -= 1
-        endedExchanges.append(copy)
     }
 
     private func unlink(_ copy: ExchangePlace) {

@@ -31,6 +31,7 @@ extension Worker {
 
     /// What every request gets, and if it `wasSent` what the route does with it too.
     mutating func fillRequestEdits(_ exchange: ExchangePlace, wasSent: Bool) {
+        if exchange.value.isInquiry { return }
         let bytes = exchange.value.headBytes.view
         let connection = exchange.value.downstream
         if exchange.value.redirects == 0 {

@@ -2,6 +2,19 @@ import MeshModel
 import MeshPrimitives
 import TrafficPolicy
 
+/// What a weighted cluster, a route or a virtual host says to filters.
+struct FilterLevel {
+    let filters: [RouteFilter]
+    /// Where it stands, the same in every configuration that has it.
+    let place: String
+    /// The same for nothing else of this configuration.
+    let key: String
+
+    init(_ filters: [RouteFilter], _ place: String, _ key: String) {
+        (self.filters, self.place, self.key) = (filters, place, key)
+    }
+}
+
 /// HTTP filters and what routes say to them, compiled.
 extension SnapshotCompiler {
     /// The filters of a connection manager, each with the settings that hold where a route says nothing.
@@ -11,7 +24,14 @@ extension SnapshotCompiler {
         var records: [FilterRecord] = []
         for filter in filters {
             switch filter {
-            case .localRateLimit: records.append(FilterRecord(kind: .rateLimit))
+            case .localRateLimit(let limit, let name):
+                records.append(
+                    FilterRecord(
+                        kind: .rateLimit, settings: try compile(limit, at: "\(place)/filter \(name)")))
+            case .globalRateLimit(let limit, _):
+                globalLimits.append(try compile(limit, place))
+                records.append(
+                    FilterRecord(kind: .globalRateLimit, settings: Int32(globalLimits.count - 1)))
             case .cors: records.append(FilterRecord(kind: .cors))
             case .fault(let fault, _):
                 faults.append(try compile(fault, place))
@@ -57,17 +77,27 @@ extension SnapshotCompiler {
     /// For each filter of the connection manager the index of this route's settings; an empty table if all are as the
     /// filters have them. `levels` are the most specific first.
     mutating func settings(
-        for filters: [HTTPFilter], _ defaults: Table<FilterRecord>, _ levels: [[RouteFilter]], _ place: String
+        for filters: [HTTPFilter], _ defaults: Table<FilterRecord>, _ levels: [FilterLevel],
+        _ place: String
     ) throws(CompileError) -> Table<Int32> {
-        if levels.allSatisfy(\.isEmpty) { return Table() }
+        if levels.allSatisfy(\.filters.isEmpty) { return Table() }
         var indices: [Int32] = []
         for (index, filter) in filters.enumerated() {
             var found = defaults[index].settings
             func said(_ name: String) -> [RouteFilter.Settings] {
-                levels.compactMap { level in level.first { $0.name == name }?.settings }
+                levels.compactMap { level in level.filters.first { $0.name == name }?.settings }
             }
             switch filter {
-            case .localRateLimit, .healthCheck, .adaptiveConcurrency, .admissionControl: break
+            case .healthCheck, .adaptiveConcurrency, .admissionControl: break
+            case .globalRateLimit(var limit, let name):
+                for case .globalRateLimit(let override) in said(name).prefix(1) {
+                    limit.hostRules = override.hostRules
+                    if !override.rules.isEmpty { limit.rules = override.rules }
+                    if !override.domain.isEmpty { limit.domain = override.domain }
+                    globalLimits.append(try compile(limit, place))
+                    found = Int32(globalLimits.count - 1)
+                }
+            case .localRateLimit(_, let name): found = try localLimit(name, levels) ?? found
             case .cors(let name):
                 let policies = said(name).compactMap {
                     if case .cors(let policy) = $0 { policy } else { nil }
@@ -93,6 +123,22 @@ extension SnapshotCompiler {
             indices.append(found)
         }
         return arena.store(indices)
+    }
+
+    /// A route's or virtual host's limit is one for all that it is asked for. nil: none of the levels says anything.
+    private mutating func localLimit(_ filter: String, _ levels: [FilterLevel]) throws(CompileError) -> Int32?
+    {
+        for level in levels {
+            guard
+                case .localRateLimit(let limit) = level.filters.first(where: { $0.name == filter })?.settings
+            else { continue }
+            let key = "\(level.key)/\(filter)"
+            if let known = levelLimits[key] { return known }
+            let made = try compile(limit, at: "\(level.place)/\(filter)")
+            levelLimits[key] = made
+            return made
+        }
+        return nil
     }
 
     /// The first policy that says something about a matter decides it.

@@ -4,7 +4,8 @@ import TrafficPolicy
 /// A filter before the router, in the operator's order.
 struct FilterRecord: BitwiseCopyable {
     enum Kind: UInt8, BitwiseCopyable {
-        case rateLimit, cors, fault, headerMutation, healthCheck, adaptiveConcurrency, admissionControl
+        case rateLimit, globalRateLimit, cors, fault, headerMutation, healthCheck, adaptiveConcurrency,
+            admissionControl
     }
 
     var kind: Kind

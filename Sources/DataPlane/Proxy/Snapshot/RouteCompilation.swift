@@ -106,14 +106,22 @@ extension SnapshotCompiler {
             let first = routes.count
             for route in host.routes {
                 var record = try compile(route, host, Int32(index), configuration, place)
-                record.filters = try settings(for: filters, defaults, [route.filters, host.filters], place)
+                let hostPlace = "\(place)/\(configuration.name)/\(host.name)"
+                let hostLevel = FilterLevel(host.filters, hostPlace, hostPlace)
+                let routeLevel = FilterLevel(
+                    route.filters, "\(hostPlace)/\(route.name)/\(route.match.path)",
+                    "\(hostPlace)#\(routes.count)")
+                record.filters = try settings(for: filters, defaults, [routeLevel, hostLevel], place)
                 if case .forward(let forward) = route.action, case .clusters(let list) = forward.target,
                     list.contains(where: { !$0.filters.isEmpty })
                 {
                     var clusters = record.clusters.indices.map { record.clusters[$0] }
                     for (index, cluster) in list.enumerated() {
+                        let clusterLevel = FilterLevel(
+                            cluster.filters, "\(routeLevel.place)/\(cluster.cluster)",
+                            "\(routeLevel.key)#\(index)")
                         clusters[index].filters = try settings(
-                            for: filters, defaults, [cluster.filters, route.filters, host.filters], place)
+                            for: filters, defaults, [clusterLevel, routeLevel, hostLevel], place)
                     }
                     record.clusters = arena.store(clusters)
                     record.hasClusterFilters = true
@@ -180,14 +188,13 @@ extension SnapshotCompiler {
                 }
             }
         }
-        var limit: Int32 = -1
-        if let local = host.localRateLimit { limit = try compile(local, at: "\(place)/\(host.name)") }
         return VirtualHostRecord(
             name: arena.store(text: host.name), tree: tree.build(in: arena),
             foldedTree: folded.build(in: arena), connects: arena.store(connects),
             takesAll: host.routes.first.map { takesAll($0.match) } == true ? Int32(first) : -1, toHTTPS: -1,
             attemptCountInRequest: host.includesAttemptCountInRequest,
-            attemptCountInResponse: host.includesAttemptCountInResponse, rateLimit: limit)
+            attemptCountInResponse: host.includesAttemptCountInResponse,
+            rateLimitRules: try compile(host.rateLimits ?? [], place))
     }
 
     private func takesAll(_ match: RouteMatch) -> Bool {
@@ -235,12 +242,6 @@ extension SnapshotCompiler {
             ordered([], route.requestHeaders, host.requestHeaders, configuration.requestHeaders), place)
         record.answerEdits = try store(
             ordered([], route.responseHeaders, host.responseHeaders, configuration.responseHeaders), place)
-        if let local = route.localRateLimit {
-            record.rateLimit = try compile(
-                local, at: "\(place)/\(host.name)/\(route.name)/\(route.match.path)")
-        } else if let local = host.localRateLimit {
-            record.rateLimit = try compile(local, at: "\(place)/\(host.name)")
-        }
         switch route.action {
         case .direct(let status, let body):
             record.action = .direct
@@ -252,6 +253,8 @@ extension SnapshotCompiler {
             try compile(redirect, route.match, into: &record, place)
         case .forward(let forward):
             try compile(forward, host, route.match, into: &record, place)
+            record.rateLimitRules = try compile(forward.rateLimits ?? [], place)
+            record.includesHostRateLimits = forward.includesHostRateLimits
             guard case .clusters(let list) = forward.target else { break }
             var table = weighted(list, route: record)
             for (index, cluster) in list.enumerated() {
@@ -295,16 +298,7 @@ extension SnapshotCompiler {
         var headers: [HeaderMatchRecord] = []
         for header in match.headers { headers.append(try compile(header, place)) }
         record.headers = arena.store(headers)
-        var parameters: [QueryMatchRecord] = []
-        for parameter in match.query {
-            var query = QueryMatchRecord(name: arena.store(text: parameter.name))
-            switch parameter.test {
-            case .present(let isThere): query.kind = isThere ? .present : .absent
-            case .string(let string): (query.kind, query.text) = (.text, try compile(string, place))
-            }
-            parameters.append(query)
-        }
-        record.query = arena.store(parameters)
+        record.query = try compile(match.query, place)
         record.isGRPC = match.isGRPC
         if let share = match.fraction {
             let fraction = fraction(share)
@@ -312,6 +306,21 @@ extension SnapshotCompiler {
                 fraction.numerator, fraction.denominator
             )
         }
+    }
+
+    mutating func compile(_ matches: [QueryMatch], _ place: String) throws(CompileError) -> Table<
+        QueryMatchRecord
+    > {
+        var records: [QueryMatchRecord] = []
+        for match in matches {
+            var record = QueryMatchRecord(name: arena.store(text: match.name))
+            switch match.test {
+            case .present(let isThere): record.kind = isThere ? .present : .absent
+            case .string(let string): (record.kind, record.text) = (.text, try compile(string, place))
+            }
+            records.append(record)
+        }
+        return arena.store(records)
     }
 
     mutating func compile(_ match: HeaderMatch, _ place: String) throws(CompileError) -> HeaderMatchRecord {

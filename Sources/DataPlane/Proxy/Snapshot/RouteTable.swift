@@ -93,7 +93,7 @@ struct VirtualHostRecord: BitwiseCopyable {
     var toHTTPS: Int32
     var attemptCountInRequest: Bool
     var attemptCountInResponse: Bool
-    var rateLimit: Int32
+    var rateLimitRules: Table<RateLimitRuleRecord>
 }
 
 struct WeightedClusterRecord: BitwiseCopyable {
@@ -197,8 +197,9 @@ struct RouteRecord: BitwiseCopyable {
     /// Indices into the snapshot's edit lists; -1 for none. Those of a weighted cluster go before.
     var requestEdits: Int32 = -1
     var answerEdits: Int32 = -1
-    /// Index into the snapshot's rate limits; -1 for none.
-    var rateLimit: Int32 = -1
+    /// The route's own.
+    var rateLimitRules = Table<RateLimitRuleRecord>()
+    var includesHostRateLimits = false
     /// For each filter of the connection manager the index of its settings; empty where all are the filters' own.
     var filters = Table<Int32>()
     /// One entry, where the route's own shares or tags are in force.

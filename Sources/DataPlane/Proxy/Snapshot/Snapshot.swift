@@ -117,6 +117,7 @@ struct FilterTables: BitwiseCopyable {
     var concurrency = Table<ConcurrencyRecord>()
     var admission = Table<AdmissionRecord>()
     var health = Table<HealthFilterRecord>()
+    var globalLimits = Table<GlobalLimitRecord>()
 }
 
 /// Objects collected while a snapshot is compiled.
@@ -193,6 +194,7 @@ struct ChainRecord: BitwiseCopyable {
     var tls: Int32 = -1
     var http: HTTPChainRecord
     var tcp = TCPChainRecord()
+    var connectionLimits = Table<ConnectionLimitRecord>()
     var bufferLimit: Int32 = 1 << 20
 }
 
@@ -210,9 +212,6 @@ struct TCPChainRecord: BitwiseCopyable {
 struct HTTPChainRecord: BitwiseCopyable {
     var codec = HTTPConnectionManager.Codec.auto
     var routes = RouteTable()
-    /// Index into the snapshot's rate limits of the filter's own limit; -1 if the filter is not there.
-    var rateLimit: Int32 = -1
-    var hasRateLimitFilter = false
     var filters = Table<FilterRecord>()
     var logs = Table<Int32>()
     var serverName = ByteView("envoy")
@@ -379,20 +378,6 @@ struct RedirectRecord: BitwiseCopyable {
     var stripsQuery = false
     /// The host goes with its port, whatever that is.
     var keepsPort = false
-}
-
-struct RateLimitRecord: BitwiseCopyable {
-    /// For the flight recorder.
-    var place: NameID
-    var limiter: Unowned<RateLimiter>
-    var status: UInt16
-    var enabled: FractionRecord
-    var enforced: FractionRecord
-    var answerEdits: Int32
-    var requestEdits: Int32
-    var sendsHeaders: Bool
-    var sendsRetryAfter: Bool
-    var asResourceExhausted: Bool
 }
 
 struct FractionRecord: BitwiseCopyable {

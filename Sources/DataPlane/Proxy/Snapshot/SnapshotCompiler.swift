@@ -49,7 +49,11 @@ struct SnapshotCompiler {
     private let generation: UInt64
     var objects = SnapshotObjects()
     var edits: [EditTable] = []
-    private var rateLimits: [RateLimitRecord] = []
+    var rateLimits: [RateLimitRecord] = []
+    /// Where this configuration has limits.
+    var limiterPlaces: Set<String> = []
+    /// Of routes and virtual hosts: one for all that they are asked for.
+    var levelLimits: [String: Int32] = [:]
     var redirects: [RedirectRecord] = []
     var cors: [CORSRecord] = []
     var faults: [FaultRecord] = []
@@ -61,6 +65,7 @@ struct SnapshotCompiler {
     var statPrefix = ""
     var concurrency: [ConcurrencyRecord] = []
     var admission: [AdmissionRecord] = []
+    var globalLimits: [GlobalLimitRecord] = []
     var clusterIndices: [String: Int32] = [:]
     private var contexts: [ContextKey: Int32] = [:]
     /// By name, the clusters of the previous snapshot and their places in it.
@@ -125,7 +130,8 @@ struct SnapshotCompiler {
                 mutations: compiler.arena.store(compiler.mutations),
                 concurrency: compiler.arena.store(compiler.concurrency),
                 admission: compiler.arena.store(compiler.admission),
-                health: compiler.arena.store(compiler.healthFilters)),
+                health: compiler.arena.store(compiler.healthFilters),
+                globalLimits: compiler.arena.store(compiler.globalLimits)),
             objects: compiler.objects)
     }
 
@@ -372,6 +378,7 @@ struct SnapshotCompiler {
         record.match = match(chain.match)
         record.bufferLimit = Int32(clamping: listener.bufferLimit)
         if let tls = chain.tls { record.tls = try downstreamContext(tls, place) }
+        record.connectionLimits = compile(chain.connectionLimits, of: "\(place)/\(chain.name)")
         switch chain.network {
         case .http(let manager):
             record.kind = .http
@@ -416,14 +423,6 @@ struct SnapshotCompiler {
         http.name = process.nameID(place)
         http.codec = manager.codec
         statPrefix = manager.statPrefix
-        for filter in manager.filters {
-            switch filter {
-            case .localRateLimit(let limit):
-                http.hasRateLimitFilter = true
-                http.rateLimit = try compile(limit, at: "\(place)/\(manager.statPrefix)")
-            case .cors, .fault, .headerMutation, .healthCheck, .adaptiveConcurrency, .admissionControl: break
-            }
-        }
         http.filters = try compile(manager.filters, "\(place)/\(manager.statPrefix)")
         var logs: [Int32] = []
         for log in manager.accessLogs { logs.append(try compile(log, place)) }
@@ -489,28 +488,6 @@ struct SnapshotCompiler {
             throw CompileError(resource: place, reason: "access_log: \(error.description)")
         }
         return Int32(objects.accessLogs.count - 1)
-    }
-
-    // MARK: Rate limits
-
-    mutating func compile(_ limit: LocalRateLimit, at place: String) throws(CompileError) -> Int32 {
-        let settings = limit.bucket.map {
-            TokenBucketSettings(
-                maxTokens: max($0.tokensMax, 1), tokensPerFill: max($0.tokensPerFill, 1),
-                fillInterval: max($0.fillInterval.nanoseconds, 1_000))
-        }
-        let limiter = process.limiter(
-            at: place, settings, scope: process.registry.rateLimit(limit.statPrefix), now: now)
-        objects.limiters.append(limiter)
-        rateLimits.append(
-            RateLimitRecord(
-                place: process.nameID(place), limiter: Unowned(limiter), status: UInt16(limit.status),
-                enabled: fraction(limit.enabled),
-                enforced: fraction(limit.enforced), answerEdits: try store([limit.responseHeaders], place),
-                requestEdits: try store([limit.requestHeadersWhenNotEnforced], place),
-                sendsHeaders: limit.sendsRateLimitHeaders, sendsRetryAfter: limit.sendsRetryAfter,
-                asResourceExhausted: limit.asResourceExhausted))
-        return Int32(rateLimits.count - 1)
     }
 
     /// A runtime key that is set replaces the default.

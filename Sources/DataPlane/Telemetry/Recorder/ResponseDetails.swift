@@ -46,6 +46,7 @@ public enum ResponseDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case dropOverload
     case unconditionalDropOverload
     case healthCheckCached
+    case rateLimiterError
 
     public var text: StaticString {
         switch self {
@@ -92,6 +93,7 @@ public enum ResponseDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .unconditionalDropOverload: "unconditional_drop_overload"
         case .healthCheckCached: "health_check_cached"
         case .deniedByAdmissionControl: "denied_by_admission_control"
+        case .rateLimiterError: "rate_limiter_error"
         }
     }
 }

@@ -13,7 +13,9 @@ public struct ShadowDecisions: OptionSet, Hashable, Sendable, BitwiseCopyable {
     public static let concurrency = ShadowDecisions(rawValue: 1 << 6)
     public static let admission = ShadowDecisions(rawValue: 1 << 7)
 
-    public static let bitCount = 8
+    public static let rateLimit = ShadowDecisions(rawValue: 1 << 8)
+
+    public static let bitCount = 9
 
     /// In access logs and the flight recorder.
     public static func word(bit: Int) -> StaticString {
@@ -25,7 +27,8 @@ public struct ShadowDecisions: OptionSet, Hashable, Sendable, BitwiseCopyable {
         case 4: "breaker"
         case 5: "limits"
         case 6: "concurrency"
-        default: "admission"
+        case 7: "admission"
+        default: "rate_limit"
         }
     }
 }

@@ -155,6 +155,10 @@ public enum ClusterCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
     case sslFailVerifySan
     case sslVersionsTLS12
     case sslVersionsTLS13
+    case ratelimitOk
+    case ratelimitError
+    case ratelimitOverLimit
+    case ratelimitFailureModeAllowed
 
     /// Envoy's name, behind that of the scope.
     public var name: StaticString {
@@ -328,6 +332,10 @@ public enum ClusterCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         case .sslFailVerifySan: "ssl.fail_verify_san"
         case .sslVersionsTLS12: "ssl.versions.TLSv1.2"
         case .sslVersionsTLS13: "ssl.versions.TLSv1.3"
+        case .ratelimitOk: "ratelimit.ok"
+        case .ratelimitError: "ratelimit.error"
+        case .ratelimitOverLimit: "ratelimit.over_limit"
+        case .ratelimitFailureModeAllowed: "ratelimit.failure_mode_allowed"
         }
     }
 

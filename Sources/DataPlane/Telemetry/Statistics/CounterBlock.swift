@@ -79,6 +79,10 @@ import Synchronization
         add(page: scope.page, word: Int(counter.rawValue), kind: .rateLimit, n)
     }
 
+    public func add(_ scope: ConnectionLimitScope, _ counter: ConnectionLimitCounter, _ n: Int = 1) {
+        add(page: scope.page, word: Int(counter.rawValue), kind: .connectionLimit, n)
+    }
+
     @inlinable @inline(__always) public func add(_ scope: ServerScope, _ counter: ServerCounter, _ n: Int = 1)
     {
         add(page: scope.page, word: Int(counter.rawValue), kind: .server, n)

@@ -64,6 +64,10 @@ public final class StatisticsRegistry: Sendable {
         RateLimitScope(page: page(.rateLimit, prefix))
     }
 
+    public func connectionLimit(_ prefix: String) -> ConnectionLimitScope {
+        ConnectionLimitScope(page: page(.connectionLimit, prefix))
+    }
+
     /// The name is shown no longer, and its place is free for another one. Whoever still counts there spoils the
     /// numbers of that other one, so call this when the last user is gone.
     public func retire(_ kind: ScopeKind, _ name: String) {

@@ -1,6 +1,6 @@
 /// What statistics are about.
 public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
-    case server, listener, http, cluster, rateLimit
+    case server, listener, http, cluster, rateLimit, connectionLimit
 
     /// Words on the page of counters.
     var counterCount: Int {
@@ -10,6 +10,7 @@ public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .http: HTTPCounter.allCases.count
         case .cluster: ClusterCounter.allCases.count
         case .rateLimit: RateLimitCounter.allCases.count
+        case .connectionLimit: ConnectionLimitCounter.allCases.count
         }
     }
 
@@ -21,6 +22,7 @@ public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .http: return HTTPCounter(rawValue: number)?.name ?? ""
         case .cluster: return ClusterCounter(rawValue: number)?.name ?? ""
         case .rateLimit: return RateLimitCounter(rawValue: number)?.name ?? ""
+        case .connectionLimit: return ConnectionLimitCounter(rawValue: number)?.name ?? ""
         }
     }
 
@@ -32,6 +34,7 @@ public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .http: return HTTPCounter(rawValue: number)?.isGauge ?? false
         case .cluster: return ClusterCounter(rawValue: number)?.isGauge ?? false
         case .rateLimit: return RateLimitCounter(rawValue: number)?.isGauge ?? false
+        case .connectionLimit: return false
         }
     }
 
@@ -39,7 +42,7 @@ public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     var histogramNames: [StaticString] {
         switch self {
         case .server: ["martlet.overhead_us"]
-        case .rateLimit: []
+        case .rateLimit, .connectionLimit: []
         case .listener: ["downstream_cx_length_ms"]
         case .http: ["downstream_rq_time", "downstream_cx_length_ms"]
         case .cluster: ["upstream_rq_time", "upstream_cx_connect_ms", "upstream_cx_length_ms"]
@@ -58,6 +61,7 @@ public struct ClusterScope: Equatable, Sendable, BitwiseCopyable { public let pa
 public struct HTTPScope: Equatable, Sendable, BitwiseCopyable { public let page: UInt32 }
 public struct ListenerScope: Equatable, Sendable, BitwiseCopyable { public let page: UInt32 }
 public struct RateLimitScope: Equatable, Sendable, BitwiseCopyable { public let page: UInt32 }
+public struct ConnectionLimitScope: Equatable, Sendable, BitwiseCopyable { public let page: UInt32 }
 public struct ServerScope: Equatable, Sendable, BitwiseCopyable { public let page: UInt32 }
 
 public enum ClusterHistogram: UInt32, Sendable, BitwiseCopyable {

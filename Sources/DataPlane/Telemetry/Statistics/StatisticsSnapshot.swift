@@ -37,6 +37,14 @@ public struct StatisticsSnapshot: Sendable {
         index(.listener, address).map { scopes[$0].values[Int(counter.rawValue)] }
     }
 
+    public func value(rateLimit prefix: String, _ counter: RateLimitCounter) -> UInt64? {
+        index(.rateLimit, prefix).map { scopes[$0].values[Int(counter.rawValue)] }
+    }
+
+    public func value(connectionLimit prefix: String, _ counter: ConnectionLimitCounter) -> UInt64? {
+        index(.connectionLimit, prefix).map { scopes[$0].values[Int(counter.rawValue)] }
+    }
+
     public func value(_ counter: ServerCounter) -> UInt64? {
         index(.server, "").map { scopes[$0].values[Int(counter.rawValue)] }
     }
@@ -108,6 +116,7 @@ extension StatisticsSnapshot.Scope {
         case .http: "http.\(name)."
         case .cluster: "cluster.\(name)."
         case .rateLimit: "\(name).http_local_rate_limit."
+        case .connectionLimit: "local_rate_limit.\(name)."
         }
     }
 
@@ -119,7 +128,7 @@ extension StatisticsSnapshot.Scope {
         }
         switch counter {
         case .upstreamRqCompleted, .upstreamRq1xx, .upstreamRq2xx, .upstreamRq3xx, .upstreamRq4xx,
-            .upstreamRq5xx:
+            .upstreamRq5xx, .ratelimitOk, .ratelimitError, .ratelimitOverLimit, .ratelimitFailureModeAllowed:
             return true
         default: return false
         }

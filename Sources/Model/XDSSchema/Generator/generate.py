@@ -237,7 +237,8 @@ def short_names(names):
 def swift_identifier(name):
     words = name.split("_")
     text = words[0] + "".join(word[:1].upper() + word[1:] for word in words[1:])
-    return f"`{text}`" if text in ("case", "default", "extension", "filter", "prefix", "type", "match", "operator", "protocol", "prefix") else text
+    reserved = ("case", "default", "extension", "filter", "prefix", "type", "match", "operator", "protocol")
+    return f"`{text}`" if text in reserved else text
 
 
 def write_table(table):

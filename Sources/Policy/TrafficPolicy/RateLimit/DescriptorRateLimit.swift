@@ -61,7 +61,11 @@ import Synchronization
             let decision =
                 match.isOpen ? takeOpen(index, match.identity, at: now) : takeFromBucket(index, at: now)
             if !decision.isAllowed { return decision }
-            if first == nil { first = decision }
+            // A later descriptor may have taken from the same bucket.
+            let leading = found.matches[0]
+            if place == 0 || (match.index == leading.index && match.identity == leading.identity) {
+                first = decision
+            }
         }
         if hasCommon, alwaysTakesCommon {
             let decision = common.take(at: now)

@@ -65,6 +65,8 @@ public final class DescriptorTable: Sendable {
     }
 
     let seed: UInt64
+    /// What it was made with, for another table like it.
+    public var secret: UInt64 { seed }
     /// Of powers of two, at most half full; -1: free.
     private let places: [Int32]
     private let rows: [Row]
