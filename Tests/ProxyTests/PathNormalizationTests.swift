@@ -69,4 +69,36 @@ struct PathNormalizationTests {
         #expect(try curl(version, "--path-as-is", url + "/a%2fb").status == 307)
         try proxy.expect(.downstreamRqRedirectedWithNormalizedPath, 1)
     }
+
+    @Test("A host is known by its name, whatever port it came with", arguments: [false, true])
+    func ports(isHTTP2: Bool) throws {
+        let peer = try HTTPPeer(200, body: "ok")
+        var configuration = ProxyFixture.configuration(endpoints: [peer.port]) { manager, _, _ in
+            manager.stripsAnyPort = true
+        }
+        configuration.setHosts([
+            VirtualHost(name: "a", domains: ["a.example"], routes: [.forward("", .prefix("/"))])
+        ])
+        let proxy = try ProxyFixture(configuration)
+        let version = isHTTP2 ? "--http2-prior-knowledge" : "--http1.1"
+        let url = "http://127.0.0.1:\(proxy.port)/"
+        #expect(try curl(version, "-H", "host: a.example:8080", "-d", "abc", url).body.hasPrefix("ok"))
+        #expect(peer.requests.last?.message["host"] == "a.example")
+        #expect(peer.requests.last?.message.text == "abc")
+    }
+
+    @Test("Names with underscores go, or the request is refused", arguments: [false, true])
+    func underscores(isDropped: Bool) throws {
+        let peer = try HTTPPeer(200, body: "ok")
+        let proxy = try ProxyFixture([peer]) { manager, _, _ in
+            manager.underscoresInHeaders = isDropped ? .dropHeader : .rejectRequest
+        }
+        let client = try proxy.client()
+        try client.sendRequest(fields: [("x_a", "1"), ("x-b", "2"), ("x__c", "3"), ("x_d", "4")])
+        #expect(try client.readAnswer().status == (isDropped ? 200 : 400))
+        guard isDropped else { return #expect(peer.requests.isEmpty) }
+        let message = try #require(peer.requests.first?.message)
+        #expect(message["x-b"] == "2")
+        #expect(!message.fields.contains { $0.name.contains("_") })
+    }
 }

@@ -80,7 +80,7 @@ extension Worker {
                 byNanoseconds: exchange.chain.http.maxStreamDuration)
         }
         identify(exchange)
-        if exchange.chain.http.normalizesPaths, !normalizePath(exchange) { return }
+        if exchange.chain.http.normalizesHeads, !normalizeHead(exchange) { return }
         findRoute(exchange)
         if exchange.chain.http.hasTracing { trace(exchange) }
         runFilters(exchange)

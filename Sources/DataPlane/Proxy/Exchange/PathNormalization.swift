@@ -182,9 +182,49 @@ struct PathNormalization: BitwiseCopyable {
 }
 
 extension Worker {
-    /// false: the request was answered.
+    /// What the connection manager wants changed of every head. false: the request was answered.
     @inline(never)
-    mutating func normalizePath(_ exchange: ExchangePlace) -> Bool {
+    mutating func normalizeHead(_ exchange: ExchangePlace) -> Bool {
+        if exchange.chain.http.underscores != .allow, !judgeUnderscores(exchange) { return false }
+        if exchange.chain.http.stripsAnyPort { stripPort(exchange) }
+        return exchange.chain.http.paths.isOff || normalizePath(exchange)
+    }
+
+    /// `headers_with_underscores_action`: names that some servers take for others go, or the request is refused.
+    private mutating func judgeUnderscores(_ exchange: ExchangePlace) -> Bool {
+        var index = 0
+        while index < exchange.head.count {
+            let field = exchange.head.field(index)
+            index += 1
+            let bytes = exchange.value.headBytes.view
+            guard field.name == .other,
+                exchange.head.name(index - 1, in: bytes).firstIndex(of: UInt8(ascii: "_")) != nil
+            else { continue }
+            if exchange.chain.http.underscores == .dropHeader,
+                replace(exchange, Int(field.nameStart)..<Int(field.lineEnd), by: ByteView(""))
+            {
+                index -= 1
+                continue
+            }
+            exchange.value.closesDownstream = true
+            counters.add(exchange.chain.http.scope, .downstreamCxProtocolError)
+            answerLocally(
+                exchange,
+                LocalAnswer(
+                    400, "Bad Request", details: .unexpectedUnderscore, proxyStatus: "http_request_error"))
+            return false
+        }
+        return true
+    }
+
+    /// `strip_any_host_port`. A CONNECT is about a port.
+    private mutating func stripPort(_ exchange: ExchangePlace) {
+        let authority = exchange.value.headBytes.view[exchange.head.authority.range]
+        guard exchange.head.method != .connect, let colon = RouteTable.portColon(authority) else { return }
+        _ = replace(exchange, exchange.head.authority.range, by: authority.prefix(colon))
+    }
+
+    private mutating func normalizePath(_ exchange: ExchangePlace) -> Bool {
         let bytes = exchange.value.headBytes.view
         let path = bytes[exchange.head.path.range]
         guard !path.isEmpty, path[0] == UInt8(ascii: "/") else { return true }
@@ -192,7 +232,7 @@ extension Worker {
         switch exchange.chain.http.paths.apply(to: path) {
         case .unchanged: return true
         case .changed(let new):
-            if new.withByteView({ replacePath(exchange, by: $0) }) { return true }
+            if new.withByteView({ replace(exchange, exchange.head.path.range, by: $0) }) { return true }
         case .redirect(let new):
             // Callers of gRPC follow no redirects.
             if RouteRecord.isGRPC(exchange.head, bytes) { break }
@@ -211,12 +251,13 @@ extension Worker {
         return false
     }
 
-    /// The head is written anew, with the same fields. false if there is no room for it.
-    private mutating func replacePath(_ exchange: ExchangePlace, by path: ByteView) -> Bool {
+    /// The head is written anew, with other bytes in that place. false if there is no room for it.
+    private mutating func replace(
+        _ exchange: ExchangePlace, _ range: Range<Int>, by new: ByteView
+    ) -> Bool {
         let bytes = exchange.value.headBytes.view
-        let range = exchange.head.path.range
-        var buffer = pool.take(min(bytes.count + path.count, BufferPool.sizes.huge))
-        var isWhole = buffer.append(bytes.prefix(range.lowerBound)) && buffer.append(path)
+        var buffer = pool.take(min(bytes.count + new.count + 2, BufferPool.sizes.huge))
+        var isWhole = buffer.append(bytes.prefix(range.lowerBound)) && buffer.append(new)
         isWhole = isWhole && buffer.append(bytes.dropFirst(range.upperBound))
         // Over HTTP/2 the lines have no empty one behind them.
         if isWhole, !bytes.dropFirst(max(bytes.count - 4, 0)).equals("\r\n\r\n") {

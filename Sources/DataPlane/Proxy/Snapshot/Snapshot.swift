@@ -244,7 +244,8 @@ struct HTTPChainRecord: BitwiseCopyable {
     var ignoresUnknownUpgrades = false
     var stripsAnyPort = false
     var paths = PathNormalization()
-    var normalizesPaths = false
+    /// There is something to be changed of every head before it is looked at.
+    var normalizesHeads = false
     var underscores = UnderscoreAction.allow
     var sendsProxyStatus = false
     /// The `martlet.policy` filter is there: the configuration is a mesh's.

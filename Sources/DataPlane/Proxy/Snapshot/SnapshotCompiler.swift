@@ -460,7 +460,10 @@ struct SnapshotCompiler {
         http.paths = PathNormalization(
             normalizes: manager.normalizesPath, mergesSlashes: manager.mergesSlashes,
             escapedSlashes: manager.escapedSlashes)
-        http.normalizesPaths = !http.paths.isOff
+        http.stripsAnyPort = manager.stripsAnyPort
+        http.underscores = manager.underscoresInHeaders
+        http.normalizesHeads =
+            !http.paths.isOff || http.stripsAnyPort || http.underscores != .allow
         http.sendsProxyStatus = manager.sendsProxyStatus
         http.isMesh = manager.traceContext != nil || manager.sendsProxyStatus
         http.keepsCase = manager.headerKeyFormat == .preserveCase

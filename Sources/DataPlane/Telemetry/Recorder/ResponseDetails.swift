@@ -43,6 +43,7 @@ public enum ResponseDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case circuitBreakerOpen
     case reachedConcurrencyLimit
     case deniedByAdmissionControl
+    case unexpectedUnderscore
     case dropOverload
     case unconditionalDropOverload
     case healthCheckCached
@@ -89,6 +90,7 @@ public enum ResponseDetails: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .corsResponse: "cors_response"
         case .circuitBreakerOpen: "circuit_breaker_open"
         case .reachedConcurrencyLimit: "reached_concurrency_limit"
+        case .unexpectedUnderscore: "http1.unexpected_underscore"
         case .dropOverload: "drop_overload"
         case .unconditionalDropOverload: "unconditional_drop_overload"
         case .healthCheckCached: "health_check_cached"
