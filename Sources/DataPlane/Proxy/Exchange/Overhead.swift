@@ -4,7 +4,7 @@ import Telemetry
 /// What becomes a value of `martlet.overhead_us` once the clock has been looked at.
 struct OverheadMeter: ~Copyable {
     /// Requests whose head came since the last look.
-    var begun = PlainList<SlabID>(minimumCapacity: 64)
+    var begun = PlainList<ExchangePlace>(minimumCapacity: 64)
     /// Of the requests that have ended since: nanoseconds that their heads took.
     var ended = PlainList<Int64>(minimumCapacity: 64)
 
@@ -18,7 +18,7 @@ struct OverheadMeter: ~Copyable {
 /// a long one.
 extension Worker {
     @inline(__always)
-    mutating func headCame(_ exchange: ExchangePlace) { overhead.begun.append(exchange.id) }
+    mutating func headCame(_ exchange: ExchangePlace) { overhead.begun.append(exchange) }
 
     @inline(__always)
     mutating func measureOverhead(of exchange: ExchangePlace) {
@@ -32,7 +32,8 @@ extension Worker {
         let took = time.nanoseconds(since: now)
         for index in overhead.begun.indices {
             // One that has ended already has its time from `ended`.
-            if let exchange = exchanges.place(overhead.begun[index]) { exchange.value.headTook = took }
+            let exchange = overhead.begun[index]
+            if exchange.isInUse { exchange.value.headTook = took }
         }
         for index in overhead.ended.indices {
             counters.record(serverScope, .overhead, nanoseconds: overhead.ended[index] &+ took)

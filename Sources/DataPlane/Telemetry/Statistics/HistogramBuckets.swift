@@ -24,26 +24,30 @@ enum HistogramBuckets {
 
     /// By arithmetic: tables of this size would be looked up through a lock that guards their first use.
     static func index(microseconds: UInt64) -> Int {
-        if microseconds <= 100 { return 0 }
-        if microseconds > 3_600_000_000 { return 122 }
-        if microseconds <= 1000 { return index((microseconds &+ 9) / 10, from: 0) }
-        if microseconds <= 10_000 { return index((microseconds &+ 99) / 100, from: 16) }
+        // What is frequent comes after few comparisons.
+        if microseconds <= 10_000 {
+            if microseconds <= 100 { return 0 }
+            if microseconds <= 1000 { return index((microseconds &+ 9) / 10, from: 0) }
+            return index((microseconds &+ 99) / 100, from: 16)
+        }
         if microseconds <= 100_000 { return index((microseconds &+ 999) / 1000, from: 32) }
+        if microseconds > 3_600_000_000 { return 122 }
         // Bounds of a decade are 10 to 90 of its unit.
         var (unit, first): (UInt64, Int) = (10_000, 48)
         while microseconds > 100 * unit {
             unit *= 10
             first += 16
         }
-        return index((microseconds &+ unit &- 1) / unit, from: first)
+        return min(index((microseconds &+ unit &- 1) / unit, from: first), 121)
     }
 
-    /// Of a value in units of its decade, whose buckets are those from `index` on.
+    /// Of a value in units of its decade, 10 at the least, whose buckets are those from `index` on.
     @inline(__always) private static func index(_ units: UInt64, from index: Int) -> Int {
-        let steps = Int(truncatingIfNeeded: units)
-        if steps <= 20 { return min(index + (steps - 10 + 1) / 2, 121) }
-        if steps <= 50 { return min(index + 5 + (steps - 20 + 4) / 5, 121) }
-        return min(index + 11 + (steps - 50 + 9) / 10, 121)
+        let steps =
+            if units <= 20 { (units &- 9) / 2 } else if units <= 50 { 5 &+ (units &- 16) / 5 } else {
+                11 &+ (units &- 41) / 10
+            }
+        return index &+ Int(truncatingIfNeeded: steps)
     }
 
     static func lowerBound(_ index: Int) -> UInt64 { index == 0 ? 0 : bounds[index - 1] }
