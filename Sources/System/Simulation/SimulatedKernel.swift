@@ -68,6 +68,21 @@ private func accept(
     return result
 }
 
+private func originalDestination(
+    _ host: SimulatedHost?, _ descriptor: Int32, _ place: UnsafeMutableRawPointer
+) -> Int {
+    guard let host else { return isGone }
+    // What Linux says of a connection that was not redirected.
+    guard let address = host.originalDestination(descriptor) else { return -Int(ENOENT) }
+    return unsafe fill(place, address)
+}
+
+private func fillRandom(_ host: SimulatedHost?, _ bytes: UnsafeMutableRawPointer, _ count: Int) {
+    for index in 0..<count {
+        unsafe bytes.storeBytes(of: host?.randomByte() ?? 0, toByteOffset: index, as: UInt8.self)
+    }
+}
+
 private func isStream(_ host: SimulatedHost?, _ descriptor: Int32) -> Int {
     host?.isStream(descriptor) == true ? 0 : -Int(EBADF)
 }
@@ -80,10 +95,7 @@ private func makeTable() -> KernelTable {
             unsafe (host(context)?.now ?? NetworkCore.start) + NetworkCore.wallClockStart
         },
         fillRandom: { context, bytes, count in
-            for index in 0..<count {
-                unsafe bytes.storeBytes(
-                    of: host(context)?.randomByte() ?? 0, toByteOffset: index, as: UInt8.self)
-            }
+            unsafe Simulation.fillRandom(host(context), bytes, count)
         },
         makePoller: { context in unsafe host(context)?.makePoller() ?? isGone },
         watch: { context, poller, descriptor, interest, token in
@@ -109,10 +121,7 @@ private func makeTable() -> KernelTable {
             return unsafe fill(place, host.peerAddress(descriptor))
         },
         originalDestination: { context, descriptor, place in
-            guard let host = unsafe host(context) else { return isGone }
-            // What Linux says of a connection that was not redirected.
-            guard let address = host.originalDestination(descriptor) else { return -Int(ENOENT) }
-            return unsafe fill(place, address)
+            unsafe Simulation.originalDestination(host(context), descriptor, place)
         },
         accept: { context, descriptor, place in
             unsafe Simulation.accept(host(context), descriptor, place)
