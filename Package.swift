@@ -119,6 +119,9 @@ let dataPlaneTargets: [Target] = [
             "XDSClient",
         ]),  // 6
     pure(
+        "QuotaClient", in: "DataPlane",
+        ["MeshModel", "MeshPrimitives", "Proxy", "Reactor", "TrafficPolicy", "XDSClient"]),  // 6
+    pure(
         "NameResolution", in: "DataPlane",
         ["CCAres", "MeshModel", "MeshPrimitives", "Reactor", "XDSClient"]),  // 6
 ]
@@ -170,7 +173,7 @@ let commandTargets: [Target] = [
         "MartletProxy",
         [
             "HTTP2Codec", "HTTPModel", "HealthChecks", "MeshModel", "MeshPrimitives", "NameResolution",
-            "Proxy", "ProxyAdmin", "Reactor", "TLSEngine", "Telemetry", "TraceExport",
+            "Proxy", "ProxyAdmin", "QuotaClient", "Reactor", "TLSEngine", "Telemetry", "TraceExport",
             "TrafficPolicy", "XDSClient", "XDSDiscovery", "XDSSchema",
         ], settings: dataPlane),  // 7
     command(
@@ -213,6 +216,12 @@ let testTargets: [Target] = [
         [
             "HealthChecks", "MeshModel", "MeshPrimitives", "Reactor", "Telemetry", "TrafficPolicy",
             "XDSClient",
+        ]),
+    tests(
+        "QuotaClient",
+        [
+            "HTTP2Codec", "HTTPModel", "MeshModel", "MeshPrimitives", "Proxy", "QuotaClient", "Reactor",
+            "TestSupport", "TrafficPolicy", "XDSClient",
         ]),
     tests("NameResolution", ["MeshModel", "MeshPrimitives", "NameResolution", "Reactor", "XDSClient"]),
     tests(

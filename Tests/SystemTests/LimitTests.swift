@@ -27,6 +27,19 @@ extension SystemTests {
             try HTTPPeer { $0.message.target == "/hang" ? .hang : .answer(200, body: "good") }
         }
 
+        @Test(
+            "Services that others wrote decide about calls, one by one and by shares",
+            .enabled(
+                if: FileManager.default.isExecutableFile(atPath: ControlTests.python),
+                "`make setup` makes .tools/venv"))
+        func foreignServices() throws {
+            let script = repositoryRoot.appendingPathComponent("Tests/SystemTests/peers/limit_services.py")
+                .path
+            let binary = try ProcessUnderTest.locate("martlet-proxy").path
+            let result = try runTool(ControlTests.python, [script, binary], within: 90)
+            #expect(result.status == 0, "\(result.output)\n\(result.errors)")
+        }
+
         @Test("Beyond max_requests: 503, marked as overload, counted, and flagged UO")
         func requests() throws {
             let peer = try Self.hangingPeer()

@@ -39,6 +39,8 @@ struct ConfigurationSource {
     var node: () -> ConfigMessage? = { nil }
     var resources: () -> [HeldResource] = { [] }
     var statistics: () -> DiscoveryStatistics? = { nil }
+    /// Where the control plane's services are, in a mesh.
+    var controlTarget: (() -> Result<ClientTarget, TargetProblem>)?
 
     init() {}
 

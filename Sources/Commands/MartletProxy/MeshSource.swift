@@ -96,6 +96,7 @@ extension ConfigurationSource {
         resources = { client.discovery?.held ?? [] }
         statistics = { client.discovery?.statistics }
         state = { client.state }
+        controlTarget = { client.identity.mutualTarget() }
     }
 }
 

@@ -4,6 +4,7 @@ import MeshPrimitives
 import NameResolution
 import Proxy
 import ProxyAdmin
+import QuotaClient
 import Reactor
 import TraceExport
 import XDSClient
@@ -31,6 +32,7 @@ final class ProxyProcess {
     private let names: EndpointNames
     private let checks: HealthChecker
     private let spans: TraceExporter
+    private let quotas: QuotaReporter
     private let flushing: FlushRequests
     private var source: ConfigurationSource
     private var pages: AdminPages?
@@ -66,6 +68,9 @@ final class ProxyProcess {
             scope: server.process.serverScope, log: log.sink("tracing"))
         flushing = FlushRequests(loop: loop, log: log, files: server.process.logFiles)
         source = try makeSource(loop, resolver, server)
+        quotas = QuotaReporter(
+            loop: loop, resolver: resolver, table: server.process.quotas, control: source.controlTarget,
+            log: log.sink("quotas"))
         pages = makePages(workers: workers)
     }
 
@@ -106,6 +111,7 @@ final class ProxyProcess {
         tendOutliers()
         checks.update(server)
         spans.update(next)
+        quotas.update(next)
         // Those without endpoints have nothing to wait for.
         if warming.contains(where: { checks.areFirstChecksDone(of: $0) }) {
             loop.atEndOfTurn { [unowned self] in self.apply(self.newest) }
@@ -195,6 +201,7 @@ final class ProxyProcess {
         source.stop()
         checks.stop()
         spans.stop()
+        quotas.stop()
         for server in servers { server.stop() }
         server.stop()
         if startFailure == nil { log.note(.info, "ended") }

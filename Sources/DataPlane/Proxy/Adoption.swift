@@ -14,6 +14,7 @@ extension Worker {
         if process.newestGeneration != shelf.generation, let snapshot = process.newest {
             closeListeners(missingFrom: snapshot)
             shelf.put(snapshot)
+            quotasKept.removeAll()
             adoptClusters(snapshot)
             adoptListeners(snapshot)
             moveIdleConnections()

@@ -30,6 +30,7 @@ public final class ProcessState: Sendable {
     private let slots = Atomic<Int>(0)
     private let wakers = Mutex<[(worker: Int, waker: Waker)]>([])
     private let limiters = Mutex<[String: RateLimiter]>([:])
+    public let quotas = QuotaTable()
     private let descriptorKeys = Mutex(DescriptorKeys())
     private let breakers = Mutex<[String: ServiceBreaker]>([:])
     private let concurrency = Mutex<[String: AdaptiveConcurrency]>([:])
@@ -252,6 +253,7 @@ public final class ProcessState: Sendable {
             snapshot.breakers.map { ObjectIdentifier($0) } + snapshot.concurrency.map { ObjectIdentifier($0) }
                 + snapshot.limiters.map { ObjectIdentifier($0) })
         let faulty = Set(snapshot.faults.map { ObjectIdentifier($0) })
+        quotas.retain(snapshot.quotas)
         faults.withLock { table in table = table.filter { faulty.contains(ObjectIdentifier($0.value)) } }
         breakers.withLock { table in table = table.filter { kept.contains(ObjectIdentifier($0.value)) } }
         concurrency.withLock { table in table = table.filter { kept.contains(ObjectIdentifier($0.value)) } }

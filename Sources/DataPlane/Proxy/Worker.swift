@@ -59,6 +59,8 @@ struct Worker: ~Copyable {
     let tlsSessions = TLSSessionCache()
     var identities = IdentityTable()
     var connectionLimits = ConnectionLimits()
+    /// Buckets of open values that were asked for here, by a hash with a secret.
+    var quotasKept: [UInt64: QuotaEntry] = [:]
 
     /// The connection whose answer is being taken.
     var beingRead: ConnectionPlace?

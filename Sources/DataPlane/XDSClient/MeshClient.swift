@@ -8,6 +8,8 @@ import XDSSchema
 /// configuration, with which the next run starts if the control plane is away.
 public final class MeshClient {
     /// The secret that never travels: the workload's own certificate and key.
+    /// The control plane, as configurations name it.
+    public static var controlCluster: String { MeshNode.controlCluster }
     public static let identitySecret = "martlet:identity"
     /// How long the control plane is waited for before a saved configuration is used.
     static let savedAfter = Duration.seconds(5)

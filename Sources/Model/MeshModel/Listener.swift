@@ -203,6 +203,7 @@ public struct HTTP2Options: Sendable, Equatable {
 public enum HTTPFilter: Sendable, Equatable {
     case localRateLimit(LocalRateLimit, name: String)
     case globalRateLimit(GlobalRateLimit, name: String)
+    case quota(QuotaFilter)
     case cors(name: String)
     case fault(Fault, name: String)
     case headerMutation(HeaderMutation, name: String)

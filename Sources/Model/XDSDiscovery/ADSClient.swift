@@ -686,7 +686,7 @@ extension FilterChain {
             switch filter {
             case .localRateLimit(let limit, _): limit.sendsRetryAfter
             case .cors, .fault, .headerMutation, .healthCheck, .adaptiveConcurrency, .admissionControl,
-                .globalRateLimit:
+                .globalRateLimit, .quota:
                 false
             }
         }

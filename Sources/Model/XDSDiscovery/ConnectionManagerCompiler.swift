@@ -141,6 +141,8 @@ extension ResourceCompiler {
                     manager.filters.append(
                         .globalRateLimit(limit, name: filter.message.text(XDS.HttpFilter.name)))
                 }
+            case XDS.RateLimitQuotaFilterConfig.messageType:
+                if let quota = quotaFilter(config) { manager.filters.append(.quota(quota)) }
             case XDS.Cors.messageType:
                 manager.filters.append(.cors(name: filter.message.text(XDS.HttpFilter.name)))
             case XDS.HTTPFault.messageType:
@@ -195,7 +197,7 @@ extension ResourceCompiler {
             case .admissionControl(var control):
                 control.mode = mode(policy.message.enumerated(F.admissionControlMode))
                 return .admissionControl(control)
-            case .cors, .fault, .headerMutation, .healthCheck, .globalRateLimit: return filter
+            case .cors, .fault, .headerMutation, .healthCheck, .globalRateLimit, .quota: return filter
             }
         }
         if sendsRetryAfter { manager.setSendsRetryAfter() }

@@ -71,7 +71,7 @@ extension ResourceCompiler {
         return code < 400 ? standard : code
     }
 
-    private mutating func rateLimitService(_ node: ConfigNode) -> GlobalRateLimit.Service? {
+    mutating func rateLimitService(_ node: ConfigNode) -> GlobalRateLimit.Service? {
         guard let grpc = node.child(XDS.GrpcService.envoyGrpc) else {
             add("needs 'envoy_grpc'", at: node)
             return nil

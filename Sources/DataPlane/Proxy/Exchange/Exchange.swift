@@ -109,6 +109,10 @@ struct Exchange: BitwiseCopyable {
     var askedBy: Int32 = -1
     /// Index of the global limit that has refused it; -1 for none.
     var refusedBy: Int32 = -1
+    /// Index of the quota that it is beyond, and that is not enforced but changes its fields; -1 for none.
+    var overQuota: Int32 = -1
+    /// Changes of a refusal by a quota; -1 for none.
+    var quotaEdits: Int32 = -1
 
     // The request.
     /// Index of the bytes of its head.

@@ -13,6 +13,7 @@ extension Worker {
                 switch filters[index].kind {
                 case .rateLimit: passRateLimit(exchange, index)
                 case .globalRateLimit: passGlobalRateLimit(exchange, index)
+                case .quota: passQuota(exchange, index)
                 case .cors: passCORS(exchange, index)
                 case .fault: passFault(exchange, index)
                 case .healthCheck: passHealthCheck(exchange, index)
@@ -46,6 +47,7 @@ extension Worker {
                 switch filters[place].kind {
                 case .headerMutation: mutate(exchange, place, head)
                 case .rateLimit: if exchange.value.overLimit >= 0 { markOverLimit(exchange, place, head) }
+                case .quota: if exchange.value.overQuota >= 0 { editQuota(exchange, head, place) }
                 case .globalRateLimit:
                     if exchange.value.said.isAllocated, isFirstGlobalLimit(exchange, place) {
                         addSaidFields(exchange, head)
@@ -57,6 +59,7 @@ extension Worker {
                 switch filters[index].kind {
                 case .rateLimit, .fault, .adaptiveConcurrency, .admissionControl: break
                 case .globalRateLimit: editGlobalLimit(exchange, index)
+                case .quota: if exchange.value.quotaEdits >= 0 { editQuota(exchange, head, index) }
                 case .healthCheck: editHealth(exchange, index)
                 case .cors: editCORS(exchange, index)
                 case .headerMutation: mutate(exchange, index, head)

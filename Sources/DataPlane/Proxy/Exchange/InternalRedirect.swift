@@ -59,7 +59,7 @@ extension Worker {
         exchange.value.priorities = nil
         exchange.value.tried = PreviousEndpoints()
         exchange.value.filtersPassed = 0
-        (exchange.value.overLimit, exchange.value.refusedBy) = (-1, -1)
+        (exchange.value.overLimit, exchange.value.refusedBy, exchange.value.overQuota) = (-1, -1, -1)
         (exchange.value.isCrossOrigin, exchange.value.wasDelayed) = (false, false)
         exchange.value.marksExhausted = false
         exchange.value.paceRate = 0

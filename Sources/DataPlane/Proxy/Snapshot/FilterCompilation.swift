@@ -32,6 +32,10 @@ extension SnapshotCompiler {
                 globalLimits.append(try compile(limit, place))
                 records.append(
                     FilterRecord(kind: .globalRateLimit, settings: Int32(globalLimits.count - 1)))
+            case .quota(let quota):
+                let readsEdits = records.contains { $0.kind == .headerMutation }
+                quotas.append(try compile(quota, readsEdits: readsEdits, place))
+                records.append(FilterRecord(kind: .quota, settings: Int32(quotas.count - 1)))
             case .cors: records.append(FilterRecord(kind: .cors))
             case .fault(let fault, _):
                 faults.append(try compile(fault, place))
@@ -88,7 +92,7 @@ extension SnapshotCompiler {
                 levels.compactMap { level in level.filters.first { $0.name == name }?.settings }
             }
             switch filter {
-            case .healthCheck, .adaptiveConcurrency, .admissionControl: break
+            case .healthCheck, .adaptiveConcurrency, .admissionControl, .quota: break
             case .globalRateLimit(var limit, let name):
                 for case .globalRateLimit(let override) in said(name).prefix(1) {
                     limit.hostRules = override.hostRules

@@ -4,7 +4,7 @@ import TrafficPolicy
 /// A filter before the router, in the operator's order.
 struct FilterRecord: BitwiseCopyable {
     enum Kind: UInt8, BitwiseCopyable {
-        case rateLimit, globalRateLimit, cors, fault, headerMutation, healthCheck, adaptiveConcurrency,
+        case rateLimit, globalRateLimit, quota, cors, fault, headerMutation, healthCheck, adaptiveConcurrency,
             admissionControl
     }
 

@@ -32,6 +32,8 @@ public final class Snapshot: @unchecked Sendable {
     /// Keeps alive what records refer to.
     let clusterStates: [ProcessCluster]
     let limiters: [RateLimiter]
+    let quotas: [QuotaEntry]
+    let quotaMakers: [QuotaMaker]
     let breakers: [ServiceBreaker]
     let concurrency: [AdaptiveConcurrency]
     let faults: [ActiveFaults]
@@ -64,6 +66,7 @@ public final class Snapshot: @unchecked Sendable {
         accessLogs = objects.accessLogs
         clusterStates = objects.clusters
         limiters = objects.limiters
+        (quotas, quotaMakers) = (objects.quotas, objects.quotaMakers)
         targets = objects.targets
         criteria = objects.criteria
         (breakers, concurrency) = (objects.breakers, objects.concurrency)
@@ -118,6 +121,7 @@ struct FilterTables: BitwiseCopyable {
     var admission = Table<AdmissionRecord>()
     var health = Table<HealthFilterRecord>()
     var globalLimits = Table<GlobalLimitRecord>()
+    var quotas = Table<QuotaRecord>()
 }
 
 /// Objects collected while a snapshot is compiled.
@@ -131,6 +135,8 @@ struct SnapshotObjects {
     var accessLogs: [AccessLogSink] = []
     var clusters: [ProcessCluster] = []
     var limiters: [RateLimiter] = []
+    var quotas: [QuotaEntry] = []
+    var quotaMakers: [QuotaMaker] = []
     var breakers: [ServiceBreaker] = []
     var concurrency: [AdaptiveConcurrency] = []
     var faults: [ActiveFaults] = []

@@ -66,6 +66,7 @@ struct SnapshotCompiler {
     var concurrency: [ConcurrencyRecord] = []
     var admission: [AdmissionRecord] = []
     var globalLimits: [GlobalLimitRecord] = []
+    var quotas: [QuotaRecord] = []
     var clusterIndices: [String: Int32] = [:]
     private var contexts: [ContextKey: Int32] = [:]
     /// By name, the clusters of the previous snapshot and their places in it.
@@ -131,7 +132,8 @@ struct SnapshotCompiler {
                 concurrency: compiler.arena.store(compiler.concurrency),
                 admission: compiler.arena.store(compiler.admission),
                 health: compiler.arena.store(compiler.healthFilters),
-                globalLimits: compiler.arena.store(compiler.globalLimits)),
+                globalLimits: compiler.arena.store(compiler.globalLimits),
+                quotas: compiler.arena.store(compiler.quotas)),
             objects: compiler.objects)
     }
 

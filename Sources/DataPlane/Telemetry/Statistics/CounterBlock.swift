@@ -79,6 +79,10 @@ import Synchronization
         add(page: scope.page, word: Int(counter.rawValue), kind: .rateLimit, n)
     }
 
+    public func add(_ scope: QuotaScope, _ counter: QuotaCounter, _ n: Int = 1) {
+        add(page: scope.page, word: Int(counter.rawValue), kind: .quota, n)
+    }
+
     public func add(_ scope: ConnectionLimitScope, _ counter: ConnectionLimitCounter, _ n: Int = 1) {
         add(page: scope.page, word: Int(counter.rawValue), kind: .connectionLimit, n)
     }

@@ -68,6 +68,8 @@ public final class StatisticsRegistry: Sendable {
         ConnectionLimitScope(page: page(.connectionLimit, prefix))
     }
 
+    public func quota(_ domain: String) -> QuotaScope { QuotaScope(page: page(.quota, domain)) }
+
     /// The name is shown no longer, and its place is free for another one. Whoever still counts there spoils the
     /// numbers of that other one, so call this when the last user is gone.
     public func retire(_ kind: ScopeKind, _ name: String) {

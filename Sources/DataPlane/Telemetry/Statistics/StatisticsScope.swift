@@ -1,6 +1,6 @@
 /// What statistics are about.
 public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
-    case server, listener, http, cluster, rateLimit, connectionLimit
+    case server, listener, http, cluster, rateLimit, connectionLimit, quota
 
     /// Words on the page of counters.
     var counterCount: Int {
@@ -11,6 +11,7 @@ public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .cluster: ClusterCounter.allCases.count
         case .rateLimit: RateLimitCounter.allCases.count
         case .connectionLimit: ConnectionLimitCounter.allCases.count
+        case .quota: QuotaCounter.allCases.count
         }
     }
 
@@ -23,6 +24,7 @@ public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .cluster: return ClusterCounter(rawValue: number)?.name ?? ""
         case .rateLimit: return RateLimitCounter(rawValue: number)?.name ?? ""
         case .connectionLimit: return ConnectionLimitCounter(rawValue: number)?.name ?? ""
+        case .quota: return QuotaCounter(rawValue: number)?.name ?? ""
         }
     }
 
@@ -34,7 +36,7 @@ public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .http: return HTTPCounter(rawValue: number)?.isGauge ?? false
         case .cluster: return ClusterCounter(rawValue: number)?.isGauge ?? false
         case .rateLimit: return RateLimitCounter(rawValue: number)?.isGauge ?? false
-        case .connectionLimit: return false
+        case .connectionLimit, .quota: return false
         }
     }
 
@@ -42,7 +44,7 @@ public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     var histogramNames: [StaticString] {
         switch self {
         case .server: ["martlet.overhead_us"]
-        case .rateLimit, .connectionLimit: []
+        case .rateLimit, .connectionLimit, .quota: []
         case .listener: ["downstream_cx_length_ms"]
         case .http: ["downstream_rq_time", "downstream_cx_length_ms"]
         case .cluster: ["upstream_rq_time", "upstream_cx_connect_ms", "upstream_cx_length_ms"]
@@ -62,6 +64,7 @@ public struct HTTPScope: Equatable, Sendable, BitwiseCopyable { public let page:
 public struct ListenerScope: Equatable, Sendable, BitwiseCopyable { public let page: UInt32 }
 public struct RateLimitScope: Equatable, Sendable, BitwiseCopyable { public let page: UInt32 }
 public struct ConnectionLimitScope: Equatable, Sendable, BitwiseCopyable { public let page: UInt32 }
+public struct QuotaScope: Equatable, Sendable, BitwiseCopyable { public let page: UInt32 }
 public struct ServerScope: Equatable, Sendable, BitwiseCopyable { public let page: UInt32 }
 
 public enum ClusterHistogram: UInt32, Sendable, BitwiseCopyable {

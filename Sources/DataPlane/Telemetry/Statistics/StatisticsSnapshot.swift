@@ -41,6 +41,10 @@ public struct StatisticsSnapshot: Sendable {
         index(.rateLimit, prefix).map { scopes[$0].values[Int(counter.rawValue)] }
     }
 
+    public func value(quota domain: String, _ counter: QuotaCounter) -> UInt64? {
+        index(.quota, domain).map { scopes[$0].values[Int(counter.rawValue)] }
+    }
+
     public func value(connectionLimit prefix: String, _ counter: ConnectionLimitCounter) -> UInt64? {
         index(.connectionLimit, prefix).map { scopes[$0].values[Int(counter.rawValue)] }
     }
@@ -117,6 +121,7 @@ extension StatisticsSnapshot.Scope {
         case .cluster: "cluster.\(name)."
         case .rateLimit: "\(name).http_local_rate_limit."
         case .connectionLimit: "local_rate_limit.\(name)."
+        case .quota: "rate_limit_quota.\(name)."
         }
     }
 

@@ -118,6 +118,11 @@ public final class QuotaBucket: Sendable {
     /// The control plane has given the bucket up (`AbandonAction`): as if none had ever been assigned.
     public func abandon() { expiresAt.store(.min, ordering: .releasing) }
 
+    /// Something was used since the last report.
+    public var hasUsage: Bool {
+        allowedCount.load(ordering: .relaxed) > 0 || deniedCount.load(ordering: .relaxed) > 0
+    }
+
     /// What was used since the last report, for the next one.
     public func takeUsage(at now: MonotonicInstant) -> QuotaUsage {
         let last = reportedAt.exchange(now.nanoseconds, ordering: .relaxed)

@@ -1,20 +1,18 @@
-import MeshPrimitives
-
 /// The fields of one protobuf message, one after the other, without copies: for the few messages that are read on a
 /// request's path. Whoever reads checks `isBroken` at the end.
-struct ProtobufFields {
-    enum Value {
+public struct ProtobufFields {
+    public enum Value {
         case number(UInt64)
         case bytes(ByteView)
     }
 
     private var rest: ByteView
-    private(set) var isBroken = false
+    public private(set) var isBroken = false
 
-    init(_ bytes: ByteView) { rest = bytes }
+    public init(_ bytes: ByteView) { rest = bytes }
 
     /// nil at the end, or where the bytes are no message.
-    mutating func next() -> (number: UInt32, value: Value)? {
+    public mutating func next() -> (number: UInt32, value: Value)? {
         guard !rest.isEmpty, !isBroken else { return nil }
         guard let key = varint(), key >> 3 > 0, key >> 3 < 1 << 29 else { return broken() }
         let number = UInt32(key >> 3)
@@ -60,7 +58,7 @@ struct ProtobufFields {
 }
 
 extension [UInt8] {
-    mutating func appendVarint(_ number: Int) {
+    public mutating func appendVarint(_ number: Int) {
         var rest = UInt64(number)
         while rest >= 0x80 {
             append(UInt8(truncatingIfNeeded: rest) | 0x80)
@@ -70,14 +68,14 @@ extension [UInt8] {
     }
 
     /// A field of text, bytes or a message; `number` is below 16.
-    mutating func appendField(_ number: UInt8, _ bytes: ByteView) {
+    public mutating func appendField(_ number: UInt8, _ bytes: ByteView) {
         append(number << 3 | 2)
         appendVarint(bytes.count)
         for index in bytes.indices { append(bytes[index]) }
     }
 
     /// Bytes of such a field.
-    static func fieldLength(_ count: Int) -> Int {
+    public static func fieldLength(_ count: Int) -> Int {
         var (length, rest) = (2 + count, count >> 7)
         while rest > 0 {
             length += 1
