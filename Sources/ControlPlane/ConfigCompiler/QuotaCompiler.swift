@@ -121,16 +121,25 @@ struct QuotaCompiler {
             Self.predicate(input.header) {
                 switch input.value {
                 // There, whatever it is.
-                case .any: $0.safeRegex.regex = ".+"
+                case .any: $0.safeRegex = Self.regex(".+")
                 case .exact(let text): $0.exact = text
                 }
             }
         }
         if let path = key.path {
-            predicates.append(Self.predicate(":path") { $0.safeRegex.regex = PathPattern(path).expression })
+            predicates.append(
+                Self.predicate(":path") { $0.safeRegex = Self.regex(PathPattern(path).expression) })
         }
         guard predicates.count > 1 else { return predicates.first ?? Predicate() }
         return .with { $0.andMatcher.predicate = predicates }
+    }
+
+    /// Unlike Envoy's own matchers these must name their engine.
+    private static func regex(_ expression: String) -> Xds_Type_Matcher_V3_RegexMatcher {
+        .with {
+            $0.googleRe2 = .init()
+            $0.regex = expression
+        }
     }
 
     private static func predicate(

@@ -25,6 +25,7 @@ public final class QuotaReporter {
     private var clusters: [String: Cluster] = [:]
     private var streams: [Key: QuotaStream] = [:]
     private var timer: ControlLoop.Timer?
+    private var hasFilters = false
 
     /// `control`: where the cluster `martlet:control` leads, in a mesh.
     public init(
@@ -38,7 +39,8 @@ public final class QuotaReporter {
     public func update(_ configuration: Configuration) {
         clusters = Dictionary(configuration.clusters.map { ($0.name, $0) }) { first, _ in first }
         for stream in streams.values { stream.clustersChanged() }
-        if timer == nil, !table.entries.isEmpty { arm() }
+        hasFilters = configuration.hasQuotas
+        if timer == nil, hasFilters { arm() }
     }
 
     public func stop() {
@@ -53,8 +55,8 @@ public final class QuotaReporter {
             guard let self else { return }
             self.timer = nil
             self.look()
-            // Without buckets there is nothing to look at until the next configuration.
-            if !self.table.entries.isEmpty || !self.streams.isEmpty { self.arm() }
+            // Without a filter there is nothing to look at until the next configuration.
+            if self.hasFilters || !self.streams.isEmpty { self.arm() }
         }
     }
 
@@ -79,5 +81,16 @@ public final class QuotaReporter {
             return .failure(TargetProblem(description: "there is no cluster '\(cluster)'"))
         }
         do throws(TargetProblem) { return .success(try ClientTarget(found)) } catch { return .failure(error) }
+    }
+}
+
+extension Configuration {
+    fileprivate var hasQuotas: Bool {
+        listeners.contains { listener in
+            (listener.filterChains + (listener.defaultFilterChain.map { [$0] } ?? [])).contains { chain in
+                guard case .http(let manager) = chain.network else { return false }
+                return manager.filters.contains { if case .quota = $0 { true } else { false } }
+            }
+        }
     }
 }

@@ -2170,11 +2170,16 @@ public enum XDS {
     /// xds.type.matcher.v3.RegexMatcher
     public enum XDSRegexMatcher {
         public static var messageType: MessageType { MessageType(310) }
+        public static var googleRe2: FieldNumber { 1 }
         public static var regex: FieldNumber { 2 }
+    }
+    /// xds.type.matcher.v3.RegexMatcher.GoogleRE2
+    public enum XDSRegexMatcherGoogleRE2 {
+        public static var messageType: MessageType { MessageType(311) }
     }
     /// xds.type.matcher.v3.StringMatcher
     public enum XDSStringMatcher {
-        public static var messageType: MessageType { MessageType(311) }
+        public static var messageType: MessageType { MessageType(312) }
         public static var exact: FieldNumber { 1 }
         public static var `prefix`: FieldNumber { 2 }
         public static var suffix: FieldNumber { 3 }

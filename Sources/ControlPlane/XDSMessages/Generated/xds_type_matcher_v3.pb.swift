@@ -251,9 +251,34 @@ public nonisolated struct Xds_Type_Matcher_V3_RegexMatcher: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  public var engineType: Xds_Type_Matcher_V3_RegexMatcher.OneOf_EngineType? = nil
+
+  public var googleRe2: Xds_Type_Matcher_V3_RegexMatcher.GoogleRE2 {
+    get {
+      if case .googleRe2(let v)? = engineType {return v}
+      return Xds_Type_Matcher_V3_RegexMatcher.GoogleRE2()
+    }
+    set {engineType = .googleRe2(newValue)}
+  }
+
   public var regex: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_EngineType: Equatable, Sendable {
+    case googleRe2(Xds_Type_Matcher_V3_RegexMatcher.GoogleRE2)
+
+  }
+
+  public nonisolated struct GoogleRE2: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+  }
 
   public init() {}
 }
@@ -806,7 +831,7 @@ nonisolated extension Xds_Type_Matcher_V3_Matcher.MatcherList.FieldMatcher: Swif
 
 nonisolated extension Xds_Type_Matcher_V3_RegexMatcher: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RegexMatcher"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}regex\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}google_re2\0\u{1}regex\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -814,6 +839,19 @@ nonisolated extension Xds_Type_Matcher_V3_RegexMatcher: SwiftProtobuf.Message, S
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
+      case 1: try {
+        var v: Xds_Type_Matcher_V3_RegexMatcher.GoogleRE2?
+        var hadOneofValue = false
+        if let current = self.engineType {
+          hadOneofValue = true
+          if case .googleRe2(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.engineType = .googleRe2(v)
+        }
+      }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.regex) }()
       default: break
       }
@@ -821,6 +859,13 @@ nonisolated extension Xds_Type_Matcher_V3_RegexMatcher: SwiftProtobuf.Message, S
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if case .googleRe2(let v)? = self.engineType {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
     if !self.regex.isEmpty {
       try visitor.visitSingularStringField(value: self.regex, fieldNumber: 2)
     }
@@ -828,7 +873,27 @@ nonisolated extension Xds_Type_Matcher_V3_RegexMatcher: SwiftProtobuf.Message, S
   }
 
   public static func ==(lhs: Xds_Type_Matcher_V3_RegexMatcher, rhs: Xds_Type_Matcher_V3_RegexMatcher) -> Bool {
+    if lhs.engineType != rhs.engineType {return false}
     if lhs.regex != rhs.regex {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Xds_Type_Matcher_V3_RegexMatcher.GoogleRE2: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Xds_Type_Matcher_V3_RegexMatcher.protoMessageName + ".GoogleRE2"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Xds_Type_Matcher_V3_RegexMatcher.GoogleRE2, rhs: Xds_Type_Matcher_V3_RegexMatcher.GoogleRE2) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
