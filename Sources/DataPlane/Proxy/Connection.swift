@@ -66,14 +66,14 @@ struct Connection: BitwiseCopyable {
     var largeReads: UInt8 = 0
     var session: Unowned<HTTP2Session>?
     /// HTTP/1: the exchange under way.
-    var exchange: ExchangePlace?
+    @Kept var exchange: ExchangePlace?
     /// HTTP/2: when the peer is asked again whether it is there, and by when it has to say so.
     var pingAt = MonotonicInstant.distantFuture
     var pongBy = MonotonicInstant.distantFuture
     /// HTTP/2: streams with an exchange.
     var streams: Int32 = 0
     /// A tunnel's other end.
-    var tunnelPeer: ConnectionPlace?
+    @Kept var tunnelPeer: ConnectionPlace?
     var progress = HeadProgress()
     /// Upstream: bytes of an unfinished head that were looked at.
     var headSeen: Int32 = 0
@@ -108,8 +108,8 @@ struct Connection: BitwiseCopyable {
     // Upstream.
     var cluster: Int32 = -1
     var endpoint: Int32 = -1
-    var previous: ConnectionPlace?
-    var next: ConnectionPlace?
+    @Kept var previous: ConnectionPlace?
+    @Kept var next: ConnectionPlace?
     var isIdle = false
     /// Its answer is complete; it goes to the pool once all that was read is looked at.
     var isReleased = false
@@ -224,7 +224,7 @@ extension Worker {
             let result = kernel.receive(connection.value.descriptor, into: &readBuffer)
             guard noteRead(connection, result, room: BufferPool.sizes.large) else { return }
             let taken = take(connection, readBuffer.view)
-            keep(connection, readBuffer.view.dropFirst(taken))
+            if taken < readBuffer.count { keep(connection, readBuffer.view.dropFirst(taken)) }
         } else {
             guard makeRoom(connection) else { return }
             let room = connection.value.remainder.room
@@ -450,8 +450,12 @@ extension Worker {
         staged = connection
     }
 
+    @inline(__always)
     mutating func flushStaged() {
-        guard let connection = staged else { return }
+        if let connection = staged { sendStaged(to: connection) }
+    }
+
+    private mutating func sendStaged(to connection: ConnectionPlace) {
         staged = nil
         if !stageBuffer.isEmpty {
             if connection.isInUse { transmit(connection, stageBuffer.view, ByteView("")) }

@@ -2,14 +2,14 @@ import MeshPrimitives
 import Reactor
 
 /// The value of a `Date` field (RFC 9110 section 5.6.7), kept for as long as its second lasts.
-struct HTTPDate {
+@safe struct HTTPDate: ~Copyable {
     private var second = Int64.min
-    private var bytes = InlineArray<29, UInt8>(repeating: 0x20)
+    private let bytes = UnsafeMutablePointer<UInt8>.allocate(capacity: 29)
 
-    /// The text is 29 bytes long.
-    var text: PooledText { PooledText(bytes: bytes) }
+    deinit { unsafe bytes.deallocate() }
 
-    struct PooledText: BitwiseCopyable { var bytes: InlineArray<29, UInt8> }
+    /// Valid until the next `refresh`, which makes it.
+    var text: ByteView { unsafe ByteView(base: bytes, count: 29) }
 
     mutating func refresh(_ now: WallInstant) {
         let seconds = now.seconds
@@ -29,13 +29,13 @@ struct HTTPDate {
         let year = Int(yearOfEra + era * 400) + (month <= 2 ? 1 : 0)
         var position = 0
         func put(_ text: ByteView) {
-            for index in text.indices { bytes[position + index] = text[index] }
+            for index in text.indices { unsafe bytes[position + index] = text[index] }
             position += text.count
         }
         func put(_ number: Int, digits: Int) {
             var left = number
             for place in (0..<digits).reversed() {
-                bytes[position + place] = UInt8(left % 10) + 0x30
+                unsafe bytes[position + place] = UInt8(left % 10) + 0x30
                 left /= 10
             }
             position += digits
@@ -54,12 +54,5 @@ struct HTTPDate {
         put(ByteView(":"))
         put(rest % 60, digits: 2)
         put(ByteView(" GMT"))
-    }
-}
-
-extension PooledBuffer {
-    mutating func store(_ text: HTTPDate.PooledText) -> ByteView {
-        let start = count
-        return append(text.bytes) ? view.dropFirst(start) : ByteView("")
     }
 }

@@ -38,12 +38,12 @@ struct Worker: ~Copyable {
     var heads: Slab<MessageHead>
     var sessions = SessionTable()
     let http2Memory = HTTP2Memory()
-    var queued: [ConnectionPlace] = []
+    var queued = PlainList<ConnectionPlace>()
     /// Those of the round under way; its memory and that of `queued` change places.
-    private var round: [ConnectionPlace] = []
-    var flushes: [ConnectionPlace] = []
-    var graveyard: [ConnectionPlace] = []
-    var endedExchanges: [ExchangePlace] = []
+    private var round = PlainList<ConnectionPlace>()
+    var flushes = PlainList<ConnectionPlace>()
+    var graveyard = PlainList<ConnectionPlace>()
+    var endedExchanges = PlainList<ExchangePlace>()
     var overhead = OverheadMeter()
 
     /// What was just read, in the clear.
@@ -177,7 +177,7 @@ struct Worker: ~Copyable {
                 if flushes { flushSessions() }
                 flushStaged()
             }
-            round.removeAll(keepingCapacity: true)
+            round.removeAll()
         }
         if !answered.isEmpty {
             resumeAnswered()
@@ -214,7 +214,7 @@ struct Worker: ~Copyable {
     /// A pooled connection whose FIN has come is gone before any request of this turn could pick it.
     @inline(__always)
     private mutating func dropIdleIfEnded(_ event: ReadyEvent) {
-        guard event.token.kind == .connection, !event.readiness.isDisjoint(with: .endOfStream),
+        guard event.token.isConnection, !event.readiness.isDisjoint(with: .endOfStream),
             let connection = connections.place(event.token.id), connection.value.side == .upstream
         else { return }
         if connection.value.codec == .http2 { connection.value.isDraining = true }
@@ -228,6 +228,8 @@ struct Worker: ~Copyable {
 /// What a token of a worker's loop or wheel names: a kind in the lowest bits, then index and generation.
 extension Token {
     enum Kind: UInt64 { case connection, connectionTimer, exchangeTimer, listener, worker, waker }
+
+    var isConnection: Bool { rawValue & 7 == Kind.connection.rawValue }
 
     static func connection(_ id: SlabID, isTimer: Bool = false) -> Token {
         make(isTimer ? .connectionTimer : .connection, id)
@@ -244,7 +246,7 @@ extension Token {
         Token(rawValue: UInt64(id.generation) << 32 | UInt64(id.index & 0x1fff_ffff) << 3 | kind.rawValue)
     }
 
-    var kind: Kind { self == .waker ? .waker : Kind(rawValue: rawValue & 7) ?? .waker }
+    var kind: Kind { Kind(rawValue: rawValue & 7) ?? .waker }
 
     var id: SlabID {
         SlabID(
@@ -254,10 +256,10 @@ extension Token {
 }
 
 /// Snapshots that connections or exchanges of one worker still use, and the newest one.
-struct SnapshotShelf {
+struct SnapshotShelf: ~Copyable {
     private var snapshots: [Snapshot?] = []
     private var tables: [SnapshotTables] = []
-    private var uses: [Int] = []
+    private var uses = PlainList<Int>()
     /// Index of the newest; -1 before the first.
     private(set) var current: Int32 = -1
     private(set) var generation: UInt64 = 0
@@ -299,6 +301,7 @@ struct SnapshotShelf {
         if index != current { dropIfUnused(index) }
     }
 
+    @inline(never)
     private mutating func dropIfUnused(_ index: Int32) {
         if uses[Int(index)] == 0 { snapshots[Int(index)] = nil }
     }

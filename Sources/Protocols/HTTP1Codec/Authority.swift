@@ -13,10 +13,8 @@ enum Authority {
         guard hostEnd < range.upperBound else { return hostEnd == range.upperBound && !requiresPort }
         guard bytes[hostEnd] == .colon, !requiresPort || hostEnd > range.lowerBound else { return false }
         let digits = range.upperBound &- hostEnd &- 1
-        guard digits <= 5 else { return false }
         guard digits > 0 else { return !requiresPort }
-        guard let port = bytes[(hostEnd &+ 1)..<range.upperBound].decimal else { return false }
-        return port <= 65535
+        return bytes.isPort(at: hostEnd &+ 1, digits: digits)
     }
 
     /// Of a host with other characters than letters, digits, hyphens and dots, the first of them at `start`.

@@ -97,6 +97,16 @@ extension ByteView {
         }
     }
 
+    /// So many digits are there, and make no more than 65535.
+    @inline(__always) func isPort(at start: Int, digits: Int) -> Bool {
+        let lanes = lanes(at: start)
+        guard digits <= 5, (.!(lanes &- all(0x30) .< all(10))).firstTrue >= digits else { return false }
+        if digits < 5 { return true }
+        // Numbers of five digits are in the order of their texts.
+        let text = unsafe unsafeBitCast(lanes, to: SIMD2<UInt64>.self)[0].bigEndian >> 24
+        return text <= 0x36_35_35_33_35
+    }
+
     /// The part `range` of a field's value without spaces and tabs at its ends: no other byte of it is below them.
     @inline(__always) func trimmedRange(_ range: Range<Int>) -> Range<Int> {
         var (low, high) = (range.lowerBound, range.upperBound)

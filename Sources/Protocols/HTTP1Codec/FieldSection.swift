@@ -16,17 +16,18 @@ enum FieldSection {
         var isInValue = progress.stage == .fieldValue
         while true {
             if !isInValue {
-                position = bytes.endOfToken(from: position)
                 guard position < bytes.count else { break }
-                let byte = bytes[position]
-                guard byte == .colon, position > lineStart else {
-                    guard byte == .carriageReturn, position == lineStart else {
-                        return .invalid(nameError(byte, isFirst: position == lineStart))
-                    }
+                if bytes[position] == .carriageReturn, position == lineStart {
                     guard position &+ 1 < bytes.count else { break }
                     guard bytes[position &+ 1] == .lineFeed else { return .invalid(.bareCarriageReturn) }
                     head.length = UInt16(position + 2)
                     return .complete
+                }
+                position = bytes.endOfToken(from: position)
+                guard position < bytes.count else { break }
+                let byte = bytes[position]
+                guard byte == .colon, position > lineStart else {
+                    return .invalid(nameError(byte, isFirst: position == lineStart))
                 }
                 guard head.count < fieldsMax else { return .invalid(.tooManyFields) }
                 colon = position

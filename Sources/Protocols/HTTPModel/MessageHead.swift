@@ -161,14 +161,19 @@ public struct MessageHead: BitwiseCopyable, Sendable {
     @inlinable @_addressableSelf public func containsAny(of names: UInt64) -> Bool { known & names != 0 }
 
     /// Index of the first field of that known name, at or after `start`.
-    @inlinable @_addressableSelf public func firstIndex(of name: FieldName, from start: Int = 0) -> Int? {
-        guard contains(name) else { return nil }
+    @inlinable @inline(__always) @_addressableSelf
+    public func firstIndex(of name: FieldName, from start: Int = 0) -> Int? {
+        contains(name) ? search(name, from: start) : nil
+    }
+
+    @usableFromInline @_addressableSelf func search(_ name: FieldName, from start: Int) -> Int? {
         for index in start..<max(count, start) where storage[index].name == name { return index }
         return nil
     }
 
     /// The value of the first field of that known name.
-    @inlinable @_addressableSelf public func value(of name: FieldName, in bytes: ByteView) -> ByteView? {
+    @inlinable @inline(__always) @_addressableSelf
+    public func value(of name: FieldName, in bytes: ByteView) -> ByteView? {
         guard let index = firstIndex(of: name) else { return nil }
         return value(index, in: bytes)
     }

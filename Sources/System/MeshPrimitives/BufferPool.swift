@@ -28,7 +28,7 @@ import Glibc
     /// The readable bytes: valid until the next call that changes this buffer.
     @inlinable public var view: ByteView {
         guard let base = unsafe base else { return ByteView("") }
-        return unsafe ByteView(base: base + Int(start), count: count)
+        return unsafe ByteView(inside: base + Int(start), count)
     }
 
     /// Bytes from the start of the block, whatever has been consumed since; for indices made at that time.
@@ -41,7 +41,8 @@ import Glibc
     /// Copies all of `bytes` in, or nothing: false if there is no room.
     @inlinable public mutating func append(_ bytes: ByteView) -> Bool {
         guard bytes.count <= room, let base = unsafe base else { return bytes.isEmpty }
-        unsafe memcpy(base + Int(end), bytes.pointer, bytes.count)
+        var writer = unsafe UncheckedWriter(UnsafeMutableRawPointer(base + Int(end)))
+        unsafe writer.put(bytes)
         end &+= Int32(truncatingIfNeeded: bytes.count)
         return true
     }
@@ -172,14 +173,21 @@ import Glibc
     @inlinable @inline(__always) public mutating func put(_ bytes: ByteView) {
         let source = unsafe UnsafeRawPointer(bytes.pointer)
         let count = bytes.count
-        if count >= 16, count <= 32 {
-            unsafe copyEnds(SIMD2<UInt64>.self, source, count)
-        } else if count >= 8, count < 16 {
-            unsafe copyEnds(UInt64.self, source, count)
-        } else if count >= 4, count < 8 {
-            unsafe copyEnds(UInt32.self, source, count)
-        } else {
+        if count > 64 {
             unsafe memcpy(next, source, count)
+        } else if count > 32 {
+            unsafe copyEnds(SIMD4<UInt64>.self, source, count)
+        } else if count >= 16 {
+            unsafe copyEnds(SIMD2<UInt64>.self, source, count)
+        } else if count >= 8 {
+            unsafe copyEnds(UInt64.self, source, count)
+        } else if count >= 4 {
+            unsafe copyEnds(UInt32.self, source, count)
+        } else if count > 0 {
+            // The first, the last, and what may stand between them.
+            let middle = unsafe source.load(fromByteOffset: count >> 1, as: UInt8.self)
+            unsafe copyEnds(UInt8.self, source, count)
+            unsafe next.storeBytes(of: middle, toByteOffset: count >> 1, as: UInt8.self)
         }
         unsafe next += count
     }

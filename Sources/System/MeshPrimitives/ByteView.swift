@@ -13,6 +13,12 @@ import Glibc
         self.count = count
     }
 
+    /// A part of another view, whose bounds were looked at.
+    @unsafe @inlinable @inline(__always) init(inside base: UnsafePointer<UInt8>, _ count: Int) {
+        unsafe self.base = base
+        self.count = count
+    }
+
     @unsafe @inlinable public init(_ buffer: UnsafeRawBufferPointer) {
         if let start = buffer.baseAddress {
             unsafe self.init(base: start.assumingMemoryBound(to: UInt8.self), count: buffer.count)
@@ -40,11 +46,19 @@ import Glibc
 
     @inlinable @inline(__always) public subscript(_ range: Range<Int>) -> ByteView {
         precondition(range.lowerBound >= 0 && range.upperBound <= count)
-        return unsafe ByteView(base: base + range.lowerBound, count: range.count)
+        return unsafe ByteView(inside: base + range.lowerBound, range.upperBound &- range.lowerBound)
     }
 
-    @inlinable public func dropFirst(_ n: Int) -> ByteView { self[min(n, count)..<count] }
-    @inlinable public func prefix(_ n: Int) -> ByteView { self[0..<min(n, count)] }
+    @inlinable @inline(__always) public func dropFirst(_ n: Int) -> ByteView {
+        precondition(n >= 0)
+        let dropped = min(n, count)
+        return unsafe ByteView(inside: base + dropped, count &- dropped)
+    }
+
+    @inlinable @inline(__always) public func prefix(_ n: Int) -> ByteView {
+        precondition(n >= 0)
+        return unsafe ByteView(inside: base, min(n, count))
+    }
 
     /// Index of the first `byte` at or after `start`.
     @inlinable public func firstIndex(of byte: UInt8, from start: Int = 0) -> Int? {

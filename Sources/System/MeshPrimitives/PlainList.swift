@@ -22,12 +22,22 @@
             precondition(UInt(bitPattern: index) < UInt(bitPattern: used))
             return unsafe UnsafePointer(base + index)
         }
+        unsafeMutableAddress {
+            precondition(UInt(bitPattern: index) < UInt(bitPattern: used))
+            return unsafe base + index
+        }
     }
 
     @inlinable public mutating func append(_ element: Element) {
         if used == capacity { grow() }
         unsafe (base + used).initialize(to: element)
         used &+= 1
+    }
+
+    @inlinable public mutating func popLast() -> Element? {
+        if used == 0 { return nil }
+        used &-= 1
+        return unsafe base[used]
     }
 
     @inlinable public mutating func removeAll() { used = 0 }

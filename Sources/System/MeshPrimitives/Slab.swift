@@ -38,13 +38,13 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
     /// The most places that can be given out.
     public let capacity: Int
 
-    /// What new places hold before their first use (see `take`), and what `insertBlank` copies; by its address, so that
+    /// What new places hold before their first use (see `takePlace`), and what `insertBlank` copies; by its address, so that
     /// it goes straight from there to its place.
     @usableFromInline var blank: UnsafeMutablePointer<Record>?
 
     public init(capacity: Int) { self.init(capacity: capacity, filling: nil) }
 
-    /// For records that are too large to be written anew each time: see `take`.
+    /// For records that are too large to be written anew each time: see `takePlace`.
     public init(capacity: Int, filledWith record: Record) { self.init(capacity: capacity, filling: record) }
 
     private init(capacity: Int, filling: Record?) {
@@ -86,7 +86,7 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
     }
 
     /// A place whose record is as its last user left it, or as the slab was filled. nil when all are in use.
-    @inlinable public mutating func take() -> SlabID? {
+    @inlinable public mutating func takePlace() -> Place<Record>? {
         precondition(hasBlank, "only a filled slab has something in every place")
         guard lent < capacity else { return nil }
         if firstFree == .max { addPage() }
@@ -95,9 +95,12 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
         unsafe firstFree = entry.pointee.link
         unsafe entry.pointee.link = index
         unsafe entry.pointee.generation &+= 1
-        lent += 1
-        return unsafe SlabID(index: index, generation: entry.pointee.generation)
+        lent &+= 1
+        return unsafe Place(entry, generation: entry.pointee.generation)
     }
+
+    /// Like `takePlace`.
+    @inlinable public mutating func take() -> SlabID? { takePlace()?.id }
 
     @inlinable public mutating func remove(_ id: SlabID) {
         precondition(contains(id))
@@ -135,9 +138,6 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
         insert(record).flatMap { place($0) }
     }
 
-    /// Like `take`.
-    @inlinable public mutating func takePlace() -> Place<Record>? { take().flatMap { place($0) } }
-
     /// A place with a copy of what `setBlank` was given: quicker than making a large record anew.
     @inlinable public mutating func insertBlank() -> Place<Record>? {
         guard let blank = unsafe blank, let place = takePlace() else { return nil }
@@ -146,7 +146,14 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
         return place
     }
 
-    @inlinable public mutating func remove(_ place: Place<Record>) { remove(place.id) }
+    @inlinable public mutating func remove(_ place: Place<Record>) {
+        precondition(place.isInUse)
+        let index = unsafe place.entry.pointee.link
+        unsafe place.entry.pointee.generation &+= 1
+        unsafe place.entry.pointee.link = firstFree
+        firstFree = index
+        lent &-= 1
+    }
 
     /// The record in use at `index`, for walks over all of them.
     @inlinable public func place(at index: Int) -> Place<Record>? { id(at: index).flatMap { place($0) } }
@@ -186,8 +193,9 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
     }
 }
 
-/// Names a record as `SlabID` does, by its address: each use costs a comparison of generations, and no look-up. The
-/// record never moves, and its memory lasts as long as the slab; so must whoever keeps this.
+/// Names a record as `SlabID` does, by its address: no look-up, and no comparison of generations for each field that is
+/// read. The record never moves, and its memory lasts as long as the slab; so must whoever keeps this. Whoever keeps one
+/// for longer than its record is sure to be there keeps it as `Kept`.
 @safe public struct Place<Record: BitwiseCopyable>: BitwiseCopyable {
     @usableFromInline let entry: UnsafeMutablePointer<Slab<Record>.Entry>
     @usableFromInline let generation: UInt32
@@ -200,7 +208,8 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
     /// Nobody has removed the record.
     @inlinable public var isInUse: Bool { unsafe entry.pointee.generation == generation }
 
-    /// The record in place; a stale name is a mistake of ours and stops the process.
+    /// The record in place. A stale name is a mistake of ours, which debug builds stop at; others would see what has the
+    /// place now.
     @inlinable public var value: Record {
         @inline(__always) unsafeAddress { unsafe UnsafePointer(address) }
         @inline(__always) nonmutating unsafeMutableAddress { unsafe address }
@@ -208,7 +217,7 @@ public struct SlabID: Hashable, Sendable, BitwiseCopyable {
 
     /// Where the record is, for addressors of others.
     @unsafe @inlinable public var address: UnsafeMutablePointer<Record> {
-        precondition(isInUse)
+        assert(isInUse)
         // `record` is the entry's first field, so both have one address.
         return unsafe UnsafeMutableRawPointer(entry).assumingMemoryBound(to: Record.self)
     }

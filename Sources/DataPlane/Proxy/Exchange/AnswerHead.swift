@@ -362,6 +362,6 @@ extension Worker {
     /// The date of an answer (RFC 9110 section 5.6.7), made once a second.
     private mutating func dateText() -> ByteView {
         date.refresh(loop.wallClock)
-        return scratch.store(date.text)
+        return date.text
     }
 }

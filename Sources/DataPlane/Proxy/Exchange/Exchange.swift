@@ -40,10 +40,11 @@ struct Exchange: BitwiseCopyable {
     enum Framing: UInt8, BitwiseCopyable { case none, length, chunked, untilClose, stream }
 
     var phase = Phase.reading
+    /// It outlives the exchange, which ends with it at the latest and is buried first.
     private(set) var downstream: ConnectionPlace
     /// 0 for HTTP/1.
     var downstreamStream: Int32
-    var upstream: ConnectionPlace?
+    @Kept var upstream: ConnectionPlace?
     var upstreamStream: Int32 = 0
     /// Index on the worker's shelf of snapshots, and in that snapshot.
     var snapshot: Int32
@@ -80,15 +81,15 @@ struct Exchange: BitwiseCopyable {
     var isMirror = false
     var marksMirroredHost = false
     /// The first copy of this request, and of a copy the next one.
-    var mirror: ExchangePlace?
+    @Kept var mirror: ExchangePlace?
     /// Of a copy: the request that it copies.
-    var mirrored: ExchangePlace?
+    @Kept var mirrored: ExchangePlace?
     /// Attempts of this request run beside each other, or this is one of them (see Hedging.swift).
     var isHedged = false
     /// The first attempt beside the request's own, and of a rival the next.
-    var rival: ExchangePlace?
+    @Kept var rival: ExchangePlace?
     /// Of a rival: the request whose attempt it is.
-    var rivalled: ExchangePlace?
+    @Kept var rivalled: ExchangePlace?
     var hedge = HedgeState()
     /// Of the attempt in there, and in the record.
     var hedgeNumber: UInt8 = 0
@@ -154,8 +155,8 @@ struct Exchange: BitwiseCopyable {
     /// It is in its host's list of waiting requests, and holds a place among them.
     var isPending = false
     var usesReusedConnection = false
-    var pendingPrevious: ExchangePlace?
-    var pendingNext: ExchangePlace?
+    @Kept var pendingPrevious: ExchangePlace?
+    @Kept var pendingNext: ExchangePlace?
     var tried = PreviousEndpoints()
     /// When the back-off ends.
     var retryAt = MonotonicInstant.distantFuture

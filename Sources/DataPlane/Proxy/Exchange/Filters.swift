@@ -38,9 +38,15 @@ extension Worker {
     }
 
     /// What the filters change of a head: of a request in their order, of an answer in the opposite one.
+    @inline(__always)
     mutating func applyFilterEdits(_ exchange: ExchangePlace, _ head: EditedHead) {
+        if exchange.chain.http.filtersEdit || exchange.value.overLimit >= 0, exchange.value.phase != .reading {
+            edit(exchange, head)
+        }
+    }
+
+    private mutating func edit(_ exchange: ExchangePlace, _ head: EditedHead) {
         let filters = exchange.chain.http.filters
-        if filters.isEmpty || exchange.value.phase == .reading { return }
         for place in filters.indices {
             switch head {
             case .request:

@@ -6,6 +6,14 @@ struct FilterRecord: BitwiseCopyable {
     enum Kind: UInt8, BitwiseCopyable {
         case rateLimit, globalRateLimit, quota, cors, fault, headerMutation, healthCheck, adaptiveConcurrency,
             admissionControl
+
+        /// Whatever became of the request.
+        var editsHeads: Bool {
+            switch self {
+            case .globalRateLimit, .cors, .headerMutation, .healthCheck: true
+            case .rateLimit, .fault, .adaptiveConcurrency, .admissionControl: false
+            }
+        }
     }
 
     var kind: Kind

@@ -225,7 +225,7 @@ extension RouteRecord {
 
 extension RouteTable {
     /// Index of the virtual host for `authority`, which is copied in lower case to `scratch` to be compared.
-    func host(for authority: ByteView, scratch: inout PooledBuffer) -> Int? {
+    @_addressableSelf func host(for authority: ByteView, scratch: inout PooledBuffer) -> Int? {
         if hosts.isEmpty { return nil }
         let rest = catchAll < 0 ? nil : Int(catchAll)
         if domains.isEmpty && suffixes.isEmpty && prefixes.isEmpty { return rest }
@@ -254,7 +254,7 @@ extension RouteTable {
     }
 
     /// Index of the route for a request to that virtual host. `scratch` is for the path in lower case.
-    func route(
+    @_addressableSelf func route(
         in hostIndex: Int, head: borrowing @_addressable MessageHead, _ question: RouteQuestion,
         scratch: inout PooledBuffer
     ) -> Int? {

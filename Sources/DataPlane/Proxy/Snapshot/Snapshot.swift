@@ -219,6 +219,8 @@ struct HTTPChainRecord: BitwiseCopyable {
     var codec = HTTPConnectionManager.Codec.auto
     var routes = RouteTable()
     var filters = Table<FilterRecord>()
+    /// Some of the filters change heads.
+    var filtersEdit = false
     var logs = Table<Int32>()
     var serverName = ByteView("envoy")
     var serverHeader = HTTPConnectionManager.ServerHeader.overwrite

@@ -426,6 +426,7 @@ struct SnapshotCompiler {
         http.codec = manager.codec
         statPrefix = manager.statPrefix
         http.filters = try compile(manager.filters, "\(place)/\(manager.statPrefix)")
+        http.filtersEdit = http.filters.indices.contains { http.filters[$0].kind.editsHeads }
         var logs: [Int32] = []
         for log in manager.accessLogs { logs.append(try compile(log, place)) }
         http.logs = arena.store(logs)

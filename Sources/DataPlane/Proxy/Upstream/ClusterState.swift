@@ -65,15 +65,15 @@ struct HostPool {
     var isOriginal = false
     var lastChosen = MonotonicInstant.zero
     /// Idle HTTP/1 connections, the one used last first.
-    var idleFirst: ConnectionPlace?
+    @Kept var idleFirst: ConnectionPlace?
     /// HTTP/2 connections that take streams.
     var shared: [ConnectionPlace] = []
     var connecting = 0
     var connections = 0
     /// Exchanges that name it, waiting ones included.
     var users = 0
-    var pendingFirst: ExchangePlace?
-    var pendingLast: ExchangePlace?
+    @Kept var pendingFirst: ExchangePlace?
+    @Kept var pendingLast: ExchangePlace?
     var pendingCount = 0
     /// What the last connection agreed on, where that is settled by each connection.
     var spoken = SpokenProtocol.unknown

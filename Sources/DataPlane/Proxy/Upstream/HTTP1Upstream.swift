@@ -126,15 +126,15 @@ extension Worker {
         connection.value.exchange = .none
         connection.value.isPaused = false
         connection.value.headSeen = 0
-        let record = clusters[Int(connection.value.cluster)].record?.value
+        let record = clusters[Int(connection.value.cluster)].record
         var closes =
             !isReusable || connection.value.isDraining || connection.value.readEnded
             || connection.value.writeFailed
-        if let most = record?.maxRequests, most > 0, connection.value.requests >= UInt32(most) {
+        if let most = record?.value.maxRequests, most > 0, connection.value.requests >= UInt32(most) {
             counters.add(clusterScope(connection), .upstreamCxMaxRequests)
             closes = true
         }
-        if let longest = record?.maxConnectionDuration, longest > 0,
+        if let longest = record?.value.maxConnectionDuration, longest > 0,
             now.nanoseconds(since: connection.value.opened) >= longest
         {
             counters.add(clusterScope(connection), .upstreamCxMaxDurationReached)

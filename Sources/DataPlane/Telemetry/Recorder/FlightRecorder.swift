@@ -2,7 +2,7 @@ import Glibc
 import Synchronization
 
 /// The last requests of one worker. The worker writes, anybody may read at any time: a slot that is being written while
-/// it is read is left out (a sequence lock for each slot, over words that cannot tear).
+/// it is read is left out (a sequence lock for each slot).
 @safe public final class FlightRecorder: @unchecked Sendable {
     private static let wordsPerRecord = (MemoryLayout<ExchangeRecord>.size + 7) / 8
     /// A slot's sequence number, then its record.
@@ -41,37 +41,11 @@ import Synchronization
         unsafe slot[0].store(number &* 2 &+ 1, ordering: .relaxed)
         atomicMemoryFence(ordering: .releasing)
         unsafe withUnsafeBytes(of: &record) { bytes in
-            if let start = bytes.baseAddress { unsafe Self.copy(start, used, to: slot + 1) }
+            // Halves of it may be seen: whoever does so finds the sequence changed and drops what it has.
+            if let start = bytes.baseAddress { unsafe memcpy(slot + 1, start, used) }
         }
         unsafe slot[0].store(number &* 2 &+ 2, ordering: .releasing)
         written.store(number &+ 1, ordering: .releasing)
-    }
-
-    @inline(__always)
-    private static func copy(
-        _ bytes: UnsafeRawPointer, _ count: Int, to words: UnsafeMutablePointer<Atomic<UInt64>>
-    ) {
-        let whole = count / 8
-        let source = unsafe bytes.assumingMemoryBound(to: UInt64.self)
-        var word = 0
-        // Four at a time: the compiler does not unroll a loop of atomic stores.
-        while word &+ 4 <= whole {
-            unsafe words[word].store(source[word], ordering: .relaxed)
-            unsafe words[word &+ 1].store(source[word &+ 1], ordering: .relaxed)
-            unsafe words[word &+ 2].store(source[word &+ 2], ordering: .relaxed)
-            unsafe words[word &+ 3].store(source[word &+ 3], ordering: .relaxed)
-            word &+= 4
-        }
-        while word < whole {
-            unsafe words[word].store(source[word], ordering: .relaxed)
-            word &+= 1
-        }
-        var rest: UInt64 = 0
-        for byte in (whole * 8)..<count {
-            let value = unsafe bytes.load(fromByteOffset: byte, as: UInt8.self)
-            rest |= UInt64(value) << UInt64(8 * (byte & 7))
-        }
-        if whole < wordsPerRecord { unsafe words[whole].store(rest, ordering: .relaxed) }
     }
 
     /// Requests recorded since the start, kept or not.

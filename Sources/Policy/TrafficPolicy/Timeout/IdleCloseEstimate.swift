@@ -13,7 +13,7 @@ public struct IdleCloseEstimate: ~Copyable, Sendable {
     private static let idleMin: Int64 = 100 * Nanoseconds.perMillisecond
 
     /// Milliseconds: the estimate in the upper half, a close that waits for another one in the lower one; 0: none.
-    private let word = Atomic<UInt64>(0)
+    @usableFromInline let word = Atomic<UInt64>(0)
     private let learntAt = Atomic<Int64>(0)
 
     public init() {}
@@ -50,9 +50,13 @@ public struct IdleCloseEstimate: ~Copyable, Sendable {
 
     /// Nanoseconds for which a connection may lie idle and be used again: a tenth less than the endpoint waits, and at
     /// most a second less; `.max` if nothing is known.
-    public func idleMax(at now: MonotonicInstant) -> Int64 {
+    @inlinable @inline(__always) public func idleMax(at now: MonotonicInstant) -> Int64 {
         let estimate = word.load(ordering: .relaxed) >> 32
-        if estimate == 0 || !isFresh(now) { return .max }
+        return estimate == 0 ? .max : idleMax(estimate, at: now)
+    }
+
+    @usableFromInline func idleMax(_ estimate: UInt64, at now: MonotonicInstant) -> Int64 {
+        guard isFresh(now) else { return .max }
         let length = Int64(estimate) * Nanoseconds.perMillisecond
         return length - min(length / 10, Nanoseconds.perSecond)
     }
