@@ -8,8 +8,10 @@ enum StartLine {
     ) -> HeadResult {
         if progress.stage == .start {
             if progress.position == 0 { head.reset() }
-            let result = skipEmptyLines(bytes, &progress)
-            guard result == .complete else { return result }
+            if !readUsualMethod(bytes, &head, &progress) {
+                let result = skipEmptyLines(bytes, &progress)
+                guard result == .complete else { return result }
+            }
         }
         if progress.stage == .method {
             let start = Int(progress.lineStart)
@@ -57,6 +59,11 @@ enum StartLine {
     ) -> HeadResult {
         if progress.stage == .start {
             head.reset()
+            if bytes.count >= 17, bytes.prefix(17).equals("HTTP/1.1 200 OK\r\n") {
+                head.status = 200
+                head.reason = ByteRange(start: 13, count: 2)
+                return enterFields(at: 17, &head, &progress)
+            }
             progress.enter(.statusVersion, at: 0)
         }
         if progress.stage == .statusVersion {
@@ -100,6 +107,26 @@ enum StartLine {
         progress.lineStart = progress.position
         head.fieldsStart = progress.position
         return .complete
+    }
+
+    /// The two methods of nearly all requests, where nothing stands before them.
+    @inline(__always) private static func readUsualMethod(
+        _ bytes: ByteView, _ head: inout MessageHead, _ progress: inout HeadProgress
+    ) -> Bool {
+        guard progress.position == 0, bytes.count >= 8 else { return false }
+        let word = bytes.word(at: 0)
+        if word & 0xffff_ffff == 0x2054_4547 {
+            head.method = .get
+            head.methodToken = ByteRange(start: 0, count: 3)
+        } else if word & 0xff_ffff_ffff == 0x20_5453_4f50 {
+            head.method = .post
+            head.methodToken = ByteRange(start: 0, count: 4)
+        } else {
+            return false
+        }
+        progress.lineStart = 0
+        progress.enter(.target, at: Int(head.methodToken.count) + 1)
+        return true
     }
 
     private static func skipEmptyLines(_ bytes: ByteView, _ progress: inout HeadProgress) -> HeadResult {

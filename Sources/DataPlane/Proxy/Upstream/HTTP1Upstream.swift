@@ -216,7 +216,6 @@ extension Worker {
         // Connections share `answer`, so a head that comes in pieces is read from its beginning each time: not before its
         // end has come, or somebody who sends byte by byte would make that costly.
         guard mayHoldHead(connection, bytes) else { return nil }
-        answer.reset()
         var progress = HeadProgress()
         let result = HTTP1Parser.parseResponse(
             bytes, to: exchange.head.method, into: &answer, progress: &progress,
