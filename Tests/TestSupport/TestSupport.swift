@@ -15,7 +15,7 @@ public struct TestFailure: Error, CustomStringConvertible {
 /// "waited in vain for …".
 @discardableResult
 public func eventually<T>(
-    _ what: @autoclosure () -> String, within seconds: Double = 10, _ condition: () throws -> T?
+    _ what: @autoclosure () -> String, within seconds: Double = 30, _ condition: () throws -> T?
 ) throws -> T {
     let deadline = Date(timeIntervalSinceNow: seconds)
     var last: (any Error)?
