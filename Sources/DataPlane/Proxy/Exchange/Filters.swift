@@ -40,7 +40,8 @@ extension Worker {
     /// What the filters change of a head: of a request in their order, of an answer in the opposite one.
     @inline(__always)
     mutating func applyFilterEdits(_ exchange: ExchangePlace, _ head: EditedHead) {
-        if exchange.chain.http.filtersEdit || exchange.value.overLimit >= 0, exchange.value.phase != .reading {
+        if exchange.chain.http.filtersEdit || exchange.value.overLimit >= 0, exchange.value.phase != .reading
+        {
             edit(exchange, head)
         }
     }
