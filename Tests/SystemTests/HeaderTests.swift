@@ -132,6 +132,41 @@ extension SystemTests {
             )
         }
 
+        @Test("What takes work to find out is found where a format shows it, in logs and in fields")
+        func rareOperators() throws {
+            let peer = try HTTPPeer(body: "hello")
+            var bootstrap = Bootstrap(peer.port)
+            bootstrap.manager = Self.log(
+                "%RESPONSE_CODE% %CONNECTION_ID% %UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %HOSTNAME% [%LOCAL_REPLY_BODY%]"
+            )
+            bootstrap.routes = """
+                - match: {path: /gone}
+                  direct_response: {status: 410, body: {inline_string: "it was here"}}
+                - match: {prefix: /}
+                  route: {cluster: origin}
+                  request_headers_to_add: [{header: {key: x-via, value: "%HOSTNAME%"}}]
+                """
+            let proxy = try ProxyUnderTest(bootstrap)
+            let stream = try proxy.connect()
+            for path in ["/", "/gone", "/"] {
+                try stream.sendRequest("GET", path)
+                _ = try stream.readAnswer()
+            }
+            _ = try proxy.fetch("GET", "/")
+            let host = try runTool("uname", ["-n"]).output.trimmingCharacters(in: .whitespacesAndNewlines)
+            let lines = try proxy.lines(of: "access.log", atLeast: 4).map {
+                $0.split(separator: " ", maxSplits: 4).map(String.init)
+            }
+            #expect(lines.allSatisfy { $0.count == 5 && $0[3] == host }, "\(lines)")
+            #expect(lines.map { $0[0] } == ["200", "410", "200", "200"])
+            #expect(lines.map { $0[2] } == ["127.0.0.1", "-", "127.0.0.1", "127.0.0.1"])
+            #expect(lines.map { $0[4] } == ["[]", "[it was here]", "[]", "[]"])
+            #expect(
+                Set(lines[..<3].map { $0[1] }).count == 1 && lines[0][1] != lines[3][1],
+                "a number for each connection: \(lines)")
+            #expect(peer.requests.allSatisfy { $0.message["x-via"] == host }, "\(peer.requests)")
+        }
+
         @Test("A JSON object for each request, with typed numbers and escaped text")
         func json() throws {
             let peer = try HTTPPeer(body: "hello")

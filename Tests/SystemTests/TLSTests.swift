@@ -197,9 +197,12 @@ extension SystemTests {
             Server, ProxyUnderTest
         ) {
             let server = try Server()
-            let bootstrap = Bootstrap(
+            var bootstrap = Bootstrap(
                 server.proxy.port,
                 settings: upstream(client ? server.client : nil, root: server.root, uri: name, http2: http2))
+            bootstrap.manager = AccessLogTests.log(
+                "%RESPONSE_CODE% %UPSTREAM_TRANSPORT_FAILURE_REASON% %RESPONSE_CODE_DETAILS% [%LOCAL_REPLY_BODY%]"
+            )
             return (server, try ProxyUnderTest(bootstrap, name: "caller"))
         }
 
@@ -215,6 +218,7 @@ extension SystemTests {
             let forwarded = server.peer.requests.first?.message["x-forwarded-client-cert"] ?? ""
             #expect(forwarded.contains("URI=\(Self.clientName)"), "\(forwarded)")
             #expect(server.peer.requests.count == 5)
+            #expect(try caller.lines(of: "access.log", atLeast: 1).first == "200 - via_upstream []")
         }
 
         @Test("An upstream of another name is refused, and nothing is sent to it")
@@ -225,6 +229,15 @@ extension SystemTests {
             #expect(server.peer.requests.isEmpty)
             let refusals = try caller.stat("cluster.origin.ssl.fail_verify_san")
             #expect(refusals >= 1, "every attempt is counted\n\(caller.process.logTail)")
+            let line = try caller.lines(of: "access.log", atLeast: 1).first ?? ""
+            #expect(
+                line.hasPrefix("503 TLS_error:_the_peer's_certificate_has_none_of_the_expected_names")
+                    && line.contains(
+                        " upstream_reset_before_response_started{remote_connection_failure|TLS_error:_the_peer"
+                    )
+                    && line.hasSuffix(
+                        "[upstream connect error or disconnect/reset before headers. reset reason: remote connection failure]"
+                    ), "\(line)")
         }
 
         @Test("Without a certificate of its own a caller gets 503")

@@ -110,14 +110,22 @@ extension Worker {
         let logs = exchange.chain.http.logs
         if logs.isEmpty { return }
         let snapshot = shelf[exchange.value.snapshot]
-        let texts = logTexts(exchange)
+        var texts = logTexts(exchange)
+        if !snapshot.logNeeds.isEmpty {
+            clearPeerTexts()
+            addRareTexts(exchange, snapshot, snapshot.logNeeds, &texts)
+        }
         let bytes = exchange.value.headBytes.view
         var answer = MessageHead()
         var answerBytes = ByteView("")
         let kept = exchange.value.loggedAnswer
         if !kept.isNone {
-            answer = loggedHeads[kept].head
-            answerBytes = loggedHeads[kept].bytes.view
+            if loggedHeads[kept].isLocalBody {
+                texts.localReplyBody = loggedHeads[kept].bytes.view
+            } else {
+                answer = loggedHeads[kept].head
+                answerBytes = loggedHeads[kept].bytes.view
+            }
         }
         var output: [UInt8] = []
         swap(&output, &line)
@@ -151,6 +159,18 @@ extension Worker {
             return pool.give(&copy)
         }
         exchange.value.loggedAnswer = connection
+    }
+
+    /// Likewise the body of an answer of our own, where a log shows it.
+    mutating func keepLocalBody(_ exchange: ExchangePlace, _ body: ByteView) {
+        guard !exchange.chain.http.logs.isEmpty, !body.isEmpty, exchange.value.loggedAnswer.isNone,
+            shelf[exchange.value.snapshot].logNeeds.contains(.localReplyBody)
+        else { return }
+        var copy = pool.take(body.count)
+        guard copy.append(body),
+            let kept = loggedHeads.insert(LoggedHead(head: MessageHead(), bytes: copy, isLocalBody: true))
+        else { return pool.give(&copy) }
+        exchange.value.loggedAnswer = kept
     }
 
     mutating func forgetLogged(_ exchange: ExchangePlace) {
@@ -190,6 +210,34 @@ extension Worker {
 }
 
 extension Worker {
+    mutating func clearPeerTexts() {
+        if !peerTexts.isAllocated { peerTexts = pool.take(BufferPool.sizes.large) }
+        peerTexts.removeAll()
+    }
+
+    /// What few formats ask for, in `peerTexts`.
+    mutating func addRareTexts(
+        _ exchange: ExchangePlace, _ snapshot: Snapshot, _ needs: LogNeeds, _ texts: inout ExchangeTexts
+    ) {
+        if needs.contains(.hostname) {
+            texts.hostname = process.hostname.withByteView { peerTexts.store($0) }
+        }
+        if needs.contains(.upstreamFailure),
+            let reason = failureTexts[exchange.value.record.upstreamFailure]
+        {
+            texts.upstreamFailure = reason.withByteView { peerTexts.store($0) }
+        }
+        guard let session = exchange.value.downstream.value.tls else { return }
+        if needs.contains(.serverName), let name = session.serverName {
+            texts.requestedServerName = name.withByteView { peerTexts.store($0) }
+        }
+        if needs.contains(.localURISAN), exchange.chain.tls >= 0,
+            let own = snapshot.tlsContexts[Int(exchange.chain.tls)].certificate?.spiffeID
+        {
+            texts.downstreamLocalURI = own.withByteView { peerTexts.store($0) }
+        }
+    }
+
     /// Path and host as the route made them. The texts live until the next request is looked at.
     private mutating func addSentTexts(_ exchange: ExchangePlace, _ texts: inout ExchangeTexts) {
         recallRequest(exchange)
@@ -210,6 +258,8 @@ extension Worker {
 struct LoggedHead: BitwiseCopyable {
     var head: MessageHead
     var bytes: PooledBuffer
+    /// The bytes are the body of an answer of our own, and there is no head.
+    var isLocalBody = false
 }
 
 extension TraceDecision {

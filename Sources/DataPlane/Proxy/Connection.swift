@@ -115,6 +115,10 @@ struct Connection: BitwiseCopyable {
     var isReleased = false
     /// It is counted among those being made.
     var isConnecting = false
+    /// Upstream: `local` has been asked for, since a log shows it.
+    var knowsLocal = false
+    /// Downstream: among all of the process.
+    var number: UInt64 = 0
     /// Downstream: it is counted among its connection manager's.
     var isCountedHTTP = false
     /// It carries a tunnel's bytes and no requests.

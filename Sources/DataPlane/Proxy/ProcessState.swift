@@ -1,3 +1,4 @@
+import Glibc
 import HTTP2Codec
 import MeshPrimitives
 import Reactor
@@ -42,6 +43,8 @@ public final class ProcessState: Sendable {
     public let logFiles = AccessLogFiles()
     let sockets = ListeningSockets()
     let isStopped = Atomic(false)
+    /// As access logs show it.
+    let hostname = ProcessState.readHostname()
     private let drained = Atomic<UInt64>(0)
     /// By worker, the generation of the snapshot that it has taken up.
     private let adopted: Mutex<[UInt64]>
@@ -62,6 +65,13 @@ public final class ProcessState: Sendable {
         counters = (0...workers).map { _ in registry.makeBlock() }
         recorders = (0..<workers).map { _ in FlightRecorder() }
         spanRings = (0..<workers).map { _ in SpanRing() }
+    }
+
+    private static func readHostname() -> String {
+        let length = Int(HOST_NAME_MAX)
+        var name = [CChar](repeating: 0, count: length + 1)
+        guard unsafe gethostname(&name, length) == 0 else { return "" }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     // MARK: Snapshots

@@ -72,6 +72,11 @@ struct Worker: ~Copyable {
     var decidedEdits = PlainList<DecidedEdit>()
     /// The operator's changes of the answer at hand may have added anything.
     var answerIsEdited = false
+    /// Set while those hear of it whom a failure of TLS with an endpoint concerns.
+    var transportFailure = NameID.none
+    var failureTexts = FailureTexts()
+    /// Callers' connections since the start.
+    var connectionCount: UInt64 = 0
     /// What copies of requests have in place of a caller; made for the first one.
     var nobody: ConnectionPlace?
     var mirrorsUnderWay = 0

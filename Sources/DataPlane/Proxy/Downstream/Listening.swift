@@ -70,6 +70,8 @@ extension Worker {
             descriptor: descriptor, side: .downstream, phase: .inspecting, peer: peer, local: local, at: now)
         connection.listener = listener
         connection.isRedirected = isRedirected
+        connectionCount &+= 1
+        connection.number = connectionCount &* 64 &+ UInt64(self.index)
         connection.canWrite = true
         connection.mayRead = true
         let scope = snapshot.listeners[Int(listener)].scope
@@ -241,15 +243,24 @@ extension Worker {
             process.log.note(
                 .warning, "TLS handshake with endpoint failed", detail: text, peer: connection.value.peer,
                 local: connection.value.local)
-            connectionEnded(connection, cause: .reset)
+            endpointFailed(connection, text)
         }
     }
 
     mutating func sessionFailed(_ connection: ConnectionPlace, _ failure: TLSFailure) {
+        let text = connection.value.tls?.explain(failure) ?? failure.text
         process.log.note(
-            .debug, "TLS session failed", detail: connection.value.tls?.explain(failure) ?? failure.text,
-            peer: connection.value.peer, local: connection.value.local)
+            .debug, "TLS session failed", detail: text, peer: connection.value.peer,
+            local: connection.value.local)
+        if connection.value.side == .upstream { return endpointFailed(connection, text) }
         connectionEnded(connection, cause: .reset)
+    }
+
+    /// The requests concerned learn why.
+    private mutating func endpointFailed(_ connection: ConnectionPlace, _ text: String) {
+        transportFailure = failureTexts.id(of: "TLS error: \(text)")
+        connectionEnded(connection, cause: .reset)
+        transportFailure = .none
     }
 }
 

@@ -140,6 +140,7 @@ extension Worker {
         if !exchange.value.requestEnded { exchange.value.closesDownstream = true }
         scratch.removeAll()
         let body = localBody(local)
+        keepLocalBody(exchange, body)
         edits.reset(dropping: 0)
         answer.reset()
         answer.status = local.status

@@ -50,6 +50,7 @@ extension Worker {
             version: exchange.head.version)
         exchange.value.record.downstreamTLS = connection.value.tlsVersion
         exchange.value.record.requestHeadBytes = UInt32(exchange.head.length)
+        exchange.value.record.connectionID = connection.value.number
         exchange.value.record.downstreamDirectRemote = connection.value.peer
         exchange.value.record.downstreamRemote = connection.value.peer
         exchange.value.record.downstreamLocal = connection.value.local
@@ -315,6 +316,7 @@ extension Worker {
         exchange.value.phase = .sent
         exchange.value.upstream = connection
         exchange.value.usesReusedConnection = connection.value.requests > 0
+        if connection.value.knowsLocal { exchange.value.record.upstreamLocal = connection.value.local }
         connection.value.requests &+= 1
         connection.value.lastUsed = now
         clusters[slot].hosts[host].unowned.with { $0.requestStarted() }
@@ -663,6 +665,7 @@ extension Worker {
         guard exchange.isInUse, exchange.value.phase != .ended else { return }
         let scope = clusterScope(slot: exchange.value.cluster)
         noteAttemptEnd(exchange, AttemptEnd(outcome))
+        exchange.value.record.upstreamFailure = transportFailure
         switch outcome {
         case .refusedStream, .resetBeforeAnswer, .resetMidAnswer, .goAwayBelow:
             counters.add(scope, .upstreamRqRxReset)

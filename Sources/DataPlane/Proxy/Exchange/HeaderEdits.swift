@@ -131,7 +131,7 @@ extension Worker {
                     break
                 }
             case .operation(let operation):
-                if !hasTexts { texts = headerTexts(exchange, withPeer: format.needsPeer) }
+                if !hasTexts { texts = headerTexts(exchange, withPeer: format.needsPeer, format.needs) }
                 hasTexts = true
                 renderOperation(operation, exchange, head, texts)
             }
@@ -160,7 +160,9 @@ extension Worker {
     }
 
     /// What an operator needs beside the record.
-    private mutating func headerTexts(_ exchange: ExchangePlace, withPeer: Bool) -> ExchangeTexts {
+    private mutating func headerTexts(
+        _ exchange: ExchangePlace, withPeer: Bool, _ needs: LogNeeds
+    ) -> ExchangeTexts {
         var texts = ExchangeTexts()
         if exchange.value.cluster >= 0, let record = clusters[Int(exchange.value.cluster)].record {
             texts.cluster = record.value.name
@@ -169,9 +171,10 @@ extension Worker {
         if exchange.value.host >= 0 {
             texts.virtualHost = exchange.chain.http.routes.hosts[Int(exchange.value.host)].name
         }
+        guard withPeer || !needs.isEmpty else { return texts }
+        clearPeerTexts()
+        if !needs.isEmpty { addRareTexts(exchange, shelf[exchange.value.snapshot], needs, &texts) }
         guard withPeer, let peer = identities[exchange.value.downstream.value.identity] else { return texts }
-        if !peerTexts.isAllocated { peerTexts = pool.take(BufferPool.sizes.large) }
-        peerTexts.removeAll()
         if let uri = peer.uriSANs.first {
             texts.downstreamPeerURI = uri.withByteView { peerTexts.store($0) }
         }

@@ -161,6 +161,7 @@ extension Worker {
         leaveUpstream(exchange, isReusable: isReusable && exchange.value.upstreamKeepsAlive)
         exchange.value.cause = reason
         (exchange.value.awaitsStatus, exchange.value.countsRetry) = (false, false)
+        exchange.value.record.upstreamFailure = .none
         exchange.value.headSent = false
         exchange.value.requestSent = false
         exchange.value.bodySent = 0

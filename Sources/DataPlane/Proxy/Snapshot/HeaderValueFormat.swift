@@ -48,11 +48,12 @@ struct HeaderValueFormat: BitwiseCopyable {
     let readsRequest: Bool
     /// It may name the peer of a TLS connection.
     let needsPeer: Bool
+    let needs: LogNeeds
 
     /// `operations` keeps what the parts refer to.
     init(_ text: String, in arena: Arena, operations: inout [AccessLogFormat]) throws(FormatError) {
         // Says what is wrong with it, so that the split below meets only what is right.
-        _ = try AccessLogFormat(headerValue: text)
+        needs = try AccessLogFormat(headerValue: text).needs
         var parts: [Part] = []
         var literal: [UInt8] = []
         var rest = Array(text.utf8)[...]

@@ -29,6 +29,8 @@ public final class Snapshot: @unchecked Sendable {
     /// Keeps alive what routes match with.
     let expressions: [RegularExpression]
     let accessLogs: [AccessLogSink]
+    /// Of all access logs and values of fields.
+    let logNeeds: LogNeeds
     /// Keeps alive what records refer to.
     let clusterStates: [ProcessCluster]
     let limiters: [RateLimiter]
@@ -64,6 +66,9 @@ public final class Snapshot: @unchecked Sendable {
         formats = objects.formats
         expressions = objects.expressions
         accessLogs = objects.accessLogs
+        logNeeds = (objects.accessLogs.map(\.format) + objects.formats).reduce(into: []) {
+            $0.formUnion($1.needs)
+        }
         clusterStates = objects.clusters
         limiters = objects.limiters
         (quotas, quotaMakers) = (objects.quotas, objects.quotaMakers)

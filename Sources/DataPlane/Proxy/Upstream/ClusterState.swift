@@ -345,6 +345,11 @@ extension Worker {
         connection.value.canWrite = true
         connection.value.mayRead = !readiness.isDisjoint(with: [.readable, .endOfStream])
         connection.value.sawEnd = !readiness.isDisjoint(with: .endOfStream)
+        if shelf.newest?.logNeeds.contains(.upstreamLocal) == true,
+            let local = try? kernel.localAddress(connection.value.descriptor)
+        {
+            (connection.value.local, connection.value.knowsLocal) = (local, true)
+        }
         let (slot, host) = (Int(connection.value.cluster), Int(connection.value.endpoint))
         counters.record(
             clusterScope(connection), .upstreamCxConnectMs,

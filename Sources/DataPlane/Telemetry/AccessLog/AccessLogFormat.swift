@@ -64,6 +64,7 @@ public final class AccessLogFormat: Sendable {
     private let fields: [FormatField]
     private let times: [TimeFormat]
     private let missing: Missing
+    public let needs: LogNeeds
 
     /// Envoy's default line.
     public static let defaultText =
@@ -96,6 +97,13 @@ public final class AccessLogFormat: Sendable {
 
     private init(_ compiler: Compiler, missing: Missing) {
         (parts, fields, times) = (compiler.parts, compiler.fields, compiler.times)
+        needs = compiler.parts.reduce(into: []) { needs, part in
+            switch part {
+            case .literal: break
+            case .operation(let operation), .jsonValue(let operation), .jsonFragment(let operation):
+                needs.formUnion(LogNeeds(operation.kind))
+            }
+        }
         literals = StableBytes(compiler.literals)
         self.missing = missing
     }
