@@ -46,6 +46,15 @@ import Testing
         #expect(try status().types.first?.lastRefusal == nil)
     }
 
+    @Test("What is refused after it was acknowledged is out of step")
+    func refusedLate() throws {
+        fleet.sent(1, .listeners, version: "v1", resources: 1, at: start)
+        fleet.acknowledged(1, .listeners, version: "v1", at: start)
+        fleet.refused(1, .listeners, version: "v1", message: "no", at: start, time: time)
+        let type = try #require(try status().types.first)
+        #expect(!type.isInStep && type.versionAcknowledged.isEmpty && type.lastRefusal != nil)
+    }
+
     @Test("The time of a revision counts from when it was seen, for proxies that were there before")
     func revisions() throws {
         fleet.inStep(1, revision: 4, seen: start, at: start.advanced(by: .seconds(60)))

@@ -100,6 +100,10 @@ public final class Fleet: Sendable {
             state.refused += 1
             settle(&state, stream, type, at: now)
             state.records[stream]?.channels[type]?.refusal = refusal
+            // It may have acknowledged it before, and it does not hold it all the same.
+            if state.records[stream]?.channels[type]?.acknowledged == version {
+                state.records[stream]?.channels[type]?.acknowledged = ""
+            }
             return state.records[stream]?.member
         }
         guard let member else { return }
