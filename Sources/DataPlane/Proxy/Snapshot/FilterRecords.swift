@@ -10,7 +10,7 @@ struct FilterRecord: BitwiseCopyable {
         /// Whatever became of the request.
         var editsHeads: Bool {
             switch self {
-            case .globalRateLimit, .cors, .headerMutation, .healthCheck: true
+            case .globalRateLimit, .quota, .cors, .headerMutation, .healthCheck: true
             case .rateLimit, .fault, .adaptiveConcurrency, .admissionControl: false
             }
         }
