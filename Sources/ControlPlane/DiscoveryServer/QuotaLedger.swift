@@ -16,8 +16,8 @@ struct QuotaLedger {
 
     /// Of one service: callers make buckets where a key is open. Beyond that the service's own fallback holds for them.
     static let bucketsMax = 10_000
-    /// Nanoseconds for which a share holds.
-    static let lifetime = 5 * Nanoseconds.perSecond
+    /// Nanoseconds for which a share holds. Envoy reports every 5 s, whatever it is asked for: that is no silence.
+    static let lifetime = 10 * Nanoseconds.perSecond
 
     private struct BucketID: Hashable {
         let domain: String
