@@ -164,12 +164,16 @@ private struct Wire {
             per: 1m
             burst: 2
             perConnection: true
+            keys:
+            - {identity: any, requests: 1}
+            - {identity: default/portal, method: any, path: {type: Exact, value: /x}, headers: [{name: a}, {name: b, value: c}], requests: 9}
+            - {address: any, requests: 1, burst: 3}
           answer: {status: 503, headers: false, responseHeaders: {x-limited: "1%"}}
         ---
         apiVersion: martlet.mesh/v1
         kind: RateLimitPolicy
         metadata: {name: s}
-        spec: {targetRef: {kind: Mesh}, mode: shadow, local: {requests: 1}}
+        spec: {targetRef: {kind: Mesh}, mode: shadow, local: {requests: 1, keys: [{method: GET, requests: 1}]}}
         ---
         apiVersion: martlet.mesh/v1
         kind: FaultPolicy
