@@ -70,8 +70,8 @@ public enum FieldName: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     /// Of the word that holds a set of names.
     @inlinable public var bit: UInt64 { 1 &<< UInt64(rawValue) }
 
-    /// The name in lower case; empty for `other`.
-    public var text: ByteView {
+    /// The name in lower case; empty for `other`. Of a name that is known when it is compiled, a constant.
+    @inlinable @inline(__always) public var text: ByteView {
         switch self {
         case .other: ByteView("")
         case .host: ByteView("host")

@@ -7,6 +7,7 @@ import TrafficPolicy
 /// Local rate limits, and the descriptors that rules make of a request.
 extension Worker {
     /// false: the request was answered.
+    @inline(__always)
     mutating func passRateLimit(_ exchange: ExchangePlace, _ filter: Int) -> Bool {
         let index = settings(exchange, filter)
         guard index >= 0 else { return true }

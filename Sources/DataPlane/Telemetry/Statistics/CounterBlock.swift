@@ -182,7 +182,8 @@ import Synchronization
 
     @inlinable @inline(__always)
     func address(_ page: UInt32) -> UnsafeMutablePointer<Atomic<UInt64>>? {
-        precondition(page < CounterBlock.pagesMax)
+        // Scopes come from the registry, which gives out no page beyond.
+        assert(page < CounterBlock.pagesMax)
         let address = unsafe pages[Int(page)].load(ordering: .relaxed)
         return unsafe UnsafeMutableRawPointer(bitPattern: address)?.assumingMemoryBound(
             to: Atomic<UInt64>.self)
