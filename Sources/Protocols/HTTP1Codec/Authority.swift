@@ -3,6 +3,7 @@ import MeshPrimitives
 /// `host [":" port]`, as in `Host` and in targets (RFC 9110 section 7.2, RFC 3986 section 3.2).
 enum Authority {
     /// An empty host is valid here: it is what a client sends for a target without authority.
+    @inline(__always)
     static func isValid(_ range: Range<Int>, in bytes: ByteView, requiresPort: Bool) -> Bool {
         var hostEnd = bytes.endOfPlainName(from: range.lowerBound)
         if hostEnd < range.upperBound, bytes[hostEnd] != .colon {

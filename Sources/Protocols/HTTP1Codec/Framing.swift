@@ -55,6 +55,7 @@ enum Framing {
         return nil
     }
 
+    @inline(__always)
     static func finishRequest(_ bytes: ByteView, _ head: inout MessageHead) -> HTTP1Error? {
         if head.version == 11, !head.contains(.host) { return .missingHost }
         if let error = finishConnection(bytes, &head) { return error }
@@ -64,6 +65,7 @@ enum Framing {
         return head.method == .connect ? removeFraming(&head) : nil
     }
 
+    @inline(__always)
     static func finishResponse(
         _ bytes: ByteView, to method: Method, _ head: inout MessageHead
     ) -> HTTP1Error? {

@@ -3,6 +3,7 @@ import MeshPrimitives
 
 /// Request and status lines (RFC 9112 sections 3 and 4).
 enum StartLine {
+    @inline(__always)
     static func readRequest(
         _ bytes: ByteView, into head: inout MessageHead, progress: inout HeadProgress, limits: HTTP1Limits
     ) -> HeadResult {
@@ -54,6 +55,7 @@ enum StartLine {
         return enterFields(at: start + 10, &head, &progress)
     }
 
+    @inline(__always)
     static func readResponse(
         _ bytes: ByteView, into head: inout MessageHead, progress: inout HeadProgress
     ) -> HeadResult {

@@ -647,6 +647,7 @@ extension Worker {
         finishAnswer(exchange, trailers: trailers)
     }
 
+    @inline(__always)
     mutating func finishAnswer(_ exchange: ExchangePlace, trailers: ByteView) {
         exchange.value.answerEnded = true
         leaveUpstream(

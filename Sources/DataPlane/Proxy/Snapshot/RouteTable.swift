@@ -254,7 +254,7 @@ extension RouteTable {
     }
 
     /// Index of the route for a request to that virtual host. `scratch` is for the path in lower case.
-    @_addressableSelf func route(
+    @inline(__always) @_addressableSelf func route(
         in hostIndex: Int, head: borrowing @_addressable MessageHead, _ question: RouteQuestion,
         scratch: inout PooledBuffer
     ) -> Int? {
@@ -265,6 +265,15 @@ extension RouteTable {
         {
             return Int(host.takesAll)
         }
+        return search(hostIndex, head, question, scratch: &scratch)
+    }
+
+    /// Where the first route does not take all.
+    @_addressableSelf private func search(
+        _ hostIndex: Int, _ head: borrowing @_addressable MessageHead, _ question: RouteQuestion,
+        scratch: inout PooledBuffer
+    ) -> Int? {
+        let host = hosts[hostIndex]
         var best = Int32.max
         if head.method == .connect {
             for index in host.connects.indices where host.connects[index] < best {

@@ -23,6 +23,7 @@ enum HistogramBuckets {
     static let sumWord = 123
 
     /// By arithmetic: tables of this size would be looked up through a lock that guards their first use.
+    @inline(__always)
     static func index(microseconds: UInt64) -> Int {
         // What is frequent comes after few comparisons.
         if microseconds <= 10_000 {
