@@ -1,4 +1,5 @@
 import HTTPModel
+import MeshPrimitives
 
 /// A request to one of the proxy's own pages, its target taken apart.
 public struct AdminRequest: Sendable {
@@ -38,26 +39,15 @@ public struct AdminRequest: Sendable {
     private static func decoded(_ text: Substring) -> String? {
         var bytes: [UInt8] = []
         var rest = Array(text.utf8)[...]
-        while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "%") else {
-                bytes.append(byte)
-                continue
-            }
-            guard let high = rest.popFirst().flatMap(digit), let low = rest.popFirst().flatMap(digit) else {
+        while let first = rest.first {
+            guard let byte = first == UInt8(ascii: "%") ? percentDecoded(rest, at: rest.startIndex) : first
+            else {
                 return nil
             }
-            bytes.append(high << 4 | low)
+            bytes.append(byte)
+            rest.removeFirst(first == UInt8(ascii: "%") ? 3 : 1)
         }
         return String(validating: bytes, as: UTF8.self)
-    }
-
-    private static func digit(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case 0x30...0x39: byte - 0x30
-        case 0x41...0x46: byte - 0x37
-        case 0x61...0x66: byte - 0x57
-        default: nil
-        }
     }
 }
 

@@ -7,9 +7,6 @@ import XDSClient
 
 /// By HTTP/1.1: POST of binary protobuf, one batch at a time.
 final class HTTPCollector: CollectorClient, ClientConnectionOwner {
-    /// Of an answer, head and body.
-    private static let answerBytesMax = 1 << 20
-
     private let loop: ControlLoop
     private let resolver: NameResolver
     private let target: ClientTarget
@@ -23,13 +20,7 @@ final class HTTPCollector: CollectorClient, ClientConnectionOwner {
     private var hosts = 0
     /// The connection has carried a batch before: it may have been closed meanwhile.
     private var isReused = false
-
-    // The answer.
-    private var received: [UInt8] = []
-    private var answer = MessageHead()
-    private var progress = HeadProgress()
-    private var body: BodyDecoder?
-    private var bytesTotal = 0
+    private var answer = AnswerReader(to: .post)
 
     init(
         _ loop: ControlLoop, _ resolver: NameResolver, _ target: ClientTarget, _ collector: TraceCollector,
@@ -62,9 +53,8 @@ final class HTTPCollector: CollectorClient, ClientConnectionOwner {
     }
 
     private func begin() {
-        (sent, received, bytesTotal, body) = (0, [], 0, nil)
-        progress = HeadProgress()
-        answer.reset()
+        sent = 0
+        answer = AnswerReader(to: .post)
         if let connection, connection.isOpen {
             isReused = true
             return write()
@@ -99,92 +89,38 @@ final class HTTPCollector: CollectorClient, ClientConnectionOwner {
     func connectionDrained() { write() }
 
     func connectionReceived(_ bytes: ByteView) {
-        bytesTotal += bytes.count
-        guard completion != nil, bytesTotal <= Self.answerBytesMax else {
-            drop()
-            return tell(.failed("an answer that is too long"))
-        }
-        received += bytes.bytes
-        if let isOver = read(ended: false) { finish(isOver) }
+        guard completion != nil else { return drop() }
+        finish(answer.take(bytes) { _, _ in })
     }
 
     func connectionFailed(_ failure: ConnectionFailure) {
         connection = nil
         guard completion != nil else { return }
-        if body != nil, let outcome = read(ended: true) { return finish(outcome) }
+        if answer.connectionEnded() == .ended { return tell(outcome) }
         // A kept connection that was closed meanwhile says nothing about the collector.
-        if isReused, bytesTotal == 0 { return begin() }
+        if isReused, answer.isEmpty { return begin() }
         hosts += 1
         tell(.failed(failure.description))
     }
 
-    private func finish(_ outcome: DeliveryOutcome) {
-        if !answer.keepsAlive || !received.isEmpty { drop() }
-        tell(outcome)
-    }
-
-    /// nil: there is more to come.
-    private func read(ended: Bool) -> DeliveryOutcome? {
-        if body == nil {
-            switch readHead() {
-            case .some(let outcome): return outcome
-            case nil: if body == nil { return nil }
-            }
+    private func finish(_ progress: AnswerReader.Progress) {
+        switch progress {
+        case .needsMore: break
+        case .ended:
+            if !answer.keepsConnection { drop() }
+            tell(outcome)
+        case .invalid(let reason):
+            drop()
+            tell(.failed(reason))
         }
-        guard var decoder = body else { return nil }
-        var consumed = 0
-        var outcome: DeliveryOutcome?
-        received.withByteView { bytes in
-            while true {
-                let (count, event) = decoder.next(bytes.dropFirst(consumed))
-                consumed += count
-                switch event {
-                case .data, .trailers: continue
-                case .needsMore:
-                    if ended, case .end = decoder.connectionEnded() { outcome = self.outcome }
-                    return
-                case .end:
-                    outcome = self.outcome
-                    return
-                case .invalid:
-                    outcome = .failed("a body that is not HTTP")
-                    return
-                }
-            }
-        }
-        received.removeFirst(consumed)
-        body = decoder
-        return outcome
     }
 
     /// OTLP's specification: 429, 502, 503 and 504 may be tried again.
     private var outcome: DeliveryOutcome {
-        switch answer.status {
+        switch answer.head.status {
         case 200..<300: .delivered
-        case 408, 429, 502, 503, 504: .failed("status \(answer.status)")
-        default: .refused("status \(answer.status)")
-        }
-    }
-
-    private func readHead() -> DeliveryOutcome? {
-        while true {
-            let result = received.withByteView { bytes in
-                HTTP1Parser.parseResponse(
-                    bytes, to: .post, into: &answer, progress: &progress, limits: HTTP1Limits())
-            }
-            switch result {
-            case .needsMore: return nil
-            case .invalid(let error): return .failed("an answer that is not HTTP: \(error)")
-            case .complete: break
-            }
-            received.removeFirst(Int(answer.length))
-            if answer.status >= 200 {
-                body = BodyDecoder(answer.body)
-                return nil
-            }
-            // Interim.
-            progress = HeadProgress()
-            answer.reset()
+        case 408, 429, 502, 503, 504: .failed("status \(answer.head.status)")
+        default: .refused("status \(answer.head.status)")
         }
     }
 }

@@ -13,12 +13,6 @@ extension UInt8 {
     @inline(__always) var isNameCharacter: Bool { isIn(0x2bff_7fd2_0000_0000, 0x47ff_fffe_87ff_fffe) }
     @inline(__always) var isSpaceOrTab: Bool { self == .space || self == .tab }
     @inline(__always) var isDigit: Bool { self &- 0x30 < 10 }
-    /// 0 to 15, or nil.
-    @inline(__always) var hexValue: UInt8? {
-        if self &- 0x30 < 10 { return self &- 0x30 }
-        let letter = (self | 0x20) &- 0x61
-        return letter < 6 ? letter &+ 10 : nil
-    }
 
     @inline(__always) static var tab: UInt8 { 0x09 }
     @inline(__always) static var lineFeed: UInt8 { 0x0a }

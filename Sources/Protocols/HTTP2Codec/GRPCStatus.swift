@@ -28,15 +28,14 @@ public struct GRPCStatus: Error, Equatable, Sendable {
     }
 
     /// Percent-encoding that is not well formed stands for itself, as gRPC asks for.
-    public static func decodeMessage(_ text: ByteView) -> String {
+    public static func decodeMessage(_ encoded: ByteView) -> String {
+        let text = encoded.bytes
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count)
         var index = 0
         while index < text.count {
-            if text[index] == 0x25, index + 2 < text.count, let high = hexDigit(text[index + 1]),
-                let low = hexDigit(text[index + 2])
-            {
-                bytes.append(high << 4 | low)
+            if let byte = percentDecoded(text, at: index) {
+                bytes.append(byte)
                 index += 3
             } else {
                 bytes.append(text[index])
@@ -58,14 +57,5 @@ public struct GRPCStatus: Error, Equatable, Sendable {
             }
         }
         return bytes
-    }
-
-    private static func hexDigit(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case 0x30...0x39: byte - 0x30
-        case 0x41...0x46: byte - 0x41 + 10
-        case 0x61...0x66: byte - 0x61 + 10
-        default: nil
-        }
     }
 }

@@ -64,7 +64,9 @@ struct PathNormalization: BitwiseCopyable {
         var index = 0
         var isChanged = false
         while index < path.count {
-            if let byte = escape(path, at: index), byte == UInt8(ascii: "/") || byte == UInt8(ascii: "\\") {
+            if let byte = percentDecoded(path, at: index),
+                byte == UInt8(ascii: "/") || byte == UInt8(ascii: "\\")
+            {
                 result.append(byte)
                 index += 3
                 isChanged = true
@@ -112,7 +114,7 @@ struct PathNormalization: BitwiseCopyable {
             } else if byte == UInt8(ascii: "\\") {
                 result.append(UInt8(ascii: "/"))
                 index += 1
-            } else if let character = escape(path, at: index) {
+            } else if let character = percentDecoded(path, at: index) {
                 if character == 0 { return nil }
                 if isUnreserved(character) {
                     result.append(character)
@@ -138,28 +140,11 @@ struct PathNormalization: BitwiseCopyable {
     private static func dotLength(_ path: [UInt8], at index: Int) -> Int {
         guard index < path.count else { return 0 }
         if path[index] == UInt8(ascii: ".") { return 1 }
-        return escape(path, at: index) == UInt8(ascii: ".") ? 3 : 0
+        return percentDecoded(path, at: index) == UInt8(ascii: ".") ? 3 : 0
     }
 
     private static func isSegmentEnd(_ path: [UInt8], at index: Int) -> Bool {
         index == path.count || path[index] == UInt8(ascii: "/") || path[index] == UInt8(ascii: "\\")
-    }
-
-    /// What a `%XX` stands for; nil if there is none.
-    private static func escape(_ path: [UInt8], at index: Int) -> UInt8? {
-        guard index + 2 < path.count, path[index] == UInt8(ascii: "%"), let high = digit(path[index + 1]),
-            let low = digit(path[index + 2])
-        else { return nil }
-        return high << 4 | low
-    }
-
-    private static func digit(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case 0x30...0x39: byte - 0x30
-        case 0x41...0x46: byte - 0x37
-        case 0x61...0x66: byte - 0x57
-        default: nil
-        }
     }
 
     /// RFC 3986 section 2.3.
