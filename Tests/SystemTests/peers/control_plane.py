@@ -24,40 +24,12 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import base_pb2
-from envoy.config.endpoint.v3 import endpoint_pb2
-from envoy.config.listener.v3 import listener_pb2
-from envoy.config.route.v3 import route_pb2
-from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from google.protobuf import json_format
 
-TYPES = {
-    "clusters": cluster_pb2.Cluster,
-    "endpoints": endpoint_pb2.ClusterLoadAssignment,
-    "listeners": listener_pb2.Listener,
-    "routes": route_pb2.RouteConfiguration,
-    "secrets": secret_pb2.Secret,
-}
-URLS = {name: "type.googleapis.com/" + kind.DESCRIPTOR.full_name for name, kind in TYPES.items()}
-NAMES = {url: name for name, url in URLS.items()}
-
-
-def check(what, good, seen=""):
-    print(("ok    " if good else "FAIL  ") + what + (f" ({seen})" if seen != "" else ""), flush=True)
-    if not good:
-        raise SystemExit(1)
-
-
-def until(what, seconds, condition):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.005)
-    check(what, False, f"not within {seconds} s")
+from checks import check, until
+from resource_types import NAMES, TYPES, URLS
 
 
 def name_of(resource):

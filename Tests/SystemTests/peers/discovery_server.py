@@ -27,25 +27,15 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from envoy.config.cluster.v3 import cluster_pb2
-from envoy.config.endpoint.v3 import endpoint_pb2
-from envoy.config.listener.v3 import listener_pb2
-from envoy.config.route.v3 import route_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
-from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_pb2
+from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from google.protobuf import any_pb2, json_format
 
-TYPES = {
-    "clusters": cluster_pb2.Cluster,
-    "endpoints": endpoint_pb2.ClusterLoadAssignment,
-    "listeners": listener_pb2.Listener,
-    "routes": route_pb2.RouteConfiguration,
-    "secrets": secret_pb2.Secret,
-}
-URLS = {name: "type.googleapis.com/" + kind.DESCRIPTOR.full_name for name, kind in TYPES.items()}
-NAMES = {url: name for name, url in URLS.items()}
+from checks import check, until
+from resource_types import NAMES, TYPES, URLS
+
 # The messages that stand in an Any below have to be known to the reader.
 KNOWN = [router_pb2.Router, http_connection_manager_pb2.HttpConnectionManager, tls_pb2.DownstreamTlsContext]
 
@@ -71,22 +61,6 @@ static_resources:
       cluster_name: control
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: PORT}}}}]}]
 """
-
-
-def check(what, good, seen=""):
-    print(("ok    " if good else "FAIL  ") + what + (f" ({seen})" if seen != "" else ""), flush=True)
-    if not good:
-        raise SystemExit(1)
-
-
-def until(what, seconds, condition):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.005)
-    check(what, False, f"not within {seconds} s")
 
 
 class Stream:

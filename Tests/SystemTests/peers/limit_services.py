@@ -23,24 +23,10 @@ import grpc
 from envoy.service.rate_limit_quota.v3 import rlqs_pb2, rlqs_pb2_grpc
 from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 
+from checks import check, until
+
 TYPE = "type.googleapis.com/envoy."
 FILTERS = TYPE + "extensions.filters.http."
-
-
-def check(what, good, seen=""):
-    print(("ok    " if good else "FAIL  ") + what + (f" ({seen})" if seen != "" else ""), flush=True)
-    if not good:
-        raise SystemExit(1)
-
-
-def until(what, seconds, condition):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.01)
-    check(what, False, f"not within {seconds} s")
 
 
 class Limits(rls_pb2_grpc.RateLimitServiceServicer):

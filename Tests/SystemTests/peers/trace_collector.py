@@ -8,10 +8,11 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 
 import grpc
+
+from checks import until
 
 PATH = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 CONFIG = """
@@ -80,16 +81,6 @@ def get(address, path):
         return answer.read().decode()
 
 
-def until(what, condition, seconds=15):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise SystemExit(f"not in time: {what}")
-
-
 def statistic(admin, name):
     for line in get(admin, "/stats").splitlines():
         if line.startswith(name + ": "):
@@ -111,14 +102,14 @@ def main(binary):
             [binary, "-c", config, "--admin-address-path", address, "--concurrency", "1"],
             stderr=subprocess.PIPE)
         try:
-            until("the admin address", lambda: os.path.exists(address) and os.path.getsize(address))
+            until("the admin address", 15, lambda: os.path.exists(address) and os.path.getsize(address))
             with open(address) as file:
                 admin = file.read().strip()
-            until("readiness", lambda: "main::" in get(admin, "/listeners"))
+            until("readiness", 15, lambda: "main::" in get(admin, "/listeners"))
             listener = get(admin, "/listeners").split("main::")[1].splitlines()[0].strip()
             for number in range(20):
                 get(listener, f"/item/{number}")
-            until("twenty spans", lambda: statistic(admin, "tracing.opentelemetry.spans_sent") == 20)
+            until("twenty spans", 15, lambda: statistic(admin, "tracing.opentelemetry.spans_sent") == 20)
             whole = b"".join(collector.taken)
             assert all(f"/item/{number}".encode() in whole for number in range(20)), whole
             assert b"service.name" in whole and b"shop" in whole
