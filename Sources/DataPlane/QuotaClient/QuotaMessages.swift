@@ -138,16 +138,7 @@ enum QuotaMessages {
             guard case .number(let part) = value else { continue }
             if number == 1 { count = part } else if number == 2 { unit = part }
         }
-        let seconds: Double =
-            switch unit {
-            case 2: 60
-            case 3: 3600
-            case 4: 86_400
-            case 5: 30 * 86_400
-            case 6: 365 * 86_400
-            default: 1
-            }
-        return Double(count) / seconds
+        return Double(count) / RateLimitUnit(number: Int32(clamping: unit)).seconds
     }
 
     private static func bucketRate(_ bytes: ByteView) -> Double {

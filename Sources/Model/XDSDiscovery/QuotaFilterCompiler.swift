@@ -154,7 +154,7 @@ extension ResourceCompiler {
             typealias R = XDS.RateLimitStrategyRequestsPerTimeUnit
             return .limited(
                 perSecond: Double(rate.unsigned(R.requestsPerTimeUnit))
-                    / Self.seconds(ofUnit: rate.enumerated(R.timeUnit)))
+                    / RateLimitUnit(number: rate.enumerated(R.timeUnit)).seconds)
         }
         if let bucket = node.message.message(F.tokenBucket) {
             typealias B = XDS.TokenBucket
@@ -163,17 +163,5 @@ extension ResourceCompiler {
             return .limited(perSecond: tokens / max(Double(interval.nanoseconds) / 1e9, 1e-6))
         }
         return node.message.enumerated(F.blanketRule) == 1 ? .denyAll : .allowAll
-    }
-
-    /// envoy.type.v3.RateLimitUnit
-    private static func seconds(ofUnit unit: Int32) -> Double {
-        switch unit {
-        case 2: 60
-        case 3: 3600
-        case 4: 86_400
-        case 5: 30 * 86_400
-        case 6: 365 * 86_400
-        default: 1
-        }
     }
 }
