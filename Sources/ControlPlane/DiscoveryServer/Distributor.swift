@@ -26,7 +26,7 @@ public actor Distributor {
         }
     }
 
-    typealias StreamID = UInt64
+    typealias StreamID = StreamAdmission.StreamID
 
     private struct Stream {
         let peer: Peer
@@ -40,7 +40,6 @@ public actor Distributor {
 
     /// Sidecars that come or go in a crowd cause one compilation, not one each.
     static let debounce = Duration.milliseconds(10)
-    static let streamsMax = 20_000
     /// A proxy that has not answered after so long is not waited for when TLS is switched on or off.
     static let stageMax = Duration.seconds(20)
 
@@ -53,14 +52,13 @@ public actor Distributor {
     private var compiler: ConfigCompiler
     private var commons: [ProxyClass: ConfigCompiler.Common] = [:]
     private var streams: [StreamID: Stream] = [:]
-    private var streamCount: StreamID = 0
+    private var admission = StreamAdmission()
     private var isPushPlanned = false
     private var transitions: TLSTransitions
     /// Streams that have not yet answered everything of the present stage of `transitions`.
     private var awaited: Set<StreamID> = []
     private var stageEnd: Task<Void, Never>?
     private var expiry: Task<Void, Never>?
-    private var isClosed = false
 
     /// `workloads`: those of an earlier run. `workloadsChanged` hears the new list, to be kept for the next one.
     public init(
@@ -172,13 +170,9 @@ public actor Distributor {
         _ peer: Peer, mustMatch: Bool,
         _ queue: AsyncStream<Envoy_Service_Discovery_V3_DiscoveryResponse>.Continuation
     ) throws -> StreamID {
-        guard !isClosed else { throw RPCError(code: .unavailable, message: "the control plane is stopping") }
-        guard streams.count < Self.streamsMax else {
-            throw RPCError(code: .resourceExhausted, message: "there are \(Self.streamsMax) streams already")
-        }
-        streamCount += 1
-        streams[streamCount] = Stream(peer: peer, mustMatch: mustMatch, queue: queue)
-        return streamCount
+        let id = try admission.admit(openCount: streams.count)
+        streams[id] = Stream(peer: peer, mustMatch: mustMatch, queue: queue)
+        return id
     }
 
     func received(_ request: Envoy_Service_Discovery_V3_DiscoveryRequest, on id: StreamID) throws {
@@ -282,7 +276,7 @@ public actor Distributor {
 
     /// Ends all streams; proxies keep what they have and look for the control plane again.
     public func closeAll() {
-        isClosed = true
+        admission.close()
         expiry?.cancel()
         stageEnd?.cancel()
         for stream in streams.values { stream.queue.finish() }
@@ -295,7 +289,7 @@ public actor Distributor {
 
     private func planExpiry() {
         expiry?.cancel()
-        guard !isClosed, let next = registry.nextExpiry else { return }
+        guard !admission.isClosed, let next = registry.nextExpiry else { return }
         expiry = Task {
             try? await Task.sleep(until: next, clock: .continuous)
             guard !Task.isCancelled else { return }

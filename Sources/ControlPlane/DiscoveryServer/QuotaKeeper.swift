@@ -13,7 +13,6 @@ public actor QuotaKeeper {
 
     /// How often limits are divided anew.
     static let interval = Duration.milliseconds(500)
-    static let streamsMax = 20_000
 
     private struct Stream {
         let peer: Peer
@@ -27,10 +26,9 @@ public actor QuotaKeeper {
     private let start = ContinuousClock.now
     private var ledger = QuotaLedger()
     private var streams: [StreamID: Stream] = [:]
-    private var streamCount: StreamID = 0
+    private var admission = StreamAdmission()
     private var sharing: Task<Void, Never>?
     private var refusedCount = 0
-    private var isClosed = false
 
     public init(_ state: Distributor.State, logger: Logger) {
         self.logger = logger
@@ -60,17 +58,13 @@ public actor QuotaKeeper {
     func open(
         _ peer: Peer, node: String?, mustMatch: Bool, _ queue: AsyncStream<Response>.Continuation
     ) throws -> StreamID {
-        guard !isClosed else { throw RPCError(code: .unavailable, message: "the control plane is stopping") }
-        guard streams.count < Self.streamsMax else {
-            throw RPCError(code: .resourceExhausted, message: "there are \(Self.streamsMax) streams already")
-        }
-        streamCount += 1
-        streams[streamCount] = Stream(peer: peer, mustMatch: mustMatch, queue: queue)
+        let id = try admission.admit(openCount: streams.count)
+        streams[id] = Stream(peer: peer, mustMatch: mustMatch, queue: queue)
         // One service cannot speak for the sidecars of another.
         let owner = peer.identity.map { "\($0) " } ?? ""
-        ledger.joined(node.map { "\(owner)\($0)" } ?? "\(owner)stream \(streamCount)", on: streamCount)
+        ledger.joined(node.map { "\(owner)\($0)" } ?? "\(owner)stream \(id)", on: id)
         startSharing()
-        return streamCount
+        return id
     }
 
     func received(_ reports: QuotaLedger.Reports, on id: StreamID) throws {
@@ -104,7 +98,7 @@ public actor QuotaKeeper {
 
     /// Ends all streams; sidecars do what their policy says about a control plane that is away.
     public func closeAll() {
-        isClosed = true
+        admission.close()
         sharing?.cancel()
         for stream in streams.values { stream.queue.finish() }
     }
@@ -134,6 +128,6 @@ public actor QuotaKeeper {
             refusedCount = ledger.refusedCount
         }
         if streams.isEmpty, ledger.bucketCount == 0 { sharing = nil }
-        return sharing != nil && !isClosed
+        return sharing != nil && !admission.isClosed
     }
 }

@@ -11,7 +11,7 @@ struct QuotaService: RegistrableRPCService {
     static let responsesMax = 64
 
     let keeper: QuotaKeeper
-    let access: DiscoveryService.Access
+    let access: Peer.Access
 
     func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
         router.registerHandler(
@@ -28,37 +28,17 @@ struct QuotaService: RegistrableRPCService {
     private func stream(
         _ request: StreamingServerRequest<QuotaLedger.Reports>, _ context: ServerContext
     ) async throws -> StreamingServerResponse<QuotaLedger.Response> {
-        let peer = Peer(context)
-        if case .identified = access, peer.identity == nil {
-            throw RPCError(code: .unauthenticated, message: "the certificate has no identity of this mesh")
-        }
+        let peer = try Peer.admitted(context, access)
         let node = request.metadata[stringValues: Self.nodeField].first { _ in true }
         let (responses, queue) = AsyncStream.makeStream(
             of: QuotaLedger.Response.self, bufferingPolicy: .bufferingNewest(Self.responsesMax))
-        let stream = try await keeper.open(
+        let id = try await keeper.open(
             peer, node: node.map { String($0.prefix(512)) }, mustMatch: access == .identified, queue)
-        return StreamingServerResponse { writer in
-            do {
-                try await withThrowingTaskGroup(of: Void.self) { group in
-                    group.addTask {
-                        for try await message in request.messages {
-                            try await keeper.received(message, on: stream)
-                        }
-                        queue.finish()
-                    }
-                    group.addTask {
-                        for await response in responses { try await writer.write(response) }
-                    }
-                    // Whichever side ends first ends the stream.
-                    try await group.next()
-                    group.cancelAll()
-                }
-            } catch {
-                await keeper.close(stream)
-                throw error
-            }
-            await keeper.close(stream)
-            return [:]
+        let stream = PeerStream(responses: responses, queue: queue) { message in
+            try await keeper.received(message, on: id)
+        } closed: {
+            await keeper.close(id)
         }
+        return stream.answer(request)
     }
 }
