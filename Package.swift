@@ -154,7 +154,7 @@ let controlPlaneTargets: [Target] = [
     control(
         "DiscoveryServer", in: "ControlPlane",
         [
-            "CertificateAuthority", "ConfigCompiler", "Fleet", "MeshConfig", "MeshPrimitives",
+            "AdminAPI", "CertificateAuthority", "ConfigCompiler", "Fleet", "MeshConfig", "MeshPrimitives",
             "TrafficPolicy",
             "XDSMessages", certificateReloading,
             grpcCore, grpcTransport, logging, nioSSL, swiftProtobuf, x509,
@@ -251,8 +251,9 @@ let testTargets: [Target] = [
     tests(
         "DiscoveryServer",
         [
-            "ConfigCompiler", "DiscoveryServer", "MeshConfig", "MeshModel", "MeshPrimitives", "TrafficPolicy",
-            "XDSDiscovery", "XDSMessages", "XDSSchema", crypto, grpcCore, grpcTransport, logging,
+            "AdminAPI", "ConfigCompiler", "DiscoveryServer", "MeshConfig", "MeshModel", "MeshPrimitives",
+            "TrafficPolicy", "XDSDiscovery", "XDSMessages", "XDSSchema", crypto, grpcCore, grpcTransport,
+            logging,
         ]),
     tests(
         "ControlAPI",

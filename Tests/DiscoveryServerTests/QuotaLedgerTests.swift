@@ -1,3 +1,4 @@
+import AdminAPI
 import MeshPrimitives
 import Testing
 import TrafficPolicy
@@ -14,8 +15,11 @@ private struct QuotaMesh {
 
     private struct Sidecar {
         let bucket: QuotaBucket
-        /// Hundredths of a second in which it reports.
+        /// Hundredths of a second in which it looks.
         let phase: Int
+        /// As in `QuotaStream`: what the ledger believes, and when the next report is due.
+        var believed = QuotaDemand()
+        var due = 0
         var demand = 0.0
         var credit = 0.0
         var isThere = true
@@ -28,6 +32,8 @@ private struct QuotaMesh {
     private(set) var step = 0
     private let limit: Double
     var isControlPlaneThere = true
+    private(set) var reportCount = 0
+    private var sharedAt = 0
 
     init(limit: Double, seed: UInt64) {
         (self.limit, random) = (limit, SeededRandom(seed: seed))
@@ -43,14 +49,17 @@ private struct QuotaMesh {
         MonotonicInstant(nanoseconds: Int64(step) * Self.second / 100)
     }
 
+    var status: QuotaList { ledger.status(at: now) }
+
     mutating func join(demand: Double) -> Int {
         // As the compiler writes it: a tenth of the limit until there is a share.
         let settings = QuotaBucket.Settings(
             withoutAssignment: .limited(perSecond: limit / 10), expired: .keepLast)
         let sidecar = Sidecar(
-            bucket: QuotaBucket(settings, at: now), phase: Int(random.below(100)), demand: demand)
+            bucket: QuotaBucket(settings, at: now), phase: Int(random.below(10)), demand: demand)
         sidecars.append(sidecar)
-        ledger.joined("sidecar-\(sidecars.count - 1)", on: UInt64(sidecars.count))
+        let name = "sidecar-\(sidecars.count - 1)"
+        ledger.joined(name, shownAs: name, on: UInt64(sidecars.count))
         report(sidecars.count - 1)
         return sidecars.count - 1
     }
@@ -64,6 +73,9 @@ private struct QuotaMesh {
 
     private mutating func report(_ index: Int) {
         let usage = sidecars[index].bucket.takeUsage(at: now)
+        sidecars[index].believed.reported(usage)
+        sidecars[index].due = step + 100
+        reportCount += 1
         let message = QuotaLedger.Reports.with {
             $0.domain = Self.domain
             $0.bucketQuotaUsages = [
@@ -80,6 +92,25 @@ private struct QuotaMesh {
         if let response = ledger.received(message, domain: Self.domain, on: stream, at: now) {
             deliver(response, index)
         }
+    }
+
+    private mutating func look(_ index: Int) {
+        let usage = sidecars[index].bucket.usage(at: now)
+        if step >= sidecars[index].due || sidecars[index].believed.isOutdated(by: usage) { report(index) }
+    }
+
+    /// As `QuotaKeeper`: all twice a second, and what is urgent a tenth of a second after the last time.
+    private mutating func share() {
+        let responses: [QuotaLedger.StreamID: QuotaLedger.Response]
+        if step % 50 == 49 {
+            responses = ledger.allocate(at: now)
+        } else if ledger.hasUrgent, step >= sharedAt + 10 {
+            responses = ledger.allocateUrgent(at: now)
+        } else {
+            return
+        }
+        sharedAt = step
+        for (stream, response) in responses { deliver(response, Int(stream) - 1) }
     }
 
     private mutating func deliver(_ response: QuotaLedger.Response, _ index: Int) {
@@ -100,9 +131,11 @@ private struct QuotaMesh {
     }
 
     /// What all let through together in so many seconds.
-    mutating func run(seconds: Int) -> Int {
+    mutating func run(seconds: Int) -> Int { run(hundredths: seconds * 100) }
+
+    mutating func run(hundredths: Int) -> Int {
         var count = 0
-        for _ in 0..<(seconds * 100) {
+        for _ in 0..<hundredths {
             for delivery in deliveries where delivery.at <= step {
                 assign(delivery.response, delivery.sidecar)
             }
@@ -113,11 +146,9 @@ private struct QuotaMesh {
                     sidecars[index].credit -= 1
                     if sidecars[index].bucket.admit(at: now) { count += 1 }
                 }
-                if isControlPlaneThere, step % 100 == sidecars[index].phase { report(index) }
+                if isControlPlaneThere, step % 10 == sidecars[index].phase { look(index) }
             }
-            if isControlPlaneThere, step % 50 == 49 {
-                for (stream, response) in ledger.allocate(at: now) { deliver(response, Int(stream) - 1) }
-            }
+            if isControlPlaneThere { share() }
             step += 1
         }
         return count
@@ -142,11 +173,86 @@ private struct QuotaMesh {
         for round in 1...3 {
             mesh.setDemand(members[(round - 1) * 2], 40)
             mesh.setDemand(members[round * 2], 3000)
-            // What was handed to the one is with the other after the next report.
+            // Whose share is used up says so at once, and so does who has most of it idle.
             let shifting = mesh.run(seconds: 3)
-            #expect(Double(shifting) <= limit * 3 * 1.05, "\(shifting)")
+            #expect(
+                Double(shifting) <= limit * 3 * 1.05 && Double(shifting) >= limit * 3 * 0.85, "\(shifting)")
             expectWithin(mesh.run(seconds: 10), limit * 10, "after shift \(round)")
         }
+    }
+
+    @Test(
+        "Load that comes in bursts, and moves with each of them, neither exceeds the limit nor wastes much of it",
+        arguments: UInt64(0)..<4)
+    func bursts(seed: UInt64) {
+        let limit = 1000.0
+        var mesh = QuotaMesh(limit: limit, seed: seed)
+        let members = [3000.0, 0, 0, 100].map { mesh.join(demand: $0) }
+        _ = mesh.run(seconds: 5)
+        // Two seconds of everything, then it is another's turn.
+        var count = 0
+        for turn in 0..<10 {
+            for place in 0..<3 { mesh.setDemand(members[place], place == turn % 3 ? 3000 : 0) }
+            let now = mesh.run(seconds: 2)
+            #expect(Double(now) <= limit * 2 * 1.1, "\(now)")
+            count += now
+        }
+        #expect(Double(count) <= limit * 20 * 1.05 && Double(count) >= limit * 20 * 0.75, "\(count)")
+        // A tenth of a second out of every two of one, against steady load of others.
+        var small = 0
+        for place in 0..<3 { mesh.setDemand(members[place], 0) }
+        mesh.setDemand(members[3], 2000)
+        _ = mesh.run(seconds: 3)
+        for _ in 0..<10 {
+            mesh.setDemand(members[0], 1000)
+            small += mesh.run(hundredths: 10)
+            mesh.setDemand(members[0], 0)
+            small += mesh.run(hundredths: 190)
+        }
+        expectWithin(small, limit * 20, "small bursts")
+    }
+
+    @Test("Who comes back finds room at once while nobody else needs it")
+    func comingBack() {
+        var mesh = QuotaMesh(limit: 1000, seed: 9)
+        let members = [400.0, 100, 100].map { mesh.join(demand: $0) }
+        _ = mesh.run(seconds: 5)
+        var count = 0
+        for _ in 0..<5 {
+            mesh.setDemand(members[0], 0)
+            _ = mesh.run(seconds: 2)
+            mesh.setDemand(members[0], 400)
+            count += mesh.run(seconds: 1)
+        }
+        expectWithin(count, 5 * 600, "back")
+    }
+
+    @Test("Steady load is reported once a second, however far beyond the limit it is")
+    func steadyReports() {
+        var mesh = QuotaMesh(limit: 1000, seed: 2)
+        _ = [3000.0, 300, 30, 3].map { mesh.join(demand: $0) }
+        _ = mesh.run(seconds: 3)
+        let before = mesh.reportCount
+        _ = mesh.run(seconds: 20)
+        #expect(mesh.reportCount - before <= 4 * 22, "\(mesh.reportCount - before)")
+    }
+
+    @Test("Operators see every limit, who has which share of it, and how old that is")
+    func status() throws {
+        var mesh = QuotaMesh(limit: 1000, seed: 6)
+        _ = [3000.0, 100].map { mesh.join(demand: $0) }
+        _ = mesh.run(seconds: 5)
+        let status = mesh.status
+        let limit = try #require(status.limits.first)
+        #expect(status.bucketCount == 1 && status.limits.count == 1 && limit.perSecond == 1000)
+        #expect(limit.domain == QuotaMesh.domain && limit.scope == "service" && limit.limit == "all")
+        #expect(limit.allowed > 4000 && limit.denied > 4000)
+        let quota = try #require(status.items.first)
+        #expect(quota.name == "service all" && quota.shareCount == 2)
+        #expect(quota.shares.map(\.proxy) == ["sidecar-0", "sidecar-1"])
+        #expect(abs(quota.shares[0].perSecond + quota.shares[1].perSecond - 1000) < 20)
+        #expect(quota.shares[0].deniedPerSecond > 1500 && quota.shares[1].deniedPerSecond < 50)
+        #expect(quota.shares.allSatisfy { ($0.reportAgeSeconds ?? 9) <= 1.1 && $0.ageSeconds <= 5.5 })
     }
 
     @Test("Less than the limit passes as a whole, wherever it comes from")
@@ -208,7 +314,7 @@ private struct QuotaMesh {
         var ledger = QuotaLedger()
         let limit = QuotaLimit(scope: "service", name: "identity=*", perSecond: 10)
         _ = ledger.setLimits(["default/orders": [limit]])
-        ledger.joined("a", on: 1)
+        ledger.joined("a", shownAs: "a", on: 1)
         func actions(_ values: [[String: String]], _ ledger: inout QuotaLedger) -> [Bool] {
             let reports = QuotaLedger.Reports.with {
                 $0.bucketQuotaUsages = values.map { value in .with { $0.bucketID.bucket = value } }
@@ -237,8 +343,8 @@ private struct QuotaMesh {
     func reconnected() {
         var ledger = QuotaLedger()
         _ = ledger.setLimits([QuotaMesh.domain: [QuotaLimit(scope: "service", name: "all", perSecond: 10)]])
-        ledger.joined("a", on: 1)
-        ledger.joined("a", on: 2)
+        ledger.joined("a", shownAs: "a", on: 1)
+        ledger.joined("a", shownAs: "a", on: 2)
         ledger.left(1)
         #expect(ledger.memberCount == 1)
         let reports = QuotaLedger.Reports.with {

@@ -188,3 +188,45 @@ import TrafficPolicy
         check(result, limit: 1_000)
     }
 }
+
+@Suite struct QuotaDemandTests {
+    private func usage(_ allowed: UInt64, _ denied: UInt64 = 0, milliseconds: Int64) -> QuotaUsage {
+        QuotaUsage(allowed: allowed, denied: denied, elapsed: milliseconds * 1_000_000)
+    }
+
+    @Test("The first report counts, growth counts with the time that it has lasted, small falls are smoothed")
+    func estimate() {
+        var demand = QuotaDemand()
+        demand.reported(usage(4, milliseconds: 100))
+        #expect(abs(demand.perSecond - 40) < 1e-9)
+        demand.reported(usage(20, 20, milliseconds: 100))
+        #expect(abs(demand.perSecond - 112) < 1e-9)
+        demand.reported(usage(200, 200, milliseconds: 1000))
+        #expect(abs(demand.perSecond - 400) < 1e-9)
+        demand.reported(usage(300, milliseconds: 1000))
+        #expect(abs(demand.perSecond - 330) < 1e-9)
+        demand.reported(usage(30, milliseconds: 300))
+        #expect(abs(demand.perSecond - 100) < 1e-9)
+        demand.reported(usage(0, milliseconds: 0))
+        #expect(abs(demand.perSecond - 100) < 1e-9)
+    }
+
+    @Test(
+        "A report is due at once where requests are refused beyond what is believed, or much of a share lies idle"
+    )
+    func outdated() {
+        var demand = QuotaDemand()
+        #expect(!demand.isOutdated(by: usage(9, milliseconds: 50)), "nothing was refused")
+        #expect(demand.isOutdated(by: usage(4, 5, milliseconds: 50)))
+        #expect(!demand.isOutdated(by: usage(1, 3, milliseconds: 50)), "few")
+        demand.reported(usage(100, milliseconds: 1000))
+        #expect(!demand.isOutdated(by: usage(10, 4, milliseconds: 100)))
+        #expect(demand.isOutdated(by: usage(10, 5, milliseconds: 100)))
+        #expect(!demand.isOutdated(by: usage(50, 60, milliseconds: 1000)), "a tenth more is none")
+        #expect(!demand.isOutdated(by: usage(0, milliseconds: 200)), "too soon to tell")
+        #expect(demand.isOutdated(by: usage(14, milliseconds: 300)))
+        #expect(!demand.isOutdated(by: usage(15, milliseconds: 300)))
+        demand.reported(usage(20, milliseconds: 1000))
+        #expect(!demand.isOutdated(by: usage(0, milliseconds: 400)), "little was expected")
+    }
+}

@@ -166,6 +166,87 @@ public struct ProxyEvent: Sendable, Codable, Equatable {
     }
 }
 
+/// One bucket of a mesh-wide limit, and who has which share of it (`/api/v1/quotas`). Rates are requests a second.
+public struct QuotaStatus: Sendable, Codable, Equatable {
+    /// What one proxy may let through.
+    public struct Share: Sendable, Codable, Equatable {
+        public var proxy: String
+        public var perSecond: Double
+        /// By its last report.
+        public var allowedPerSecond: Double
+        public var deniedPerSecond: Double
+        /// Since the share was told to the proxy.
+        public var ageSeconds: Double
+        /// Since its last report.
+        public var reportAgeSeconds: Double?
+
+        public init(
+            proxy: String, perSecond: Double, allowedPerSecond: Double, deniedPerSecond: Double,
+            ageSeconds: Double, reportAgeSeconds: Double?
+        ) {
+            (self.proxy, self.perSecond, self.ageSeconds) = (proxy, perSecond, ageSeconds)
+            (self.allowedPerSecond, self.deniedPerSecond) = (allowedPerSecond, deniedPerSecond)
+            self.reportAgeSeconds = reportAgeSeconds
+        }
+    }
+
+    /// The service, as `NAMESPACE/NAME`.
+    public var domain: String
+    public var bucketID: [String: String]
+    public var limitPerSecond: Double
+    public var allowedPerSecond: Double
+    public var deniedPerSecond: Double
+    public var shareCount: Int
+    /// The largest ones.
+    public var shares: [Share]
+
+    public init(
+        domain: String, bucketID: [String: String], limitPerSecond: Double, allowedPerSecond: Double,
+        deniedPerSecond: Double, shareCount: Int, shares: [Share]
+    ) {
+        (self.domain, self.bucketID, self.limitPerSecond) = (domain, bucketID, limitPerSecond)
+        (self.allowedPerSecond, self.deniedPerSecond) = (allowedPerSecond, deniedPerSecond)
+        (self.shareCount, self.shares) = (shareCount, shares)
+    }
+
+    /// The bucket in one line.
+    public var name: String {
+        let values = bucketID.filter { !["scope", "limit"].contains($0.key) }.sorted { $0.key < $1.key }
+        let parts =
+            [bucketID["scope"] ?? "", bucketID["limit"] ?? ""] + values.map { "\($0.key)=\($0.value)" }
+        return parts.joined(separator: " ")
+    }
+}
+
+public struct QuotaList: Sendable, Codable, Equatable {
+    /// A limit over all of its buckets, of which an open key makes many.
+    public struct Limit: Sendable, Codable, Equatable {
+        public var domain: String
+        public var scope: String
+        public var limit: String
+        public var perSecond: Double
+        /// Requests, over all reports.
+        public var allowed: UInt64
+        public var denied: UInt64
+
+        public init(
+            domain: String, scope: String, limit: String, perSecond: Double, allowed: UInt64, denied: UInt64
+        ) {
+            (self.domain, self.scope, self.limit) = (domain, scope, limit)
+            (self.perSecond, self.allowed, self.denied) = (perSecond, allowed, denied)
+        }
+    }
+
+    public var bucketCount: Int
+    public var limits: [Limit]
+    /// The buckets with the most use.
+    public var items: [QuotaStatus]
+
+    public init(bucketCount: Int, limits: [Limit], items: [QuotaStatus]) {
+        (self.bucketCount, self.limits, self.items) = (bucketCount, limits, items)
+    }
+}
+
 /// Asks for a join token (`POST /api/v1/tokens`).
 public struct TokenRequest: Sendable, Codable, Equatable {
     /// `NAMESPACE/NAME`.

@@ -1,3 +1,4 @@
+import AdminAPI
 import CertificateAuthority
 import ConfigCompiler
 import GRPCCore
@@ -13,6 +14,8 @@ public actor QuotaKeeper {
 
     /// How often limits are divided anew.
     static let interval = Duration.milliseconds(500)
+    /// How often a limit whose use has moved is.
+    static let hurry = Duration.milliseconds(100)
 
     private struct Stream {
         let peer: Peer
@@ -28,6 +31,8 @@ public actor QuotaKeeper {
     private var streams: [StreamID: Stream] = [:]
     private var admission = StreamAdmission()
     private var sharing: Task<Void, Never>?
+    private var sharedAt = ContinuousClock.now
+    private var hurrying: Task<Void, Never>?
     private var refusedCount = 0
 
     public init(_ state: Distributor.State, logger: Logger) {
@@ -52,6 +57,9 @@ public actor QuotaKeeper {
 
     private var now: MonotonicInstant { .zero.advanced(by: ContinuousClock.now - start) }
 
+    /// What is handed out, for operators.
+    public var status: QuotaList { ledger.status(at: now) }
+
     // MARK: Streams
 
     /// `node`: the id that the sidecar has in its configuration stream, if it says one.
@@ -62,7 +70,8 @@ public actor QuotaKeeper {
         streams[id] = Stream(peer: peer, mustMatch: mustMatch, queue: queue)
         // One service cannot speak for the sidecars of another.
         let owner = peer.identity.map { "\($0) " } ?? ""
-        ledger.joined(node.map { "\(owner)\($0)" } ?? "\(owner)stream \(id)", on: id)
+        let proxy = node ?? "stream \(id)"
+        ledger.joined("\(owner)\(proxy)", shownAs: proxy, on: id)
         startSharing()
         return id
     }
@@ -88,6 +97,7 @@ public actor QuotaKeeper {
         if let response = ledger.received(reports, domain: domain, on: id, at: now) {
             stream.queue.yield(response)
         }
+        if ledger.hasUrgent { shareSoon() }
     }
 
     func close(_ id: StreamID) {
@@ -100,6 +110,7 @@ public actor QuotaKeeper {
     public func closeAll() {
         admission.close()
         sharing?.cancel()
+        hurrying?.cancel()
         for stream in streams.values { stream.queue.finish() }
     }
 
@@ -117,7 +128,26 @@ public actor QuotaKeeper {
         }
     }
 
+    /// Limits whose use has moved, at once unless they were divided a moment ago.
+    private func shareSoon() {
+        guard hurrying == nil, !admission.isClosed else { return }
+        let due = sharedAt.advanced(by: Self.hurry)
+        guard due > .now else { return shareUrgent() }
+        hurrying = Task {
+            try? await Task.sleep(until: due, clock: .continuous)
+            guard !Task.isCancelled else { return }
+            hurrying = nil
+            shareUrgent()
+        }
+    }
+
+    private func shareUrgent() {
+        sharedAt = .now
+        send(ledger.allocateUrgent(at: now))
+    }
+
     private func share() -> Bool {
+        sharedAt = .now
         send(ledger.allocate(at: now))
         if ledger.refusedCount > refusedCount {
             logger.warning(

@@ -18,6 +18,8 @@ final class QuotaStream {
     private struct Reported {
         let entry: QuotaEntry
         var due: MonotonicInstant
+        /// What the service believes.
+        var demand = QuotaDemand()
         var idleReports = 0
     }
 
@@ -50,6 +52,9 @@ final class QuotaStream {
         let now = reporter.loop.now
         let known = Set(entries.map { ObjectIdentifier($0) })
         reported = reported.filter { known.contains($0.key) }
+        for entry in entries where reported[ObjectIdentifier(entry)] == nil && !entry.bucket.hasUsage {
+            entry.bucket.startReporting(at: now)
+        }
         guard stream != nil || !reported.isEmpty || entries.contains(where: { $0.bucket.hasUsage }) else {
             return
         }
@@ -58,18 +63,26 @@ final class QuotaStream {
         var usages: [(entry: QuotaEntry, usage: QuotaUsage)] = []
         for entry in entries {
             let name = ObjectIdentifier(entry)
-            if let due = reported[name]?.due {
-                guard now >= due else { continue }
+            if let known = reported[name] {
+                guard now >= known.due || isUrgent(known, at: now) else { continue }
             } else {
                 guard entry.bucket.hasUsage else { continue }
                 reported[name] = Reported(entry: entry, due: now)
             }
             reported[name]?.due = now.advanced(by: entry.reportInterval)
             let usage = entry.bucket.takeUsage(at: now)
+            reported[name]?.demand.reported(usage)
             usages.append((entry, usage))
             forgetIfIdle(entry, name, usage)
         }
         if !usages.isEmpty { stream.send(QuotaMessages.report(key.domain, usages)) }
+    }
+
+    /// Our own control plane hears at once, which is at the next look, of demand that has moved; others when they have asked
+    /// to hear.
+    private func isUrgent(_ known: Reported, at now: MonotonicInstant) -> Bool {
+        key.cluster == MeshClient.controlCluster
+            && known.demand.isOutdated(by: known.entry.bucket.usage(at: now))
     }
 
     private func forgetIfIdle(_ entry: QuotaEntry, _ name: ObjectIdentifier, _ usage: QuotaUsage) {

@@ -1,22 +1,24 @@
+import Glibc
 import MeshPrimitives
 
 /// Hands shares of one mesh-wide limit to the proxies that use it: the control plane's side, a pure value.
 ///
-/// Each proxy reports what it let through and what it refused; that is its demand. About once a second the limit is
-/// divided: nobody gets less than the smaller of his demand and an equal part (max-min fairness), and what nobody asks
-/// for is divided in proportion to demand, with a floor, so that a proxy whose traffic begins or grows has room until its
-/// next report. All shares together never exceed the limit; a share that was handed out counts until it has expired, so
-/// that a proxy which has gone silent cannot be paid twice.
+/// Each proxy reports what it let through and what it refused; that is its demand. The limit is divided twice a second,
+/// and sooner where demand has moved: nobody gets less than the smaller of his demand and an equal part (max-min
+/// fairness). What nobody asks for goes to those who did of late, since they may come back, and then in proportion, with a
+/// floor, so that a proxy whose traffic begins or grows has room until its next report. All shares together never exceed
+/// the limit; a share that was handed out counts until it has expired, so that a proxy which has gone silent cannot be
+/// paid twice.
 public struct QuotaAllocator: Sendable {
     public struct Settings: Equatable, Sendable {
         /// Requests a second over all proxies.
         public var limit: Double
         /// Nanoseconds for which a share holds.
         public var lifetime: Int64 = 5 * Nanoseconds.perSecond
-        /// How much a new report weighs against the demand that was known, above 0 up to 1.
-        public var smoothing = 0.7
         /// Of the limit, what is divided equally whatever the demand: room to begin.
         public var floor = 0.02
+        /// Nanoseconds after which half of what was once asked for is forgotten.
+        public var memory: Int64 = 5 * Nanoseconds.perSecond
 
         public init(limit: Double) {
             precondition(limit >= 0)
@@ -25,9 +27,10 @@ public struct QuotaAllocator: Sendable {
     }
 
     private struct Member {
-        /// Requests a second.
-        var demand: Double
-        var share: Double
+        var demand = QuotaDemand()
+        /// The most that it asked for of late, requests a second.
+        var recent = 0.0
+        var share = 0.0
         var shareUntil: MonotonicInstant
         var reportedAt: MonotonicInstant
     }
@@ -40,26 +43,27 @@ public struct QuotaAllocator: Sendable {
 
     public var memberCount: Int { members.count }
 
-    /// A proxy says what it has used; the first report makes it a member.
-    public mutating func reported(_ name: String, _ usage: QuotaUsage, at now: MonotonicInstant) {
+    /// A proxy says what it has used; the first report makes it a member. True if its demand is another than was believed,
+    /// by so much that the limit should be divided anew.
+    @discardableResult
+    public mutating func reported(_ name: String, _ usage: QuotaUsage, at now: MonotonicInstant) -> Bool {
         let place = members.firstIndex { $0.name >= name } ?? members.count
         if place == members.count || members[place].name != name {
-            members.insert(
-                (name, Member(demand: 0, share: 0, shareUntil: now, reportedAt: now)), at: place)
+            members.insert((name, Member(shareUntil: now, reportedAt: now)), at: place)
         }
+        let old = members[place].member.demand.perSecond
         members[place].member.reportedAt = now
-        guard usage.elapsed > 0 else { return }
-        let seconds = Double(usage.elapsed) / Double(Nanoseconds.perSecond)
-        let rate = Double(usage.allowed + usage.denied) / seconds
-        let old = members[place].member.demand
-        // Growth counts at once: whoever waits for its share loses requests, whoever has too much loses nothing.
-        members[place].member.demand = rate > old ? rate : old + (rate - old) * settings.smoothing
+        members[place].member.demand.reported(usage)
+        let new = members[place].member.demand.perSecond
+        let forgotten = Double(usage.elapsed) / Double(settings.memory)
+        members[place].member.recent = max(new, members[place].member.recent * exp2(-forgotten))
+        return abs(new - old) > max(settings.limit * 0.02, old * 0.1)
     }
 
     /// A proxy has gone; what it holds counts until it has expired.
     public mutating func left(_ name: String) {
         guard let place = members.firstIndex(where: { $0.name == name }) else { return }
-        members[place].member.demand = 0
+        (members[place].member.demand, members[place].member.recent) = (QuotaDemand(), 0)
         members[place].member.reportedAt = MonotonicInstant(nanoseconds: .min / 2)
     }
 
@@ -73,8 +77,9 @@ public struct QuotaAllocator: Sendable {
         let held = members.reduce(0) { $0 + (Self.isSilent($1.member, lifetime, now) ? $1.member.share : 0) }
         let limit = max(0, settings.limit - held)
         let base = limit * settings.floor / Double(active.count)
-        let wishes = active.map { max(0, members[$0].member.demand - base) }
-        let parts = Self.divide(limit - base * Double(active.count), wishes)
+        let wishes = active.map { max(0, members[$0].member.demand.perSecond - base) }
+        let memories = zip(active, wishes).map { max(0, members[$0].member.recent - base - $1) }
+        let parts = Self.divide(limit - base * Double(active.count), wishes, memories)
         let until = now.advanced(byNanoseconds: settings.lifetime)
         return zip(active, parts).map { index, part in
             members[index].member.share = base + part
@@ -87,12 +92,20 @@ public struct QuotaAllocator: Sendable {
         now.nanoseconds - member.reportedAt.nanoseconds >= lifetime
     }
 
-    /// Max-min fair, and all of it: what is left beyond the wishes goes out in proportion to them, or equally where
-    /// nobody wishes anything.
-    static func divide(_ amount: Double, _ wishes: [Double]) -> [Double] {
-        let sum = wishes.reduce(0, +)
-        guard sum > 0 else { return wishes.map { _ in amount / Double(wishes.count) } }
-        if sum <= amount { return wishes.map { amount * $0 / sum } }
+    /// Max-min fair, and all of it: what is left beyond the wishes goes to the memories, then out in proportion to what
+    /// each has, or equally where nobody has anything.
+    static func divide(_ amount: Double, _ wishes: [Double], _ memories: [Double]) -> [Double] {
+        var parts = fair(amount, wishes)
+        let remembered = fair(max(0, amount - parts.reduce(0, +)), memories)
+        for index in parts.indices { parts[index] += remembered[index] }
+        let sum = parts.reduce(0, +)
+        guard sum > 0 else { return parts.map { _ in amount / Double(parts.count) } }
+        return parts.map { amount * $0 / sum }
+    }
+
+    /// Every wish, or a part of each that is too large if there is not enough.
+    private static func fair(_ amount: Double, _ wishes: [Double]) -> [Double] {
+        guard wishes.reduce(0, +) > amount else { return wishes }
         var parts = wishes
         var left = amount
         var waiting = wishes.indices.sorted { (wishes[$0], $0) < (wishes[$1], $1) }

@@ -123,6 +123,18 @@ public final class QuotaBucket: Sendable {
         allowedCount.load(ordering: .relaxed) > 0 || deniedCount.load(ordering: .relaxed) > 0
     }
 
+    /// What was used since the last report.
+    public func usage(at now: MonotonicInstant) -> QuotaUsage {
+        QuotaUsage(
+            allowed: allowedCount.load(ordering: .relaxed), denied: deniedCount.load(ordering: .relaxed),
+            elapsed: max(0, now.nanoseconds - reportedAt.load(ordering: .relaxed)))
+    }
+
+    /// Nothing has been used so far: the time of the first report begins now.
+    public func startReporting(at now: MonotonicInstant) {
+        reportedAt.store(now.nanoseconds, ordering: .relaxed)
+    }
+
     /// What was used since the last report, for the next one.
     public func takeUsage(at now: MonotonicInstant) -> QuotaUsage {
         let last = reportedAt.exchange(now.nanoseconds, ordering: .relaxed)
