@@ -29,11 +29,31 @@ final class Bench: Sendable {
         api = ControlAPI(
             .init(
                 store: store, fleet: fleet, tokens: tokens, events: events, workloads: { [] },
+                quotas: { Self.quotas },
                 isReady: { isReady }),
             adminToken: "secret", logger: logger)
     }
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    static let quotas = QuotaList(
+        bucketCount: 1,
+        limits: [
+            .init(
+                domain: "default/orders", scope: "service", limit: "all", perSecond: 100, allowed: 5,
+                denied: 7)
+        ],
+        items: [
+            QuotaStatus(
+                domain: "default/orders",
+                bucketID: ["scope": "service", "limit": "all", "header:x": "a\"b"], limitPerSecond: 100,
+                allowedPerSecond: 50, deniedPerSecond: 7, shareCount: 1,
+                shares: [
+                    .init(
+                        proxy: "o~1", perSecond: 60, allowedPerSecond: 50, deniedPerSecond: 7,
+                        ageSeconds: 1, reportAgeSeconds: 0.5)
+                ])
+        ])
 
     static let mesh = """
         apiVersion: martlet.mesh/v1
@@ -167,6 +187,22 @@ final class Bench: Sendable {
         #expect(
             metrics.contains("\nmartlet_control_revision 1\n")
                 && metrics.contains("\nmartlet_control_proxies 1\n"))
+    }
+
+    @Test("Quotas are shown as they are, and in the metrics by service, limit and proxy")
+    func quotas() async throws {
+        let bench = try Bench()
+        let quotas = try bench.value(try await bench.ask(.get, "/api/v1/quotas"), as: QuotaList.self)
+        #expect(quotas == Bench.quotas)
+        let metrics = String(buffer: try await bench.ask(.get, "/metrics").body)
+        for line in [
+            #"martlet_control_quota_limit{service="default/orders",scope="service",limit="all"} 100.0"#,
+            #"martlet_control_quota_requests_total{service="default/orders",scope="service",limit="all",result="denied"} 7"#,
+            #"martlet_control_quota_share{service="default/orders",bucket="service all header:x=a\"b",proxy="o~1"} 60.0"#,
+            "martlet_control_quota_buckets 1",
+        ] {
+            #expect(metrics.contains("\n\(line)\n"), "\(line) in \(metrics)")
+        }
     }
 
     @Test("Events are sent as they happen, and a reader that comes back gets what it missed")

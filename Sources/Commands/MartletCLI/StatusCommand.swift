@@ -15,13 +15,15 @@ struct StatusCommand: AsyncParsableCommand {
     private struct Report: Codable {
         var store: StoreStatus
         var proxies: [ProxyStatus]
+        var quotas: QuotaList
     }
 
     func run() async throws {
         let client = try control.client()
         let report = Report(
             store: try client.get("/api/v1/status", as: StoreStatus.self),
-            proxies: try client.get("/api/v1/proxies", as: ProxyList.self).proxies)
+            proxies: try client.get("/api/v1/proxies", as: ProxyList.self).proxies,
+            quotas: try client.get("/api/v1/quotas", as: QuotaList.self))
         Output.line(try Output.encoded(report, as: output) ?? table(report))
     }
 
@@ -56,6 +58,27 @@ struct StatusCommand: AsyncParsableCommand {
                 )
             }
         }
-        return lines.joined(separator: "\n")
+        return (lines + quotas(report.quotas)).joined(separator: "\n")
+    }
+
+    /// Shares of mesh-wide limits, in requests a second.
+    private func quotas(_ quotas: QuotaList) -> [String] {
+        guard !quotas.items.isEmpty else { return [] }
+        func number(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
+        let rows = quotas.items.flatMap { quota in
+            quota.shares.map { share in
+                [
+                    quota.domain, quota.name, number(quota.limitPerSecond), share.proxy,
+                    number(share.perSecond), number(share.allowedPerSecond), number(share.deniedPerSecond),
+                    share.reportAgeSeconds.map { "\(number($0)) s" } ?? "-",
+                ]
+            }
+        }
+        let heads = ["SERVICE", "QUOTA", "LIMIT", "PROXY", "SHARE", "ALLOWED", "DENIED", "REPORTED"]
+        var lines = ["", Output.table(heads, rows)]
+        if quotas.bucketCount > quotas.items.count {
+            lines.append("\(quotas.bucketCount - quotas.items.count) more quotas have less use")
+        }
+        return lines
     }
 }

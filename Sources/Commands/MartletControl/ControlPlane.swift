@@ -85,6 +85,7 @@ struct ControlPlane: Sendable {
             .init(
                 store: store, fleet: fleet, tokens: tokens, events: events,
                 workloads: { [distributor] in await distributor.workloads },
+                quotas: { [quotas] in await quotas.status },
                 isReady: { ports.isComplete }), adminToken: adminToken, logger: logger)
     }
 

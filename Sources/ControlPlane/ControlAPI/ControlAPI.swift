@@ -8,6 +8,7 @@
 //     GET  /api/v1/proxies
 //     GET  /api/v1/resources[/{kind}[/{namespace}[/{name}]]]
 //     GET  /api/v1/revisions[/{n}]
+//     GET  /api/v1/quotas                                     shares of mesh-wide limits
 //     GET  /api/v1/events                                     server-sent events: revision, load, proxy
 //     POST /api/v1/tokens                                     bearer token
 //     PUT, DELETE, apply, rollback                            409: the files are the truth
@@ -32,15 +33,17 @@ public struct ControlAPI: Sendable {
         public var events: EventFeed
         /// The workloads whose sidecars are connected.
         public var workloads: @Sendable () async -> [Workload]
+        public var quotas: @Sendable () async -> QuotaList
         /// All listeners are open.
         public var isReady: @Sendable () -> Bool
 
         public init(
             store: ResourceStore, fleet: Fleet, tokens: JoinTokens, events: EventFeed,
-            workloads: @escaping @Sendable () async -> [Workload], isReady: @escaping @Sendable () -> Bool
+            workloads: @escaping @Sendable () async -> [Workload],
+            quotas: @escaping @Sendable () async -> QuotaList, isReady: @escaping @Sendable () -> Bool
         ) {
             (self.store, self.fleet, self.tokens, self.events) = (store, fleet, tokens, events)
-            (self.workloads, self.isReady) = (workloads, isReady)
+            (self.workloads, self.quotas, self.isReady) = (workloads, quotas, isReady)
         }
     }
 
@@ -95,6 +98,7 @@ public struct ControlAPI: Sendable {
             }
             return try json(revision)
         }
+        api.get("quotas") { _, _ in try json(await sources.quotas()) }
         api.get("events") { request, _ in try EventStream.answer(request, sources.events) }
         api.post("tokens") { request, _ in try await makeToken(request) }
         addResources(to: api)
@@ -210,7 +214,7 @@ public struct ControlAPI: Sendable {
             revision: snapshot.revision, resources: snapshot.specification.resources.count,
             isRefused: refusal != nil, workloads: await sources.workloads().count,
             counts: sources.fleet.counts,
-            proxies: sources.fleet.status(at: .now))
+            proxies: sources.fleet.status(at: .now), quotas: await sources.quotas())
         return Response(
             status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
             body: .init(byteBuffer: ByteBuffer(string: text)))

@@ -2,9 +2,13 @@ import AdminAPI
 
 /// The control plane's own numbers in Prometheus' text format.
 enum PrometheusText {
+    /// Series of one metric about quotas.
+    static let quotaSeriesMax = 1000
+
     static func make(
         revision: Int, resources: Int, isRefused: Bool, workloads: Int,
-        counts: (sent: Int, acknowledged: Int, refused: Int, proxies: Int), proxies: [ProxyStatus]
+        counts: (sent: Int, acknowledged: Int, refused: Int, proxies: Int), proxies: [ProxyStatus],
+        quotas: QuotaList
     ) -> String {
         let inStep = proxies.count { $0.revisionAcknowledged >= revision }
         let lags = proxies.compactMap(\.lagMilliseconds)
@@ -41,7 +45,55 @@ enum PrometheusText {
             ),
         ]
         return metrics.map { metric in
-            "# HELP \(metric.name) \(metric.help)\n# TYPE \(metric.name) \(metric.type)\n\(metric.name) \(metric.value)\n"
-        }.joined()
+            head(metric.name, metric.type, metric.help) + "\(metric.name) \(metric.value)\n"
+        }.joined() + self.quotas(quotas)
+    }
+
+    private static func head(_ name: String, _ type: String, _ help: String) -> String {
+        "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
+    }
+
+    private static func quotas(_ quotas: QuotaList) -> String {
+        typealias Labels = [(String, String)]
+        func family(
+            _ name: String, _ type: String, _ help: String, _ series: some Sequence<(Labels, String)>
+        ) -> String {
+            let lines = series.prefix(quotaSeriesMax).map { labels, value in
+                let text = labels.map { "\($0.0)=\"\(escaped($0.1))\"" }.joined(separator: ",")
+                return "\(name){\(text)} \(value)\n"
+            }
+            return lines.isEmpty ? "" : head(name, type, help) + lines.joined()
+        }
+        let limits = quotas.limits.map { limit -> (limit: QuotaList.Limit, labels: Labels) in
+            (limit, [("service", limit.domain), ("scope", limit.scope), ("limit", limit.limit)])
+        }
+        let shares = quotas.items.flatMap { item in
+            item.shares.map { share -> (share: QuotaStatus.Share, labels: Labels) in
+                (share, [("service", item.domain), ("bucket", item.name), ("proxy", share.proxy)])
+            }
+        }
+        return family(
+            "martlet_control_quota_limit", "gauge", "A mesh-wide limit, requests a second.",
+            limits.map { ($0.labels, "\($0.limit.perSecond)") })
+            + family(
+                "martlet_control_quota_requests_total", "counter", "Requests that proxies have reported.",
+                limits.flatMap {
+                    [
+                        ($0.labels + [("result", "allowed")], "\($0.limit.allowed)"),
+                        ($0.labels + [("result", "denied")], "\($0.limit.denied)"),
+                    ]
+                })
+            + family(
+                "martlet_control_quota_share", "gauge", "What a proxy may let through, requests a second.",
+                shares.map { ($0.labels, "\($0.share.perSecond)") })
+            + family(
+                "martlet_control_quota_report_age_seconds", "gauge", "Since the proxy's last report.",
+                shares.compactMap { entry in entry.share.reportAgeSeconds.map { (entry.labels, "\($0)") } })
+            + head("martlet_control_quota_buckets", "gauge", "Buckets of mesh-wide limits.")
+            + "martlet_control_quota_buckets \(quotas.bucketCount)\n"
+    }
+
+    private static func escaped(_ text: String) -> String {
+        text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
     }
 }
