@@ -150,6 +150,28 @@ struct QuotaTests {
         #expect(grpc.status == 200 && grpc["grpc-status"] == "8" && grpc["grpc-message"] == "too much")
     }
 
+    @Test("In the mesh a refusal says when to come again, if the share tells that")
+    func retryAfter() throws {
+        for (fallback, sends, expected) in [
+            (QuotaFallback.limited(perSecond: 0.01), true, "100"), (.limited(perSecond: 0.01), false, nil),
+            (.denyAll, true, nil), (.limited(perSecond: 0.6), true, "2"),
+        ] {
+            let proxy = try proxy {
+                $0.rest = Self.bucket(["name": .literal("all")], without: fallback)
+                $0.sendsRetryAfter = sends
+            }
+            let client = try proxy.client()
+            var answers: [HTTPMessage] = []
+            for _ in 0..<2 {
+                try client.sendRequest("GET", "/")
+                answers.append(try client.readAnswer())
+            }
+            let refused = try #require(answers.last)
+            #expect(refused.status == 429 && refused["retry-after"] == expected, "\(refused)")
+            #expect(fallback == .denyAll || answers[0]["retry-after"] == nil)
+        }
+    }
+
     @Test("Where it is not enforced requests go on, marked")
     func notEnforced() throws {
         let proxy = try proxy {

@@ -51,6 +51,8 @@ public struct QuotaFilter: Sendable, Equatable {
     public var enabled = Fraction.all
     public var enforced = Fraction.all
     public var requestHeadersWhenNotEnforced: [HeaderEdit] = []
+    /// Mesh: `retry-after` on the refusal, where the share tells it.
+    public var sendsRetryAfter = false
 
     public init(service: GlobalRateLimit.Service, domain: String) {
         (self.service, self.domain) = (service, domain)

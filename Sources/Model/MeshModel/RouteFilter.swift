@@ -66,6 +66,8 @@ public struct Fault: Sendable, Equatable {
     public var headers: [HeaderMatch] = []
     /// Only requests whose `x-envoy-downstream-service-node` is one of these; empty for all.
     public var nodes: [String] = []
+    /// Mesh: drawn, counted and recorded, and nothing fails.
+    public var isShadow = false
 
     public init() {}
 }

@@ -186,6 +186,7 @@ extension ResourceCompiler {
             manager.traceContext = settings
         }
         let sendsRetryAfter = policy.message.bool(F.sendRetryAfter)
+        let shadowFaults = policy.message.texts(F.shadowFaults)
         manager.filters = manager.filters.map { filter in
             switch filter {
             case .localRateLimit(var limit, let name):
@@ -197,7 +198,13 @@ extension ResourceCompiler {
             case .admissionControl(var control):
                 control.mode = mode(policy.message.enumerated(F.admissionControlMode))
                 return .admissionControl(control)
-            case .cors, .fault, .headerMutation, .healthCheck, .globalRateLimit, .quota: return filter
+            case .quota(var quota):
+                quota.sendsRetryAfter = sendsRetryAfter
+                return .quota(quota)
+            case .fault(var fault, let name):
+                fault.isShadow = shadowFaults.contains(name)
+                return .fault(fault, name: name)
+            case .cors, .headerMutation, .healthCheck, .globalRateLimit: return filter
             }
         }
         if sendsRetryAfter { manager.setSendsRetryAfter() }

@@ -1206,6 +1206,7 @@ public enum XDS {
         public static var trustsLocalControls: FieldNumber { 5 }
         public static var adaptiveConcurrencyMode: FieldNumber { 6 }
         public static var admissionControlMode: FieldNumber { 7 }
+        public static var shadowFaults: FieldNumber { 8 }
     }
     /// martlet.v1.Policy.TraceContext
     public enum MartletPolicyTraceContext {

@@ -51,6 +51,8 @@ public nonisolated struct Martlet_V1_Policy: Sendable {
 
   public var admissionControlMode: Martlet_V1_Policy.Mode = .enforce
 
+  public var shadowFaults: [String] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum Mode: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -534,7 +536,7 @@ fileprivate nonisolated let _protobuf_package = "martlet.v1"
 
 nonisolated extension Martlet_V1_Policy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Policy"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}trace_context\0\u{3}ignore_unknown_upgrades\0\u{3}send_proxy_status\0\u{3}send_retry_after\0\u{3}trusts_local_controls\0\u{3}adaptive_concurrency_mode\0\u{3}admission_control_mode\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}trace_context\0\u{3}ignore_unknown_upgrades\0\u{3}send_proxy_status\0\u{3}send_retry_after\0\u{3}trusts_local_controls\0\u{3}adaptive_concurrency_mode\0\u{3}admission_control_mode\0\u{3}shadow_faults\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -549,6 +551,7 @@ nonisolated extension Martlet_V1_Policy: SwiftProtobuf.Message, SwiftProtobuf._M
       case 5: try { try decoder.decodeSingularBoolField(value: &self.trustsLocalControls) }()
       case 6: try { try decoder.decodeSingularEnumField(value: &self.adaptiveConcurrencyMode) }()
       case 7: try { try decoder.decodeSingularEnumField(value: &self.admissionControlMode) }()
+      case 8: try { try decoder.decodeRepeatedStringField(value: &self.shadowFaults) }()
       default: break
       }
     }
@@ -580,6 +583,9 @@ nonisolated extension Martlet_V1_Policy: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.admissionControlMode != .enforce {
       try visitor.visitSingularEnumField(value: self.admissionControlMode, fieldNumber: 7)
     }
+    if !self.shadowFaults.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.shadowFaults, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -591,6 +597,7 @@ nonisolated extension Martlet_V1_Policy: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs.trustsLocalControls != rhs.trustsLocalControls {return false}
     if lhs.adaptiveConcurrencyMode != rhs.adaptiveConcurrencyMode {return false}
     if lhs.admissionControlMode != rhs.admissionControlMode {return false}
+    if lhs.shadowFaults != rhs.shadowFaults {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

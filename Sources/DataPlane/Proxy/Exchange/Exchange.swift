@@ -114,6 +114,8 @@ struct Exchange: BitwiseCopyable {
     var overQuota: Int32 = -1
     /// Changes of a refusal by a quota; -1 for none.
     var quotaEdits: Int32 = -1
+    /// Seconds of `retry-after` on such a refusal; 0 for none.
+    var quotaWait: UInt32 = 0
 
     // The request.
     /// Index of the bytes of its head.

@@ -66,7 +66,10 @@ extension Worker {
                 switch filters[index].kind {
                 case .rateLimit, .fault, .adaptiveConcurrency, .admissionControl: break
                 case .globalRateLimit: editGlobalLimit(exchange, index)
-                case .quota: if exchange.value.quotaEdits >= 0 { editQuota(exchange, head, index) }
+                case .quota:
+                    if exchange.value.quotaEdits >= 0 || exchange.value.quotaWait > 0 {
+                        editQuota(exchange, head, index)
+                    }
                 case .healthCheck: editHealth(exchange, index)
                 case .cors: editCORS(exchange, index)
                 case .headerMutation: mutate(exchange, index, head)
@@ -153,6 +156,10 @@ extension Worker {
         guard index >= 0 else { return true }
         let fault = shelf.tables(exchange.value.snapshot).filters.faults.reference(index)
         guard concerns(fault, exchange) else { return true }
+        guard !fault.value.isShadow else {
+            noteShadow(fault, exchange)
+            return true
+        }
         if let rate = rate(fault, exchange), beginFault(fault, exchange) {
             counters.add(exchange.chain.http.scope, .faultResponseRlInjected)
             setPace(exchange, rate: rate)
@@ -170,6 +177,18 @@ extension Worker {
         counters.add(exchange.chain.http.scope, .faultAbortsInjected)
         answerLocally(exchange, answer)
         return false
+    }
+
+    /// What would have been made to fail.
+    private mutating func noteShadow(_ fault: Reference<FaultRecord>, _ exchange: ExchangePlace) {
+        if delay(fault, exchange) != nil {
+            counters.add(exchange.chain.http.scope, .shadowFaultDelays)
+            exchange.value.record.shadows.insert(.delay)
+        }
+        if abort(fault, exchange) != nil {
+            counters.add(exchange.chain.http.scope, .shadowFaultAborts)
+            exchange.value.record.shadows.insert(.abort)
+        }
     }
 
     /// false: as many requests as may have a fault have one.

@@ -20,7 +20,7 @@ extension Worker {
         if record.value.readsEdits { recallRequest(exchange) }
         guard let place = bucketPlace(record, exchange) else { return true }
         let bucket = record.value.buckets.reference(place)
-        guard !admits(bucket, record.value.readsEdits, exchange) else {
+        guard case .denied(let wait) = verdict(bucket, record.value.readsEdits, exchange) else {
             counters.add(record.value.scope, .allowed)
             return true
         }
@@ -32,6 +32,9 @@ extension Worker {
         }
         counters.add(record.value.scope, .enforced)
         exchange.value.quotaEdits = bucket.value.answerEdits
+        if record.value.sendsRetryAfter, wait > 0 {
+            exchange.value.quotaWait = UInt32(clamping: (wait - 1) / Nanoseconds.perSecond + 1)
+        }
         var answer = LocalAnswer(
             bucket.value.status, flag: .rateLimited, details: .requestRateLimited,
             proxyStatus: "http_request_denied")
@@ -87,34 +90,48 @@ extension Worker {
         }
     }
 
-    private mutating func admits(
+    private enum QuotaVerdict {
+        case allowed
+        /// Nanoseconds until another one would pass; 0: nobody can tell.
+        case denied(wait: Int64)
+    }
+
+    private func verdict(_ bucket: QuotaBucket) -> QuotaVerdict {
+        bucket.admit(at: now) ? .allowed : .denied(wait: bucket.wait(at: now))
+    }
+
+    private mutating func verdict(
         _ bucket: Reference<QuotaBucketRecord>, _ readsEdits: Bool, _ exchange: ExchangePlace
-    ) -> Bool {
+    ) -> QuotaVerdict {
         guard let maker = bucket.value.maker else {
-            return bucket.value.entry.with { $0.bucket.admit(at: now) }
+            return bucket.value.entry.with { verdict($0.bucket) }
         }
         var hash = bucket.value.secret
         let fields = bucket.value.fields
         for index in fields.indices {
             // A request without one of the fields has no bucket, and no limit.
-            guard let value = quotaField(fields[index], readsEdits, exchange) else { return true }
+            guard let value = quotaField(fields[index], readsEdits, exchange) else { return .allowed }
             hash = StableHash.xxHash64(value, seed: hash)
         }
         if let known = quotasKept[hash] {
-            if !known.isRetired.load(ordering: .acquiring) { return known.bucket.admit(at: now) }
+            if !known.isRetired.load(ordering: .acquiring) { return verdict(known.bucket) }
             quotasKept[hash] = nil
         }
         let values = fields.indices.map { quotaField(fields[$0], readsEdits, exchange)?.text ?? "" }
         guard let made = maker.with({ $0.entry(values, in: process.quotas, at: now) }) else {
-            return bucket.value.entry.with { $0.bucket.admit(at: now) }
+            return bucket.value.entry.with { verdict($0.bucket) }
         }
         if quotasKept.count >= Self.quotasKeptMax { quotasKept.removeAll(keepingCapacity: true) }
         quotasKept[hash] = made
-        return made.bucket.admit(at: now)
+        return verdict(made.bucket)
     }
 
     mutating func editQuota(_ exchange: ExchangePlace, _ head: EditedHead, _ filter: Int) {
         if case .answer = head {
+            if exchange.value.quotaWait > 0 {
+                edits.add(.retryAfter, scratch.store(decimal: Int(exchange.value.quotaWait)))
+                exchange.value.quotaWait = 0
+            }
             guard exchange.value.quotaEdits >= 0 else { return }
             applyEdits(exchange.value.quotaEdits, exchange, head)
             exchange.value.quotaEdits = -1

@@ -110,8 +110,9 @@ extension SnapshotCompiler {
                     cors.append(try compile(policies, place))
                     found = Int32(cors.count - 1)
                 }
-            case .fault(_, let name):
-                for case .fault(let fault) in said(name).prefix(1) {
+            case .fault(let own, let name):
+                for case .fault(var fault) in said(name).prefix(1) {
+                    fault.isShadow = own.isShadow
                     faults.append(try compile(fault, place))
                     found = Int32(faults.count - 1)
                 }
@@ -193,7 +194,7 @@ extension SnapshotCompiler {
     private mutating func compile(_ fault: Fault, _ place: String) throws(CompileError) -> FaultRecord {
         let active = process.activeFaults(of: statPrefix)
         objects.faults.append(active)
-        var record = FaultRecord(active: Unowned(active))
+        var record = FaultRecord(active: Unowned(active), isShadow: fault.isShadow)
         if let most = fault.activeMax { record.activeMax = Int(most) }
         switch fault.delay {
         case nil: break

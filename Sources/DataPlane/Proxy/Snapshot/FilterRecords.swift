@@ -67,6 +67,7 @@ struct CORSRecord: BitwiseCopyable {
 
 struct FaultRecord: BitwiseCopyable {
     var active: Unowned<ActiveFaults>
+    var isShadow: Bool
     var activeMax = Int.max
     /// Nanoseconds; 0 for none.
     var delay: Int64 = 0

@@ -9,6 +9,7 @@ extension SnapshotCompiler {
     {
         var record = QuotaRecord(
             scope: process.registry.quota(filter.domain), readsEdits: readsEdits,
+            sendsRetryAfter: filter.sendsRetryAfter,
             enabled: fraction(filter.enabled), enforced: fraction(filter.enforced),
             requestEdits: try store([filter.requestHeadersWhenNotEnforced], place))
         var rules: [QuotaRuleRecord] = []

@@ -10,6 +10,7 @@ struct QuotaRecord: BitwiseCopyable {
     var rest: Int32 = -1
     /// Filters before it change fields that it asks for.
     var readsEdits: Bool
+    var sendsRetryAfter: Bool
     var enabled: FractionRecord
     var enforced: FractionRecord
     var requestEdits: Int32

@@ -12,10 +12,11 @@ public struct ShadowDecisions: OptionSet, Hashable, Sendable, BitwiseCopyable {
     public static let limits = ShadowDecisions(rawValue: 1 << 5)
     public static let concurrency = ShadowDecisions(rawValue: 1 << 6)
     public static let admission = ShadowDecisions(rawValue: 1 << 7)
-
     public static let rateLimit = ShadowDecisions(rawValue: 1 << 8)
+    public static let delay = ShadowDecisions(rawValue: 1 << 9)
+    public static let abort = ShadowDecisions(rawValue: 1 << 10)
 
-    public static let bitCount = 9
+    public static let bitCount = 11
 
     /// In access logs and the flight recorder.
     public static func word(bit: Int) -> StaticString {
@@ -28,7 +29,9 @@ public struct ShadowDecisions: OptionSet, Hashable, Sendable, BitwiseCopyable {
         case 5: "limits"
         case 6: "concurrency"
         case 7: "admission"
-        default: "rate_limit"
+        case 8: "rate_limit"
+        case 9: "delay"
+        default: "abort"
         }
     }
 }

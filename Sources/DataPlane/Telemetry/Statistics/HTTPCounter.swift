@@ -84,6 +84,8 @@ public enum HTTPCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
     case faultResponseRlInjected
     case faultActiveFaults
     case faultOverflow
+    case shadowFaultDelays
+    case shadowFaultAborts
 
     /// Envoy's name, behind that of the scope.
     public var name: StaticString {
@@ -172,6 +174,8 @@ public enum HTTPCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         case .faultResponseRlInjected: "fault.response_rl_injected"
         case .faultActiveFaults: "fault.active_faults"
         case .faultOverflow: "fault.faults_overflow"
+        case .shadowFaultDelays: "shadow.fault_delays"
+        case .shadowFaultAborts: "shadow.fault_aborts"
         }
     }
 

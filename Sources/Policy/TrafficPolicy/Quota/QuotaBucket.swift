@@ -89,12 +89,7 @@ public final class QuotaBucket: Sendable {
 
     /// Whether a request is let through. Counted either way.
     public func admit(at now: MonotonicInstant) -> Bool {
-        let length =
-            switch situation(at: now) {
-            case .assigned: tokenLength.load(ordering: .relaxed)
-            case .expired: length(settings.expired)
-            case .unassigned: length(settings.withoutAssignment, hasLast: false)
-            }
+        let length = length(at: now)
         let isAllowed = length == Self.unlimited || (length > 0 && take(length, at: now))
         if isAllowed {
             allowedCount.wrappingAdd(1, ordering: .relaxed)
@@ -102,6 +97,23 @@ public final class QuotaBucket: Sendable {
             deniedCount.wrappingAdd(1, ordering: .relaxed)
         }
         return isAllowed
+    }
+
+    /// Nanoseconds until the next request could be let through, as things are; 0: nobody can tell.
+    public func wait(at now: MonotonicInstant) -> Int64 {
+        let length = length(at: now)
+        guard length > 0 else { return 0 }
+        let start = max(emptyAt.load(ordering: .relaxed), now.nanoseconds - burst(length))
+        return max(1, start + length - now.nanoseconds)
+    }
+
+    /// Nanoseconds for a token; `unlimited` or `refused`.
+    private func length(at now: MonotonicInstant) -> Int64 {
+        switch situation(at: now) {
+        case .assigned: tokenLength.load(ordering: .relaxed)
+        case .expired: length(settings.expired)
+        case .unassigned: length(settings.withoutAssignment, hasLast: false)
+        }
     }
 
     /// The control plane has assigned a share. What is left in the bucket stays.
@@ -152,9 +164,13 @@ public final class QuotaBucket: Sendable {
         }
     }
 
+    /// Nanoseconds: at least one token, or a share below one a burst would get nothing.
+    private func burst(_ length: Int64) -> Int64 {
+        max(length, Int64(settings.burstSeconds * Double(Nanoseconds.perSecond)))
+    }
+
     private func take(_ length: Int64, at now: MonotonicInstant) -> Bool {
-        // At least one token, or a share below one a burst would get nothing.
-        let burst = max(length, Int64(settings.burstSeconds * Double(Nanoseconds.perSecond)))
+        let burst = burst(length)
         var empty = emptyAt.load(ordering: .relaxed)
         while true {
             let start = max(empty, now.nanoseconds - burst)
