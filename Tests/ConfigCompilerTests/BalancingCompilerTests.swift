@@ -68,6 +68,61 @@ struct BalancingCompilerTests {
         #expect(policies.last?.cookie.name == "sid" && policies.last?.cookie.ttl.seconds == 3600)
     }
 
+    @Test("A session of a route is a cookie that is hashed, and the cluster of its backend goes by it")
+    func sessions() throws {
+        let rules = """
+            {matches: [{path: {value: /cart}}], sessionPersistence: {sessionName: cart, absoluteTimeout: 1h,
+             cookieConfig: {lifetimeType: Permanent}}, backendRefs: [{name: orders, port: 80}]},
+            {matches: [{path: {value: /}}], sessionPersistence: {}, backendRefs: [{name: portal, port: 80}]}
+            """
+        let bench = try bench(Bench.route("orders", rules))
+        let routes = try bench.routes("orders", for: Bench.node())
+        let cookies = routes.map { $0.route.hashPolicy.map(\.cookie) }
+        #expect(cookies.map { $0.map(\.name) } == [["cart"], ["martlet-session"]])
+        #expect(cookies[0][0].ttl.seconds == 3600 && cookies[0][0].path == "/")
+        #expect(cookies[1][0].hasTtl && cookies[1][0].ttl.seconds == 0)
+        #expect(try bench.cluster(Self.name, for: Bench.node()).lbPolicy == .maglev)
+        // A policy that hashes already says how.
+        let ring = try self.bench(
+            Bench.route("orders", rules)
+                + Bench.policy("LoadBalancerPolicy", "kind: Service, name: orders", "algorithm: ringHash"))
+        #expect(try ring.cluster(Self.name, for: Bench.node()).lbPolicy == .ringHash)
+    }
+
+    @Test("Labels that a policy asks for are on endpoints, in the cluster's selectors, and on the route")
+    func subsets() throws {
+        var bench = try self.bench(
+            Bench.route(
+                "orders",
+                "{name: new, matches: [{path: {value: /new}}], backendRefs: [{name: orders, port: 80}]}, "
+                    + "{backendRefs: [{name: orders, port: 80}]}")
+                + Bench.policy(
+                    "LoadBalancerPolicy", "kind: HTTPRoute, name: orders, sectionName: new",
+                    "subsets: {labels: {version: v2}}")
+                + "---\napiVersion: martlet.mesh/v1\nkind: LoadBalancerPolicy\nmetadata: {name: all}\n"
+                + "spec: {targetRef: {kind: Service, name: orders}, subsets: {fallback: any}}\n"
+                + "---\napiVersion: martlet.mesh/v1\nkind: Workload\nmetadata: {name: a, labels: {version: v2, zone: x}}\n"
+                + "spec: {service: orders, address: 10.0.0.7, ports: [{port: 8080}]}\n")
+        bench.workloads = [try #require(try Workload(Bench.node("orders")))]
+        let cluster = try bench.cluster(Self.name, for: Bench.node())
+        #expect(cluster.lbSubsetConfig.fallbackPolicy == .anyEndpoint)
+        #expect(cluster.lbSubsetConfig.subsetSelectors.map(\.keys) == [["version"]])
+        #expect(cluster.lbSubsetConfig.subsetSelectors.map(\.fallbackPolicy) == [.anyEndpoint])
+        let other = try bench.cluster("outbound|80|default/portal", for: Bench.node())
+        #expect(other.lbSubsetConfig.subsetSelectors.map(\.fallbackPolicy) == [.noFallback])
+        let routes = try bench.routes("orders", for: Bench.node())
+        let wanted = routes.map {
+            $0.route.metadataMatch.filterMetadata["envoy.lb"]?.fields["version"]?.stringValue
+        }
+        #expect(wanted == ["v2", nil])
+        let assignment = try LoadAssignment(
+            unpackingAny: #require(bench.snapshot(for: Bench.node())[.endpoints][Self.name]).message)
+        let labels = assignment.endpoints.flatMap(\.lbEndpoints).map {
+            $0.metadata.filterMetadata["envoy.lb"]?.fields.mapValues(\.stringValue)
+        }
+        #expect(labels == [nil, ["version": "v2"]])
+    }
+
     @Test("Outlier detection keeps the last endpoint unless it says otherwise")
     func outliers() throws {
         let bench = try bench(
@@ -88,7 +143,8 @@ struct BalancingCompilerTests {
         let texts = [
             "algorithm: random, ringHash: {minSize: 4}", "algorithm: maglev, maglev: {tableSize: 1000}",
             "algorithm: roundRobin, hashKeys: [{header: x}]", "algorithm: maglev, hashKeys: [{}]",
-            "algorithm: ringHash, ringHash: {minSize: 10, maxSize: 5}",
+            "algorithm: ringHash, ringHash: {minSize: 10, maxSize: 5}", "subsets: {}",
+            "subsets: {labels: {a b: c}}", "subsets: {labels: {a: b}, fallback: all}",
         ]
         for text in texts { #expect(throws: ConfigErrors.self) { try balancer(text) } }
     }

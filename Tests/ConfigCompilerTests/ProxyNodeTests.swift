@@ -18,13 +18,14 @@ import XDSMessages
     func read() throws {
         let node = try node(
             """
-            {"capabilities": ["martlet.v1"], "address": "10.0.0.5", "outbound": "127.0.0.1:1", "zone": "a",
+            {"capabilities": ["martlet.v1"], "address": "10.0.0.5", "outbound": "127.0.0.1:1", "zone": "a", "labels": {"version": "v2"},
              "app": [{"port": 8080, "protocol": "grpc", "listen": "[::1]:40001"}]}
             """)
         #expect(node.service == ServiceID(namespace: "default", name: "orders"))
         #expect(
             node.apps == [.init(port: 8080, appProtocol: .grpc, listen: HostPort(host: "::1", port: 40_001))])
         #expect(node.isMartlet && node.tls == .martlet && node.zone == "a")
+        #expect(node.labels == ["version": "v2"] && Workload(node)?.labels == node.labels)
     }
 
     @Test("The capability counts only from our own proxy")
@@ -37,6 +38,7 @@ import XDSMessages
         "What cannot be right is refused by its path",
         arguments: [
             ("{\"address\": \"here\"}", "node.metadata.martlet.address: is not an IP address"),
+            ("{\"labels\": {\"a\": 1}}", "node.metadata.martlet.labels.a: is not text"),
             ("{\"outbound\": \"127.0.0.1\"}", "node.metadata.martlet.outbound: is not HOST:PORT"),
             (
                 "{\"address\": \"1.1.1.1\", \"app\": [{\"port\": 0}]}",

@@ -227,7 +227,79 @@ struct RateLimitCompilerTests {
         #expect(Envoy_Type_V3_RateLimitStrategy(perSecond: 0).blanketRule == .denyAll)
     }
 
+    // MARK: Callers
+
+    @Test("What a caller's sidecar is to keep to stands on its routes; its filter does nothing by itself")
+    func outbound() throws {
+        for isMartlet in [true, false] {
+            let bench = try Bench(
+                two + Bench.route("orders", "{name: slow, backendRefs: [{name: orders, port: 80}]}")
+                    + limit(
+                        "direction: outbound, local: {requests: 9, keys: [{method: POST, requests: 2}]}")
+                    + "---\napiVersion: martlet.mesh/v1\nkind: RateLimitPolicy\nmetadata: {name: rule}\n"
+                    + "spec: {targetRef: {kind: HTTPRoute, name: orders, sectionName: slow}, mode: shadow, "
+                    + "local: {requests: 1}}\n")
+            let node = try Bench.node(isMartlet: isMartlet)
+            let names = ["envoy.filters.http.local_ratelimit", "martlet.shadow.local_ratelimit"]
+            let filters = try bench.manager("outbound", for: node).httpFilters
+            #expect(filters.map(\.name).prefix(2) == names[...])
+            let idle = try Local(unpackingAny: filters[0].typedConfig)
+            #expect(!idle.hasTokenBucket && !idle.hasFilterEnabled && !idle.statPrefix.isEmpty)
+            let route = try #require(try bench.routes("orders", for: node).first)
+            let limits = try names.map {
+                try Local(unpackingAny: #require(route.typedPerFilterConfig[$0]))
+            }
+            #expect(limits[0].tokenBucket.maxTokens == 9 && limits[0].descriptors.count == 1)
+            #expect(limits[0].filterEnforced.defaultValue.numerator == 100)
+            #expect(limits[1].tokenBucket.maxTokens == 1 && limits[1].descriptors.count == 1)
+            #expect(limits[1].filterEnforced.defaultValue.numerator == 0)
+            let portal = try #require(try bench.routes("portal", for: node).first)
+            #expect(portal.typedPerFilterConfig[names[0]] == nil)
+            let inbound = try self.filters(bench, isMartlet: isMartlet)
+            #expect(inbound.allSatisfy { !$0.name.contains("ratelimit") })
+        }
+    }
+
+    @Test(
+        "What a caller's sidecar cannot know is refused at its place",
+        arguments: [
+            ("global: {requests: 9}", "spec.global: callers' sidecars share no limit"),
+            ("local: {keys: [{identity: any, requests: 1}]}", "spec.local.keys[0].identity: in the caller's"),
+            ("local: {keys: [{address: any, requests: 1}]}", "spec.local.keys[0].address: in the caller's"),
+        ])
+    func outboundRefused(fields: String, message: String) {
+        let error = #expect(throws: ConfigErrors.self) {
+            try Bench(two + limit("direction: outbound, \(fields)"))
+        }
+        #expect(error?.description.contains(message) == true, "\(String(describing: error))")
+    }
+
     // MARK: Faults
+
+    @Test("A fault in shadow mode stands in a filter that our own proxies only decide in")
+    func shadowFaults() throws {
+        let bench = try Bench(
+            two + Bench.route("orders", "{name: slow, backendRefs: [{name: orders, port: 80}]}")
+                + Bench.policy(
+                    "FaultPolicy", "kind: Service, name: orders", "mode: shadow, abort: {status: 500}")
+                + "---\napiVersion: martlet.mesh/v1\nkind: FaultPolicy\nmetadata: {name: route}\n"
+                + "spec: {targetRef: {kind: HTTPRoute, name: orders}, mode: shadow, delay: {duration: 1s}}\n")
+        let name = "martlet.shadow.fault"
+        let inbound = try filters(bench)
+        let fault = try #require(inbound.first { $0.name == name })
+        #expect(try Fault(unpackingAny: fault.typedConfig).abort.httpStatus == 500)
+        let policy = try #require(inbound.first { $0.name == "martlet.policy" })
+        #expect(try Martlet_V1_Policy(unpackingAny: policy.typedConfig).shadowFaults == [name])
+        let outbound = try bench.manager("outbound", for: Bench.node()).httpFilters
+        #expect(outbound.first?.name == name)
+        let route = try #require(try bench.routes("orders", for: Bench.node()).first)
+        let slow = try Fault(unpackingAny: #require(route.typedPerFilterConfig[name]))
+        #expect(slow.delay.fixedDelay.seconds == 1 && !slow.hasAbort)
+        #expect(route.typedPerFilterConfig["envoy.filters.http.fault"] == nil)
+        let foreign = try Bench.node(isMartlet: false)
+        #expect(try bench.manager("outbound", for: foreign).httpFilters.count == 1)
+        #expect(try filters(bench, isMartlet: false).count == 1)
+    }
 
     @Test("Faults are made up by the service's own sidecar; those of a route by its callers")
     func faults() throws {

@@ -98,7 +98,7 @@ private struct Wire {
         apiVersion: martlet.mesh/v1
         kind: Service
         metadata: {name: old}
-        spec: {ports: [{port: 80}], endpoints: {static: [{address: 10.0.0.1, port: 81, weight: 3, zone: a}, {address: fd00::1, zone: b}]}}
+        spec: {ports: [{port: 80}], endpoints: {static: [{address: 10.0.0.1, port: 81, weight: 3, zone: a, labels: {version: v1}}, {address: fd00::1, zone: b}]}}
         ---
         apiVersion: gateway.networking.k8s.io/v1
         kind: HTTPRoute
@@ -119,6 +119,10 @@ private struct Wire {
             backendRefs: [{name: orders, port: 80, weight: 3}, {name: old, port: 80}]
           - matches: [{path: {value: /moved}}]
             filters: [{type: RequestRedirect, requestRedirect: {scheme: https, hostname: n.example, port: 8443, statusCode: 301, path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}]
+          - name: cart
+            matches: [{path: {value: /cart}}]
+            sessionPersistence: {sessionName: cart, absoluteTimeout: 1h, cookieConfig: {lifetimeType: Permanent}}
+            backendRefs: [{name: orders, port: 80}]
           - matches: [{path: {value: /a}}]
             filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}]
             backendRefs: [{name: orders, port: 80}]
@@ -188,6 +192,38 @@ private struct Wire {
         kind: FaultPolicy
         metadata: {name: r}
         spec: {targetRef: {kind: HTTPRoute, name: orders, sectionName: full}, abort: {status: 404}}
+        ---
+        apiVersion: martlet.mesh/v1
+        kind: FaultPolicy
+        metadata: {name: t}
+        spec: {targetRef: {kind: Mesh}, mode: shadow, direction: outbound, delay: {duration: 1s}}
+        ---
+        apiVersion: martlet.mesh/v1
+        kind: RateLimitPolicy
+        metadata: {name: out}
+        spec:
+          targetRef: {kind: HTTPRoute, name: orders}
+          local: {burst: 3, requests: 2, keys: [{method: any, requests: 1}, {path: {value: /a}, requests: 1}]}
+        ---
+        apiVersion: martlet.mesh/v1
+        kind: RateLimitPolicy
+        metadata: {name: keys}
+        spec: {targetRef: {kind: Mesh}, direction: outbound, local: {keys: [{method: POST, requests: 1}]}}
+        ---
+        apiVersion: martlet.mesh/v1
+        kind: RateLimitPolicy
+        metadata: {name: outs}
+        spec: {targetRef: {kind: Mesh}, mode: shadow, direction: outbound, local: {requests: 2}}
+        ---
+        apiVersion: martlet.mesh/v1
+        kind: LoadBalancerPolicy
+        metadata: {name: r}
+        spec: {targetRef: {kind: HTTPRoute, name: orders, sectionName: cart}, subsets: {labels: {version: v2, stage: beta}}}
+        ---
+        apiVersion: martlet.mesh/v1
+        kind: LoadBalancerPolicy
+        metadata: {name: m}
+        spec: {targetRef: {kind: Mesh}, algorithm: leastRequest, subsets: {labels: {version: v1}, fallback: any}}
         ---
         apiVersion: martlet.mesh/v1
         kind: TelemetryPolicy

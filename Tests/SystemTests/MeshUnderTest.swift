@@ -112,7 +112,8 @@ final class SidecarUnderTest {
 
     init(
         _ service: String, app: UInt16, control: ControlUnderTest, token: String? = nil, name: String? = nil,
-        in existing: TemporaryDirectory? = nil, inbound: UInt16 = 0, outbound: UInt16 = 0
+        in existing: TemporaryDirectory? = nil, inbound: UInt16 = 0, outbound: UInt16 = 0,
+        settings: String = ""
     ) throws {
         (self.service, self.app) = (service, app)
         directory = try existing ?? TemporaryDirectory()
@@ -136,6 +137,7 @@ final class SidecarUnderTest {
             ports-file: \(directory.path("ports"))
             cache-dir: \(directory.path("cache"))
             intercept: none
+            \(settings)
             """, to: "mesh.yaml")
         process = try ProcessUnderTest(
             "martlet-proxy", ["--mesh", file, "--concurrency", "1", "--log-level", "debug"], in: directory,

@@ -300,6 +300,7 @@ extension CommandLineReader {
             ("upstreams", "LIST", "local ports: [{service: a/b, port: 80, listen: \"127.0.0.1:0\"}]"),
             ("cache-dir", "PATH", "key, certificate and last configuration"),
             ("zone", "ZONE", "where this proxy runs"),
+            ("labels", "LABELS", "of this instance: {version: v2}"),
             ("intercept", "none|redirect|tproxy", "how calls come here"),
         ]
         return keys.map { key, value, help in

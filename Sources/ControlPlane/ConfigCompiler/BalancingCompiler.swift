@@ -55,9 +55,31 @@ struct BalancingCompiler {
         }
     }
 
+    // MARK: Subsets
+
+    /// Where endpoints and routes say what they have, and want.
+    static let metadata = "envoy.lb"
+
+    static func values(_ labels: [String: String]) -> Google_Protobuf_Struct {
+        .with { $0.fields = labels.mapValues { .init(stringValue: $0) } }
+    }
+
+    /// Requests that ask for nothing go to any endpoint; what becomes of the others where nobody has the labels is the
+    /// service's to say.
+    func setSubsets(_ cluster: inout Cluster, _ keys: [[String]]) {
+        guard !keys.isEmpty else { return }
+        cluster.lbSubsetConfig.fallbackPolicy = .anyEndpoint
+        cluster.lbSubsetConfig.subsetSelectors = keys.map { keys in
+            .with {
+                $0.keys = keys
+                $0.fallbackPolicy = settings.subsetFallback == .any ? .anyEndpoint : .noFallback
+            }
+        }
+    }
+
     /// For the routes that lead to the cluster.
     var hashPolicies: [Envoy_Config_Route_V3_RouteAction.HashPolicy] {
-        guard settings.algorithm == .ringHash || settings.algorithm == .maglev else { return [] }
+        guard settings.hashes else { return [] }
         return (settings.hashKeys ?? []).map { key in
             .with {
                 switch key.source {

@@ -21,6 +21,7 @@ struct ClusterCompiler {
         let zone: String
         let weight: Int
         let health: WorkloadSpecification.Health
+        let labels: [String: String]
         /// The service whose identity the endpoint's certificate carries; `nil` without sidecar.
         let identity: ServiceID?
     }
@@ -45,7 +46,9 @@ struct ClusterCompiler {
         }
         var options = Martlet_V1_Cluster()
         setLimits(&cluster, &options, place)
-        balancing(at: place).apply(to: &cluster, &options)
+        let balancing = balancing(at: place, port: port.port)
+        balancing.apply(to: &cluster, &options)
+        balancing.setSubsets(&cluster, compiler.subsetKeys)
         HealthCheckCompiler(
             settings: compiler.policies.settings(HealthCheckSettings.self, at: place), port: port
         ).apply(to: &cluster)
@@ -119,10 +122,11 @@ struct ClusterCompiler {
         return cluster
     }
 
-    private func balancing(at place: PolicyIndex.Place) -> BalancingCompiler {
-        BalancingCompiler(
-            settings: compiler.policies.settings(LoadBalancerSettings.self, at: place),
-            isMartlet: proxyClass.isMartlet)
+    private func balancing(at place: PolicyIndex.Place, port: Int) -> BalancingCompiler {
+        var settings = compiler.policies.settings(LoadBalancerSettings.self, at: place)
+        // What routes say of sessions is narrower than what a policy says of the service.
+        if compiler.isPersistent(place.service, port: port), !settings.hashes { settings.algorithm = .maglev }
+        return BalancingCompiler(settings: settings, isMartlet: proxyClass.isMartlet)
     }
 
     private func setLimits(
@@ -294,7 +298,8 @@ struct ClusterCompiler {
         let byZone = Dictionary(grouping: endpoints(id, service, port), by: \.zone)
         let place = PolicyIndex.Place(service: id, portName: port.name, direction: .outbound)
         let prefersOwn =
-            balancing(at: place).settings.locality == .failover && byZone[proxyClass.zone] != nil
+            balancing(at: place, port: port.port).settings.locality == .failover
+            && byZone[proxyClass.zone] != nil
         var assignment = LoadAssignment()
         assignment.clusterName = ConfigCompiler.clusterName(id, port: port.port)
         assignment.endpoints = byZone.sorted { $0.key < $1.key }.map { zone, endpoints in
@@ -315,6 +320,12 @@ struct ClusterCompiler {
             case .healthy: $0.healthStatus = .healthy
             case .unhealthy: $0.healthStatus = .unhealthy
             case .draining: $0.healthStatus = .draining
+            }
+            let labels = endpoint.labels.filter { key, _ in
+                compiler.subsetKeys.contains { $0.contains(key) }
+            }
+            if !labels.isEmpty {
+                $0.metadata.filterMetadata[BalancingCompiler.metadata] = BalancingCompiler.values(labels)
             }
             if endpoint.identity != nil {
                 $0.metadata.filterMetadata["envoy.transport_socket_match"] = .with {
@@ -345,7 +356,8 @@ struct ClusterCompiler {
                 Endpoint(
                     address: HostPort(
                         host: endpoint.address, port: endpoint.port ?? port.targetPort ?? port.port),
-                    zone: endpoint.zone, weight: endpoint.weight, health: .healthy, identity: nil)
+                    zone: endpoint.zone, weight: endpoint.weight, health: .healthy,
+                    labels: endpoint.labels, identity: nil)
             }
         case .registered:
             endpoints = compiler.workloads.filter { $0.serviceID == id }.compactMap {
@@ -357,6 +369,12 @@ struct ClusterCompiler {
         case .selector(let labels):
             endpoints = declared(service, port, in: id.namespace) { _, workload in
                 labels.allSatisfy { workload.labels[$0.key] == $0.value }
+            }
+            endpoints += compiler.workloads.compactMap { workload in
+                let own = workload.labels ?? [:]
+                let isWanted =
+                    workload.namespace == id.namespace && labels.allSatisfy { own[$0.key] == $0.value }
+                return isWanted ? registered(workload, service, port) : nil
             }
         }
         endpoints.sort { ($0.address.host, $0.address.port) < ($1.address.host, $1.address.port) }
@@ -371,7 +389,8 @@ struct ClusterCompiler {
         return Endpoint(
             address: HostPort(host: workload.address, port: match.advertisedPort), zone: workload.zone,
             weight: 1,
-            health: .healthy, identity: workload.isMeshed ? workload.serviceID : nil)
+            health: .healthy, labels: workload.labels ?? [:],
+            identity: workload.isMeshed ? workload.serviceID : nil)
     }
 
     private func declared(
@@ -387,8 +406,8 @@ struct ClusterCompiler {
             let identity = ServiceID(namespace: namespace, name: workload.service)
             return Endpoint(
                 address: HostPort(host: workload.address, port: match.advertisedPort), zone: workload.zone,
-                weight: workload.weight, health: workload.health, identity: workload.isMeshed ? identity : nil
-            )
+                weight: workload.weight, health: workload.health, labels: workload.labels,
+                identity: workload.isMeshed ? identity : nil)
         }
     }
 }

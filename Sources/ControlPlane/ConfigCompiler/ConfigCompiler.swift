@@ -14,6 +14,9 @@ public struct ConfigCompiler: Sendable {
     let workloads: [Workload]
     let trustBundlePEM: String
     let transitions: TLSTransitions
+    /// Keys of the labels by which policies choose among endpoints.
+    let subsetKeys: [[String]]
+    private let persistentBackends: Set<TLSTransitions.Port>
 
     public init(
         specification: MeshSpecification, policies: PolicyIndex, workloads: [Workload],
@@ -23,6 +26,20 @@ public struct ConfigCompiler: Sendable {
         (self.specification, self.policies) = (specification, policies)
         (self.workloads, self.trustBundlePEM) = (workloads, trustBundlePEM)
         self.transitions = transitions
+        subsetKeys = policies.subsetKeys
+        var backends: Set<TLSTransitions.Port> = []
+        for resource in specification.resources {
+            guard case .httpRoute(let route) = resource.specification else { continue }
+            for rule in route.rules where rule.sessionPersistence != nil {
+                backends.formUnion(rule.backends.map { .init(service: $0.service, port: $0.port) })
+            }
+        }
+        persistentBackends = backends
+    }
+
+    /// Sessions of some route stay with an endpoint there.
+    func isPersistent(_ id: ServiceID, port: Int) -> Bool {
+        persistentBackends.contains(.init(service: id, port: port))
     }
 
     /// What all proxies of one class share: compiled once, however many there are.

@@ -98,14 +98,12 @@ struct ListenerCompiler {
         manager.forwardClientCertDetails = .sanitizeSet
         manager.setCurrentClientCertDetails.uri = true
         manager.streamIdleTimeout = .init(timeouts.stream ?? RouteCompiler.streamIdleTimeout)
-        let limits = RateLimitCompiler(compiler: compiler, node: node, place: place)
+        let limits = RateLimitCompiler(compiler: compiler, isMartlet: node.isMartlet, place: place)
         if limits.addsIdentityHeader {
             manager.routeConfig.virtualHosts[0].requestHeadersToRemove = [RateLimitCompiler.identityHeader]
         }
-        var filters = limits.filters()
-        if let fault = FaultCompiler.fault(compiler.policies.settings(FaultSettings.self, at: place)) {
-            filters.append(HTTPFilter(FaultCompiler.filterName, fault))
-        }
+        var filters = limits.filters(of: node)
+        filters += FaultCompiler.filters(compiler.policies, at: place, isMartlet: node.isMartlet)
         manager.httpFilters.insert(contentsOf: filters, at: 0)
         return filter(manager)
     }
@@ -168,8 +166,10 @@ struct ListenerCompiler {
         if place.direction == .outbound, CORSCompiler.isUsed(compiler.specification) {
             manager.httpFilters.append(CORSCompiler.filter)
         }
-        if place.direction == .outbound, compiler.policies.isInForce(.faultPolicy, .outbound) {
-            manager.httpFilters.append(FaultCompiler.filterForRoutes)
+        if place.direction == .outbound {
+            manager.httpFilters += RateLimitCompiler.filtersForRoutes(compiler.policies)
+            manager.httpFilters += FaultCompiler.filtersForRoutes(
+                compiler.policies, isMartlet: node.isMartlet)
         }
         if node.isMartlet { manager.httpFilters.append(policyFilter(telemetry, place.direction)) }
         manager.httpFilters.append(.router)
@@ -214,6 +214,9 @@ struct ListenerCompiler {
             $0.sendProxyStatus = true
             $0.sendRetryAfter = true
             $0.trustsLocalControls = direction == .outbound
+            if compiler.policies.isInShadow(.faultPolicy, direction) {
+                $0.shadowFaults = [FaultCompiler.shadowName]
+            }
         }
         return HTTPFilter("martlet.policy", policy)
     }

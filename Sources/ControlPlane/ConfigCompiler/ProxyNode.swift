@@ -65,6 +65,7 @@ public struct ProxyNode: Sendable, Equatable {
 
     static let appsMax = 64
     static let upstreamsMax = 1024
+    static let labelsMax = 32
 
     public let id: String
     public let service: ServiceID
@@ -72,6 +73,7 @@ public struct ProxyNode: Sendable, Equatable {
     /// Where other sidecars reach this one.
     public let address: String?
     public let zone: String
+    public let labels: [String: String]
     public let apps: [App]
     public let outbound: HostPort?
     public let upstreams: [Upstream]
@@ -110,6 +112,7 @@ public struct ProxyNode: Sendable, Equatable {
         } else {
             address = nil
         }
+        labels = try Self.labels(metadata["labels"])
         apps = try Self.apps(metadata["app"])
         outbound = try metadata["outbound"].hostPort()
         upstreams = try Self.upstreams(metadata["upstreams"])
@@ -118,6 +121,16 @@ public struct ProxyNode: Sendable, Equatable {
         guard apps.isEmpty || address != nil else {
             throw metadata["address"].invalid("is missing, so that nobody could reach the application")
         }
+    }
+
+    private static func labels(_ tree: Tree) throws(Invalid) -> [String: String] {
+        guard tree.keys.count <= labelsMax else { throw tree.invalid("has more than \(labelsMax) keys") }
+        var labels: [String: String] = [:]
+        for key in tree.keys {
+            guard let text = tree[key].text else { throw tree[key].invalid("is not text") }
+            labels[key] = text
+        }
+        return labels
     }
 
     private static func apps(_ tree: Tree) throws(Invalid) -> [App] {
@@ -180,6 +193,8 @@ public struct ProxyNode: Sendable, Equatable {
         var isPresent: Bool { value != nil }
 
         subscript(key: String) -> Tree { Tree(value?.structValue.fields[key], path: "\(path).\(key)") }
+
+        var keys: [String] { value?.structValue.fields.keys.sorted() ?? [] }
 
         var elements: [Tree] {
             (value?.listValue.values ?? []).enumerated().map {

@@ -1,8 +1,11 @@
 import MeshConfig
 import XDSMessages
 
-/// The limits of one application port: filters of its connection manager.
+/// The limits of one application port, as filters of its connection manager; those of a caller, as what its routes say to
+/// filters that do nothing by themselves.
 struct RateLimitCompiler {
+    static let filterName = "envoy.filters.http.local_ratelimit"
+    static let shadowName = "martlet.shadow.local_ratelimit"
     /// Where a request carries its caller's identity from the filter that knows it to those that ask by header.
     static let identityHeader = "x-martlet-peer-identity"
     /// Callers that a limit tells apart by values that no configuration knows; beyond that the one longest unused is
@@ -16,20 +19,20 @@ struct RateLimitCompiler {
     private typealias LocalLimit = Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateLimit
 
     let compiler: ConfigCompiler
-    let node: ProxyNode
+    let isMartlet: Bool
     let place: PolicyIndex.Place
 
     /// In the order in which they are asked.
-    func filters() -> [HTTPFilter] {
+    func filters(of node: ProxyNode) -> [HTTPFilter] {
         let settings = compiler.policies.settings(Settings.self, at: place)
         let watched = shadowSettings(settings)
         var filters: [HTTPFilter] = []
         if needsIdentityHeader([settings, watched]) { filters.append(identityFilter) }
         if let limit = local(settings) {
-            filters.append(HTTPFilter("envoy.filters.http.local_ratelimit", limit))
+            filters.append(HTTPFilter(Self.filterName, limit))
         }
         if let limit = local(watched, isShadow: true) {
-            filters.append(HTTPFilter("martlet.shadow.local_ratelimit", limit))
+            filters.append(HTTPFilter(Self.shadowName, limit))
         }
         let quotas = QuotaCompiler(compiler: compiler, node: node, place: place)
         return filters + [quotas.filter(settings), quotas.filter(watched, isShadow: true)].compactMap { $0 }
@@ -41,11 +44,36 @@ struct RateLimitCompiler {
         return needsIdentityHeader([settings, shadowSettings(settings)])
     }
 
+    /// For routes to say something about.
+    static func filtersForRoutes(_ policies: PolicyIndex) -> [HTTPFilter] {
+        func filter(_ name: String) -> HTTPFilter {
+            HTTPFilter(name, LocalLimit.with { $0.statPrefix = statPrefix(isShadow: name == shadowName) })
+        }
+        return (policies.isInForce(.rateLimitPolicy, .outbound) ? [filter(filterName)] : [])
+            + (policies.isInShadow(.rateLimitPolicy, .outbound) ? [filter(shadowName)] : [])
+    }
+
+    /// What the route at `place` says to those filters, by their names.
+    func ofRoute() -> [(name: String, limit: Google_Protobuf_Any)] {
+        let settings = compiler.policies.ruleSettings(Settings.self, at: place).filled(
+            from: compiler.policies.settings(Settings.self, at: place))
+        let limits = [
+            (Self.filterName, local(settings)),
+            (Self.shadowName, local(shadowSettings(settings), isShadow: true)),
+        ]
+        return limits.compactMap { name, limit in limit.map { (name, Wire.packed($0)) } }
+    }
+
+    private static func statPrefix(isShadow: Bool) -> String {
+        isShadow ? "shadow_http_local_rate_limiter" : "http_local_rate_limiter"
+    }
+
     /// What policies in shadow mode would change; nothing where they say the same as those in force.
     private func shadowSettings(_ settings: Settings) -> Settings {
-        guard var watched = compiler.policies.shadowSettings(Settings.self, at: place)?.others else {
+        guard let found = compiler.policies.shadowSettings(Settings.self, at: place) else {
             return Settings()
         }
+        var watched = found.rule.filled(from: found.others)
         if (watched.rate, watched.keys) == (settings.rate, settings.keys) {
             (watched.rate, watched.keys) = (nil, nil)
         }
@@ -60,7 +88,7 @@ struct RateLimitCompiler {
     private func needsIdentityHeader(_ all: [Settings]) -> Bool {
         all.contains { settings in
             // Martlet's own local limit asks the connection, without a field.
-            let keys = (node.isMartlet ? [] : settings.keys ?? []) + (settings.globalKeys ?? [])
+            let keys = (isMartlet ? [] : settings.keys ?? []) + (settings.globalKeys ?? [])
             return keys.contains { $0.key.identity != nil }
         }
     }
@@ -85,14 +113,14 @@ struct RateLimitCompiler {
     private func local(_ settings: Settings, isShadow: Bool = false) -> LocalLimit? {
         guard settings.hasLocal else { return nil }
         var limit = LocalLimit()
-        limit.statPrefix = isShadow ? "shadow_http_local_rate_limiter" : "http_local_rate_limiter"
+        limit.statPrefix = Self.statPrefix(isShadow: isShadow)
         limit.status.code = .init(rawValue: settings.status ?? 429) ?? .tooManyRequests
         if let rate = settings.rate {
             limit.tokenBucket = Self.bucket(rate, burst: settings.burst)
         } else {
             // Envoy wants a bucket in any case: one that nobody empties.
             let unlimited = Settings.Rate(requests: Int(UInt32.max), interval: .seconds(1))
-            if !node.isMartlet { limit.tokenBucket = Self.bucket(unlimited, burst: nil) }
+            if !isMartlet { limit.tokenBucket = Self.bucket(unlimited, burst: nil) }
             limit.alwaysConsumeDefaultTokenBucket = .init(false)
         }
         limit.filterEnabled = .always
@@ -166,7 +194,7 @@ struct RateLimitCompiler {
         }
         if let identity = key.identity {
             let value = text(identity, compiler.identityURI(of:))
-            if node.isMartlet {
+            if isMartlet {
                 add("identity", value) {
                     $0.extension.name = Self.identityAction
                     $0.extension.typedConfig = Wire.packed(

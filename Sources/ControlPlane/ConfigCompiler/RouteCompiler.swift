@@ -316,11 +316,7 @@ struct RouteCompiler {
             .filled(from: policies.settings(TimeoutSettings.self, at: place))
         route.route.timeout = .init(timeouts.request ?? Self.requestTimeout)
         route.route.idleTimeout = .init(timeouts.stream ?? Self.streamIdleTimeout)
-        route.route.hashPolicy =
-            BalancingCompiler(
-                settings: policies.settings(LoadBalancerSettings.self, at: place),
-                isMartlet: proxyClass.isMartlet
-            ).hashPolicies
+        setBalancing(&route.route, place, rule)
         var ofRetry = RetrySettings()
         if let retry = rule?.retry {
             ofRetry.attempts = retry.attempts
@@ -335,10 +331,10 @@ struct RouteCompiler {
         let retries = policies.ruleSettings(RetrySettings.self, at: place).filled(from: ofRetry)
             .filled(from: policies.settings(RetrySettings.self, at: place))
         setRetries(&route, retries, perTry: retries.perTryTimeout ?? timeouts.perTry)
-        let faults = policies.ruleSettings(FaultSettings.self, at: place).filled(
-            from: policies.settings(FaultSettings.self, at: place))
-        if let fault = FaultCompiler.fault(faults) {
-            route.typedPerFilterConfig[FaultCompiler.filterName] = Wire.packed(fault)
+        let limits = RateLimitCompiler(compiler: compiler, isMartlet: proxyClass.isMartlet, place: place)
+        for (name, limit) in limits.ofRoute() { route.typedPerFilterConfig[name] = limit }
+        for (name, fault) in FaultCompiler.faults(policies, at: place, isMartlet: proxyClass.isMartlet) {
+            route.typedPerFilterConfig[name] = Wire.packed(fault)
         }
         if proxyClass.isMartlet {
             let own = Martlet_V1_Route.with {
@@ -349,6 +345,29 @@ struct RouteCompiler {
                 if let shadow = shadow(place, ofRule, ofRetry, timeouts, retries) { $0.shadow = shadow }
             }
             route.typedPerFilterConfig["martlet.route"] = Wire.packed(own)
+        }
+    }
+
+    private func setBalancing(
+        _ action: inout Envoy_Config_Route_V3_RouteAction, _ place: PolicyIndex.Place,
+        _ rule: HTTPRouteSpecification.Rule?
+    ) {
+        let policies = compiler.policies
+        let settings = policies.ruleSettings(LoadBalancerSettings.self, at: place).filled(
+            from: policies.settings(LoadBalancerSettings.self, at: place))
+        action.hashPolicy =
+            BalancingCompiler(settings: settings, isMartlet: proxyClass.isMartlet).hashPolicies
+        if let session = rule?.sessionPersistence {
+            let cookie = Envoy_Config_Route_V3_RouteAction.HashPolicy.with {
+                $0.cookie.name = session.name
+                $0.cookie.ttl = .init(session.lifetime)
+                $0.cookie.path = "/"
+                $0.terminal = true
+            }
+            action.hashPolicy.insert(cookie, at: 0)
+        }
+        if let labels = settings.subsetLabels, !labels.isEmpty {
+            action.metadataMatch.filterMetadata[BalancingCompiler.metadata] = BalancingCompiler.values(labels)
         }
     }
 

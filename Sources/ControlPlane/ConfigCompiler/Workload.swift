@@ -14,6 +14,8 @@ public struct Workload: Sendable, Hashable, Codable {
     public let address: String
     public let ports: [Port]
     public let zone: String
+    /// `nil` in what an earlier version has kept.
+    public let labels: [String: String]?
     /// A sidecar with a certificate answers there.
     public let isMeshed: Bool
 
@@ -21,7 +23,7 @@ public struct Workload: Sendable, Hashable, Codable {
     public init?(_ node: ProxyNode) {
         guard let address = node.address, !node.apps.isEmpty else { return nil }
         (id, namespace, service) = (node.id, node.service.namespace, node.service.name)
-        (self.address, zone, isMeshed) = (address, node.zone, node.tls != .none)
+        (self.address, zone, labels, isMeshed) = (address, node.zone, node.labels, node.tls != .none)
         ports = node.apps.map { Port(port: $0.port, advertisedPort: $0.listen.port) }
     }
 

@@ -100,6 +100,15 @@ public struct HTTPRouteSpecification: Sendable, Equatable {
         public var backOff: Duration?
     }
 
+    /// Requests with the same cookie go to the same endpoint; one without gets it.
+    public struct SessionPersistence: Sendable, Equatable {
+        public static let nameDefault = "martlet-session"
+
+        public var name: String
+        /// Zero: as long as the browser runs.
+        public var lifetime: Duration
+    }
+
     public struct Rule: Sendable, Equatable {
         public var name: String?
         public var matches: [Match]
@@ -108,6 +117,7 @@ public struct HTTPRouteSpecification: Sendable, Equatable {
         public var requestTimeout: Duration?
         public var backendRequestTimeout: Duration?
         public var retry: Retry?
+        public var sessionPersistence: SessionPersistence?
     }
 
     public var parents: [ParentReference]
@@ -180,7 +190,12 @@ extension HTTPRouteSpecification {
             return true
         }
         rule.retry = fields.mapping("retry", readRetry)
-        fields.notYet("sessionPersistence")
+        rule.sessionPersistence = fields.mapping("sessionPersistence", readSessionPersistence)
+        if rule.sessionPersistence != nil, rule.backends.count(where: { $0.weight > 0 }) > 1 {
+            fields.report(
+                "sessionPersistence", "a session cannot stay with one of several backends yet",
+                "keep one backend, or give the others weight 0")
+        }
         if rule.filters.redirect != nil, !rule.backends.isEmpty {
             fields.report("backendRefs", "a redirect has no backends", "remove backendRefs or the redirect")
         }
@@ -298,6 +313,37 @@ extension HTTPRouteSpecification {
         guard let (service, port) = target else { return nil }
         let (numerator, denominator) = fraction ?? (percent ?? 100, 100)
         return Mirror(service: service, port: port, numerator: numerator, denominator: denominator)
+    }
+
+    private enum SessionType: String, CaseIterable {
+        case cookie = "Cookie"
+        case header = "Header"
+    }
+
+    private enum CookieLifetime: String, CaseIterable {
+        case session = "Session"
+        case permanent = "Permanent"
+    }
+
+    /// Gateway API, SessionPersistence (GEP-1619).
+    private static func readSessionPersistence(_ fields: Fields) -> SessionPersistence? {
+        let name = fields.checked("sessionName", Syntax.headerName) ?? SessionPersistence.nameDefault
+        if fields.choice("type", SessionType.self) == .header {
+            fields.report("type", "'Header' is not supported yet", "write Cookie")
+        }
+        let absolute = fields.duration("absoluteTimeout", in: .seconds(1)...Duration.seconds(400 * 86_400))
+        fields.notYet("idleTimeout")
+        let lifetime = fields.mapping("cookieConfig") { $0.choice("lifetimeType", CookieLifetime.self) }
+        if lifetime == .permanent, absolute == nil {
+            fields.report(
+                "absoluteTimeout", "is missing", "say how long a cookie with lifetimeType Permanent lives")
+        }
+        if lifetime != .permanent, absolute != nil {
+            fields.report(
+                "absoluteTimeout", "a cookie with lifetimeType Session lives as long as the browser",
+                "add cookieConfig with lifetimeType Permanent, or remove it")
+        }
+        return SessionPersistence(name: name, lifetime: absolute ?? .zero)
     }
 
     private static func readRetry(_ fields: Fields) -> Retry? {

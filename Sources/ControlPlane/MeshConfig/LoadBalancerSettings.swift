@@ -13,6 +13,14 @@ public struct LoadBalancerSettings: PolicySettings {
         case failover
     }
 
+    /// What becomes of a request that asks for labels which no endpoint has.
+    public enum SubsetFallback: String, Sendable, CaseIterable {
+        /// It is answered with 503.
+        case none
+        /// It goes to any endpoint.
+        case any
+    }
+
     /// What a request is placed by.
     public struct HashKey: Sendable, Equatable {
         public enum Source: Sendable, Equatable {
@@ -40,11 +48,14 @@ public struct LoadBalancerSettings: PolicySettings {
     /// Percent of healthy endpoints below which health is ignored.
     public var panicThreshold: Double?
     public var locality: Locality?
+    /// Only endpoints that have all of these.
+    public var subsetLabels: [String: String]?
+    public var subsetFallback: SubsetFallback?
 
     public init() {}
 
     public static var kind: ResourceKind { .loadBalancerPolicy }
-    public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service] }
+    public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service, .httpRoute] }
     public static var directions: [PolicyDirection] { [.outbound] }
 
     public static func policy(in specification: Resource.Specification) -> Policy<LoadBalancerSettings>? {
@@ -67,8 +78,13 @@ public struct LoadBalancerSettings: PolicySettings {
         result.slowStartWeightMin = slowStartWeightMin ?? broader.slowStartWeightMin
         result.panicThreshold = panicThreshold ?? broader.panicThreshold
         result.locality = locality ?? broader.locality
+        result.subsetLabels = subsetLabels ?? broader.subsetLabels
+        result.subsetFallback = subsetFallback ?? broader.subsetFallback
         return result
     }
+
+    /// The same key leads to the same endpoint.
+    public var hashes: Bool { algorithm == .ringHash || algorithm == .maglev }
 
     static func read(_ fields: Fields) -> LoadBalancerSettings {
         var settings = LoadBalancerSettings()
@@ -108,7 +124,14 @@ public struct LoadBalancerSettings: PolicySettings {
         }
         settings.panicThreshold = fields.percent("panicThreshold")
         settings.locality = fields.choice("locality", Locality.self)
-        fields.notYet("subsets")
+        fields.mapping("subsets") { fields -> Bool? in
+            settings.subsetLabels = fields.texts("labels", checkKey: Syntax.labelKey)
+            settings.subsetFallback = fields.choice("fallback", SubsetFallback.self)
+            if settings.subsetLabels == nil, settings.subsetFallback == nil {
+                fields.report("labels", "is missing", "add the labels that endpoints must have")
+            }
+            return true
+        }
         settings.check(fields)
         return settings
     }

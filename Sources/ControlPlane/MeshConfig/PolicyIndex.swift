@@ -71,9 +71,29 @@ public struct PolicyIndex: Sendable {
         }
     }
 
+    /// Keys of the labels that load balancer policies in force ask for, each list once and in order.
+    public var subsetKeys: [[String]] {
+        let keys = winners.values.compactMap { resource -> [String]? in
+            guard case .loadBalancerPolicy(let policy) = resource.specification else { return nil }
+            return policy.settings.subsetLabels?.keys.sorted()
+        }
+        return Set(keys.filter { !$0.isEmpty }).sorted { $0.lexicographicallyPrecedes($1) }
+    }
+
     /// Whether a policy of a kind is in force anywhere in a direction.
     public func isInForce(_ kind: ResourceKind, _ direction: PolicyDirection) -> Bool {
-        winners.keys.contains { $0.kind == kind && ($0.direction ?? direction) == direction }
+        Self.contains(winners, kind, direction)
+    }
+
+    /// Whether one is in shadow mode.
+    public func isInShadow(_ kind: ResourceKind, _ direction: PolicyDirection) -> Bool {
+        Self.contains(shadows, kind, direction)
+    }
+
+    private static func contains(
+        _ policies: [Key: Resource], _ kind: ResourceKind, _ direction: PolicyDirection
+    ) -> Bool {
+        policies.keys.contains { $0.kind == kind && ($0.direction ?? direction) == direction }
     }
 
     /// What every policy but those of the place's own route rule says.

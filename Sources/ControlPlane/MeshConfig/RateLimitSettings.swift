@@ -1,5 +1,5 @@
 /// `RateLimitPolicy`: how much a service takes from its callers, by each of its sidecars alone (`local`) and by all of
-/// them together (`global`).
+/// them together (`global`). Outbound: how much each sidecar of a caller sends it.
 public struct RateLimitSettings: PolicySettings {
     /// So many requests in so much time.
     public struct Rate: Sendable, Equatable {
@@ -55,9 +55,14 @@ public struct RateLimitSettings: PolicySettings {
     public init() {}
 
     public static var kind: ResourceKind { .rateLimitPolicy }
-    public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service] }
-    public static var directions: [PolicyDirection] { [.inbound] }
+    public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service, .httpRoute] }
+    public static var directions: [PolicyDirection] { [.inbound, .outbound] }
     public static var runsInShadow: Bool { true }
+
+    /// The service's own sidecar; of a route, which only callers know, the caller's.
+    public static func directionDefault(for target: PolicyTarget.Kind) -> PolicyDirection? {
+        target == .httpRoute ? .outbound : .inbound
+    }
 
     public static func policy(in specification: Resource.Specification) -> Policy<RateLimitSettings>? {
         guard case .rateLimitPolicy(let policy) = specification else { return nil }

@@ -32,6 +32,7 @@ public struct ServiceSpecification: Sendable, Equatable {
         public var port: Int?
         public var weight: Int
         public var zone: String
+        public var labels: [String: String] = [:]
     }
 
     public enum Endpoints: Sendable, Equatable {
@@ -170,9 +171,11 @@ extension ServiceSpecification {
         let port = fields.integer("port", in: 1...65_535)
         let weight = fields.integer("weight", in: 1...65_535) ?? 1
         let zone = fields.checked("zone", Syntax.subdomain) ?? ""
+        let labels = fields.texts("labels", checkKey: Syntax.labelKey) ?? [:]
         guard let address else { return nil }
         return StaticEndpoint(
-            address: IPAddress(address)?.description ?? address, port: port, weight: weight, zone: zone)
+            address: IPAddress(address)?.description ?? address, port: port, weight: weight, zone: zone,
+            labels: labels)
     }
 
     private static func reportDoubles(

@@ -49,11 +49,14 @@ struct SpecificationChecker {
         case .retryPolicy(let policy): check(policy, of: resource)
         case .timeoutPolicy(let policy): check(policy, of: resource)
         case .circuitBreakerPolicy(let policy): check(policy, of: resource)
-        case .loadBalancerPolicy(let policy): check(policy, of: resource)
+        case .loadBalancerPolicy(let policy):
+            check(policy, of: resource)
+            checkRoute(of: policy, in: resource)
         case .healthCheckPolicy(let policy): check(policy, of: resource)
         case .rateLimitPolicy(let policy):
             check(policy, of: resource)
             checkIdentities(of: policy, in: resource)
+            checkOutbound(policy, in: resource)
         case .faultPolicy(let policy): check(policy, of: resource)
         case .telemetryPolicy(let policy): check(policy, of: resource)
         }
@@ -167,6 +170,37 @@ struct SpecificationChecker {
                 report(
                     resource, "spec.targetRef.sectionName", "the route has no rule named '\(section)'",
                     "give the rule that name")
+            }
+        }
+    }
+
+    /// How endpoints are chosen is one matter for all who call a service.
+    private mutating func checkRoute(of policy: Policy<LoadBalancerSettings>, in resource: Resource) {
+        guard policy.target.kind == .httpRoute else { return }
+        var possible = LoadBalancerSettings()
+        possible.subsetLabels = policy.settings.subsetLabels
+        guard policy.settings != possible else { return }
+        report(
+            resource, "spec.targetRef.kind", "about a route a LoadBalancerPolicy says subsets.labels only",
+            "say the rest about the Service")
+    }
+
+    /// A caller's sidecar knows one caller, and shares no limit with others.
+    private mutating func checkOutbound(_ policy: Policy<RateLimitSettings>, in resource: Resource) {
+        guard policy.direction == .outbound else { return }
+        if policy.settings.hasGlobal {
+            report(
+                resource, "spec.global", "callers' sidecars share no limit",
+                "write it with direction inbound, about the Service")
+        }
+        for (index, keyed) in (policy.settings.keys ?? []).enumerated() {
+            let path = "spec.local.keys[\(index)]"
+            for (name, isThere) in [
+                ("identity", keyed.key.identity != nil), ("address", keyed.key.usesAddress),
+            ] where isThere {
+                report(
+                    resource, "\(path).\(name)", "in the caller's own sidecar all requests have the same one",
+                    "remove it, or write direction inbound")
             }
         }
     }

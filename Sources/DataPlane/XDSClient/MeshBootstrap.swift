@@ -73,6 +73,8 @@ public struct MeshBootstrap: Sendable, Equatable {
     /// nil: nothing is kept for a restart, which then needs a join token.
     public var cacheDirectory: String?
     public var zone = ""
+    /// By which services and policies choose among the instances of a service.
+    public var labels: [String: String] = [:]
     public var interception = Interception.none
     /// Where the bound addresses are written.
     public var portsFile: String?
@@ -86,7 +88,7 @@ public struct MeshBootstrap: Sendable, Equatable {
     /// Every key, as the file and the command line have it.
     public static let keys = [
         "address", "admin", "app", "ca-port", "cache-dir", "control", "health", "inbound", "intercept",
-        "metrics",
+        "labels", "metrics",
         "outbound", "ports-file", "service", "token-file", "trust-bundle", "upstreams", "xds-port", "zone",
     ]
     /// Bytes of the file at most.
@@ -118,7 +120,8 @@ public struct MeshBootstrap: Sendable, Equatable {
 
 /// Turns settings into a `MeshBootstrap`; goes on after a problem, so that all are told.
 private struct MeshBootstrapReader {
-    static let listKeys: Set<String> = ["app", "upstreams"]
+    static let listKeys: Set<String> = ["app", "labels", "upstreams"]
+    static let labelsMax = 32
     /// Elements of a list.
     static let elementsMax = 256
 
@@ -197,6 +200,7 @@ private struct MeshBootstrapReader {
         optional("health") { $0.address($1, $2) }.map { bootstrap.health = $0 }
         optional("metrics") { $0.address($1, $2) }.map { bootstrap.metrics = $0 }
         optional("intercept") { $0.choice($1, $2) }.map { bootstrap.interception = $0 }
+        optional("labels") { $0.labels($1, $2) }.map { bootstrap.labels = $0 }
         optional("app") { $0.apps($1, $2) }.map { bootstrap.apps = $0 }
         optional("upstreams") { $0.upstreams($1, $2) }.map { bootstrap.upstreams = $0 }
         return service == nil ? nil : bootstrap
@@ -288,6 +292,17 @@ private struct MeshBootstrapReader {
     }
 
     // MARK: Lists
+
+    private mutating func labels(_ node: TextNode, _ path: String) -> [String: String]? {
+        guard case .object(let members) = node.content, members.count <= Self.labelsMax else {
+            problems.add(
+                "expected up to \(Self.labelsMax) keys with values", path: path, at: node.position)
+            return nil
+        }
+        var labels: [String: String] = [:]
+        for member in members { labels[member.key] = text(member.value, "\(path).\(member.key)") }
+        return labels
+    }
 
     private mutating func apps(_ node: TextNode, _ path: String) -> [MeshBootstrap.App]? {
         var apps: [MeshBootstrap.App] = []

@@ -80,6 +80,12 @@ struct MeshNode {
         ]
         if let outbound = addresses.outbound { members.append(#""outbound": \#(quoted("\(outbound)"))"#) }
         if !bootstrap.zone.isEmpty { members.append(#""zone": \#(quoted(bootstrap.zone))"#) }
+        if !bootstrap.labels.isEmpty {
+            let labels = bootstrap.labels.sorted { $0.key < $1.key }.map {
+                "\(quoted($0.key)): \(quoted($0.value))"
+            }
+            members.append(#""labels": {\#(labels.joined(separator: ", "))}"#)
+        }
         let locality = bootstrap.zone.isEmpty ? "" : #", "locality": {"zone": \#(quoted(bootstrap.zone))}"#
         return """
             {"id": \(quoted("\(bootstrap.service)~\(instance)")), "cluster": \(quoted("\(bootstrap.service)")),

@@ -1,0 +1,107 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension SystemTests {
+    /// What policies about routes do in a caller's sidecar.
+    @Suite("Policies of a route")
+    struct RoutePolicyTests {
+        private static let policies = """
+            apiVersion: martlet.mesh/v1
+            kind: Mesh
+            metadata: {name: test}
+            spec: {trustDomain: test.example}
+            ---
+            apiVersion: martlet.mesh/v1
+            kind: Service
+            metadata: {name: orders}
+            spec: {ports: [{name: http, port: 80}]}
+            ---
+            apiVersion: martlet.mesh/v1
+            kind: Service
+            metadata: {name: portal}
+            spec: {ports: [{name: http, port: 80}]}
+            ---
+            apiVersion: gateway.networking.k8s.io/v1
+            kind: HTTPRoute
+            metadata: {name: orders}
+            spec:
+              parentRefs: [{group: "", kind: Service, name: orders}]
+              rules:
+              - {name: new, matches: [{path: {value: /new}}], backendRefs: [{name: orders, port: 80}]}
+              - {name: none, matches: [{path: {value: /none}}], backendRefs: [{name: orders, port: 80}]}
+              - {name: few, matches: [{path: {value: /few}}], backendRefs: [{name: orders, port: 80}]}
+              - matches: [{path: {value: /cart}}]
+                sessionPersistence: {sessionName: cart}
+                backendRefs: [{name: orders, port: 80}]
+              - backendRefs: [{name: orders, port: 80}]
+            ---
+            apiVersion: martlet.mesh/v1
+            kind: LoadBalancerPolicy
+            metadata: {name: new}
+            spec: {targetRef: {kind: HTTPRoute, name: orders, sectionName: new}, subsets: {labels: {version: v2}}}
+            ---
+            apiVersion: martlet.mesh/v1
+            kind: LoadBalancerPolicy
+            metadata: {name: none}
+            spec: {targetRef: {kind: HTTPRoute, name: orders, sectionName: none}, subsets: {labels: {version: v3}}}
+            ---
+            apiVersion: martlet.mesh/v1
+            kind: RateLimitPolicy
+            metadata: {name: few}
+            spec: {targetRef: {kind: HTTPRoute, name: orders, sectionName: few}, local: {requests: 2, per: 1h}}
+            ---
+            apiVersion: martlet.mesh/v1
+            kind: FaultPolicy
+            metadata: {name: orders}
+            spec: {targetRef: {kind: HTTPRoute, name: orders, sectionName: few}, mode: shadow, abort: {status: 500}}
+
+            """
+
+        @Test(
+            "Subsets, sessions, limits of callers and faults in shadow are carried out by the caller's sidecar"
+        )
+        func callers() throws {
+            let peers = try ["v1", "v2"].map { version in
+                try HTTPPeer { _ in .answer(200, body: version) }
+            }
+            let control = try ControlUnderTest(["mesh.yaml": Self.policies])
+            let orders = try zip(["v1", "v2"], peers).map { version, peer in
+                try SidecarUnderTest(
+                    "orders", app: peer.port, control: control, name: "orders-\(version)",
+                    settings: "labels: {version: \(version)}")
+            }
+            let portal = try SidecarUnderTest("portal", app: 1, control: control)
+            for sidecar in orders + [portal] { try sidecar.becomeReady() }
+            let logs = { ([control.process, portal.process] + orders.map(\.process)).map(\.logTail) }
+            func versions(_ path: String, _ count: Int, cookie: String? = nil) throws -> Set<String> {
+                let fields = cookie.map { [("cookie", $0)] } ?? []
+                return Set(
+                    try (0..<count).map { _ in try portal.call("orders", "GET", path, fields: fields).text })
+            }
+            try eventually("both instances to be called\n\(logs().joined(separator: "\n"))", within: 15) {
+                try versions("/", 20) == ["v1", "v2"] ? true : nil
+            }
+
+            #expect(try versions("/new", 20) == ["v2"], "\(logs())")
+            #expect(
+                try portal.call("orders", "GET", "/none").status == 503, "nobody has the label\n\(logs())")
+
+            var seen: Set<String> = []
+            for _ in 0..<16 {
+                let first = try portal.call("orders", "GET", "/cart")
+                let cookie = try #require(first["set-cookie"]?.split(separator: ";").first.map(String.init))
+                #expect(cookie.hasPrefix("cart="), "\(first)")
+                #expect(try versions("/cart", 4, cookie: cookie) == [first.text], "\(logs())")
+                seen.insert(first.text)
+            }
+            #expect(seen == ["v1", "v2"], "sessions spread")
+
+            let few = try (0..<5).map { _ in try portal.call("orders", "GET", "/few") }
+            #expect(few.map(\.status) == [200, 200, 429, 429, 429], "\(logs())")
+            #expect(few[4]["retry-after"] != nil, "\(few[4])")
+            let stats = try fetch(port: portal.port("admin"), "GET", "/stats").text
+            #expect(stats.contains("http.outbound.shadow.fault_aborts: 2\n"), "\(stats)")
+        }
+    }
+}
