@@ -104,7 +104,7 @@ private struct Wire {
         kind: HTTPRoute
         metadata: {name: orders}
         spec:
-          parentRefs: [{group: "", kind: Service, name: orders, port: 80}]
+          parentRefs: [{group: "", kind: Service, name: orders, port: 80}, {kind: Service, name: orders, sectionName: rpc}]
           rules:
           - name: full
             matches:
@@ -131,7 +131,7 @@ private struct Wire {
         apiVersion: martlet.mesh/v1
         kind: TLSPolicy
         metadata: {name: orders}
-        spec: {targetRef: {kind: Service, name: orders}, mtls: strict, ports: [{port: 5432, mtls: disabled}], minimumVersion: "1.2"}
+        spec: {targetRef: {kind: Service, name: orders}, mtls: strict, ports: [{port: 5432, mtls: disabled}], minimumVersion: "1.2", ciphers: [ECDHE-ECDSA-AES256-GCM-SHA384, ECDHE-ECDSA-AES128-GCM-SHA256]}
         ---
         apiVersion: martlet.mesh/v1
         kind: RetryPolicy

@@ -56,7 +56,7 @@ struct ClusterCompiler {
             cluster.typedExtensionProtocolOptions["martlet.cluster"] = Wire.packed(options)
         }
         let canBeSecure = setTransport(&cluster, id, service, port)
-        if port.appProtocol != .tcp {
+        if port.appProtocol.isHTTP {
             let options = httpOptions(
                 port.appProtocol, idle: timeouts.idle ?? Self.idleTimeout, longest: timeouts.connection,
                 canNegotiate: canBeSecure)
@@ -220,7 +220,7 @@ struct ClusterCompiler {
         let secure = TLSContexts(tls: proxyClass.tls).upstream(
             identities: identities(id, service, port),
             serverName: "outbound.\(port.port).\(id.name).\(id.namespace)",
-            minimum: settings.minimumVersion ?? .v13, alpn: alpn(port.appProtocol))
+            settings, alpn: alpn(port.appProtocol))
         guard let secure, mutual != .disabled else { return false }
         switch mutual {
         case .disabled:

@@ -32,8 +32,7 @@ struct ListenerCompiler {
         let tls = compiler.policies.settings(TLSSettings.self, at: place)
         let mutual = compiler.transitions.inbound(
             .init(service: node.service, port: port?.port ?? 0), tls.mutual(port: port?.port ?? 0))
-        let isTCP = app.appProtocol == .tcp || app.appProtocol == .tls
-        let filter = isTCP ? tcpProxy(to: name) : inboundManager(app, place)
+        let filter = app.appProtocol.isHTTP ? inboundManager(app, place) : tcpProxy(to: name)
         let alpn: [String]
         switch app.appProtocol {
         case .http, .auto: alpn = TLSContexts.alpnHTTP
@@ -41,8 +40,7 @@ struct ListenerCompiler {
         case .tcp, .tls: alpn = []
         }
         let secure = TLSContexts(tls: node.tls).downstream(
-            trustDomain: compiler.specification.mesh.trustDomain, minimum: tls.minimumVersion ?? .v13,
-            alpn: alpn)
+            trustDomain: compiler.specification.mesh.trustDomain, tls, alpn: alpn)
         var listener = Listener()
         listener.name = name
         listener.address = .init(app.listen)
@@ -125,7 +123,7 @@ struct ListenerCompiler {
         let port = compiler.specification.services[upstream.service]?.ports.first { $0.port == upstream.port }
         guard let port else { return nil }
         let name = ConfigCompiler.Names.upstream(upstream.service, port: upstream.port)
-        guard port.appProtocol != .tcp else {
+        guard port.appProtocol.isHTTP else {
             let cluster = ConfigCompiler.clusterName(upstream.service, port: upstream.port)
             return listener(name, at: upstream.listen, tcpProxy(to: cluster))
         }

@@ -50,7 +50,7 @@ struct RouteCompiler {
         var configuration = RouteConfiguration()
         configuration.name = ConfigCompiler.Names.outbound
         for (id, service) in compiler.specification.services.sorted(by: { $0.key < $1.key }) {
-            let ports = service.ports.filter { $0.appProtocol != .tcp }
+            let ports = service.ports.filter(\.appProtocol.isHTTP)
             let bare = ports.first { $0.port == 80 } ?? ports.first
             for port in ports {
                 let domains = domains(id, port: port.port, isBare: port == bare)
@@ -111,8 +111,7 @@ struct RouteCompiler {
         var foreign: [Candidate] = []
         for resource in compiler.specification.resources {
             guard case .httpRoute(let route) = resource.specification,
-                route.parents.contains(where: { $0.service == id && ($0.port == nil || $0.port == port.port) }
-                )
+                route.parents.contains(where: { $0.service == id && $0.includes(port) })
             else { continue }
             let candidates = route.rules.enumerated().flatMap { index, rule in
                 rule.matches.map { Candidate(route: resource.id, rule: rule, index: index, match: $0) }

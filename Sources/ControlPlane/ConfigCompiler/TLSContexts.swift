@@ -13,13 +13,13 @@ struct TLSContexts {
 
     /// Towards callers: any workload of the trust domain may come, and must show its certificate.
     func downstream(
-        trustDomain: String, minimum: TLSSettings.Version, alpn: [String]
+        trustDomain: String, _ settings: TLSSettings, alpn: [String]
     ) -> TransportSocket? {
         let peers = NameMatcher.with {
             $0.sanType = .uri
             $0.matcher.prefix = "spiffe://\(trustDomain)/"
         }
-        return common(matching: [peers], minimum, alpn).map { common in
+        return common(matching: [peers], settings, alpn).map { common in
             TransportSocket(
                 "envoy.transport_sockets.tls",
                 Envoy_Extensions_TransportSockets_Tls_V3_DownstreamTlsContext.with {
@@ -31,7 +31,7 @@ struct TLSContexts {
 
     /// Towards a service: its certificate must carry one of these identities.
     func upstream(
-        identities: [String], serverName: String, minimum: TLSSettings.Version, alpn: [String]
+        identities: [String], serverName: String, _ settings: TLSSettings, alpn: [String]
     ) -> TransportSocket? {
         let names = identities.map { identity in
             NameMatcher.with {
@@ -39,7 +39,7 @@ struct TLSContexts {
                 $0.matcher.exact = identity
             }
         }
-        return common(matching: names, minimum, alpn).map { common in
+        return common(matching: names, settings, alpn).map { common in
             TransportSocket(
                 "envoy.transport_sockets.tls",
                 Envoy_Extensions_TransportSockets_Tls_V3_UpstreamTlsContext.with {
@@ -50,11 +50,12 @@ struct TLSContexts {
     }
 
     private func common(
-        matching names: [NameMatcher], _ minimum: TLSSettings.Version, _ alpn: [String]
+        matching names: [NameMatcher], _ settings: TLSSettings, _ alpn: [String]
     ) -> Common? {
         var common = Common()
         common.alpnProtocols = alpn
-        common.tlsParams.tlsMinimumProtocolVersion = minimum == .v12 ? .tlsv12 : .tlsv13
+        common.tlsParams.tlsMinimumProtocolVersion = settings.minimumVersion == .v12 ? .tlsv12 : .tlsv13
+        common.tlsParams.cipherSuites = (settings.ciphers ?? []).map(\.rawValue)
         // Envoy's clients stop at 1.2 unless told otherwise.
         common.tlsParams.tlsMaximumProtocolVersion = .tlsv13
         switch tls {

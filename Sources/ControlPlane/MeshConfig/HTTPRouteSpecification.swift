@@ -4,6 +4,12 @@ public struct HTTPRouteSpecification: Sendable, Equatable {
         public var service: ServiceID
         /// `nil`: every port of the service.
         public var port: Int?
+        /// The port by its name.
+        public var portName: String?
+
+        public func includes(_ candidate: ServiceSpecification.Port) -> Bool {
+            (port == nil || port == candidate.port) && (portName == nil || portName == candidate.name)
+        }
     }
 
     public enum PathMatch: Sendable, Equatable {
@@ -165,8 +171,8 @@ extension HTTPRouteSpecification {
     private static func readParent(_ fields: Fields, namespace: String) -> ParentReference? {
         let service = readService(fields, namespace: namespace, kindRequired: true)
         let port = fields.integer("port", in: 1...65_535)
-        fields.notYet("sectionName")
-        return service.map { ParentReference(service: $0, port: port) }
+        let portName = fields.checked("sectionName", Syntax.label)
+        return service.map { ParentReference(service: $0, port: port, portName: portName) }
     }
 
     private static func readRule(_ fields: Fields, namespace: String) -> Rule? {

@@ -11,7 +11,13 @@ public struct MeshSettings: Sendable, Equatable {
 
 /// What a port speaks, by the names that Kubernetes and Gateway API users write in `appProtocol`.
 public enum ApplicationProtocol: String, Sendable, CaseIterable {
-    case http, http2, grpc, tcp, tls, auto
+    case http, http2, grpc, tcp
+    /// The application encrypts by itself: to the mesh these are bytes.
+    case tls
+    case auto
+
+    /// Requests are seen one by one.
+    public var isHTTP: Bool { self != .tcp && self != .tls }
 }
 
 /// `Service`: a name that callers use, its ports, and where its endpoints come from.
@@ -130,11 +136,11 @@ extension ServiceSpecification {
         let appProtocol = fields.choice("appProtocol", ApplicationProtocol.self) ?? .http
         let targetPort = fields.integer("targetPort", in: 1...65_535)
         switch appProtocol {
-        case .http, .http2, .grpc, .tcp: break
-        case .tls, .auto:
+        case .http, .http2, .grpc, .tcp, .tls: break
+        case .auto:
             fields.report(
                 "appProtocol", "'\(appProtocol.rawValue)' is not supported yet",
-                "write http, http2, grpc or tcp")
+                "write http, http2, grpc, tcp or tls")
         }
         guard let port else { return nil }
         return Port(

@@ -95,10 +95,12 @@ struct SpecificationChecker {
         for (index, parent) in route.parents.enumerated() {
             let path = "spec.parentRefs[\(index)]"
             guard let service = service(parent.service, resource, "\(path).name") else { continue }
-            let ports = service.ports.filter { parent.port == nil || $0.port == parent.port }
-            if let port = parent.port, ports.isEmpty {
+            let ports = service.ports.filter(parent.includes)
+            if let port = parent.port, !service.ports.contains(where: { $0.port == port }) {
                 reportPort(port, of: service, parent.service, resource, "\(path).port")
-            } else if ports.allSatisfy({ $0.appProtocol == .tcp }) {
+            } else if let section = parent.portName, ports.isEmpty {
+                reportSection(section, of: service, parent.service, resource, "\(path).sectionName")
+            } else if !ports.contains(where: \.appProtocol.isHTTP) {
                 report(
                     resource, "\(path).name", "Service '\(parent.service)' has no HTTP port there",
                     "set appProtocol of the port to http, http2 or grpc")
@@ -134,6 +136,17 @@ struct SpecificationChecker {
         }
     }
 
+    private mutating func reportSection(
+        _ section: String, of service: ServiceSpecification, _ id: ServiceID, _ resource: Resource,
+        _ path: String
+    ) {
+        let names = service.ports.map(\.name)
+        let hint = NearestName.among(names, to: section).map { "did you mean '\($0)'?" }
+        report(
+            resource, path, "Service '\(id)' has no port named '\(section)'",
+            hint ?? "write one of \(names.joined(separator: ", "))")
+    }
+
     private mutating func reportPort(
         _ port: Int, of service: ServiceSpecification, _ id: ServiceID, _ resource: Resource, _ path: String
     ) {
@@ -148,12 +161,8 @@ struct SpecificationChecker {
         case .service:
             let id = ServiceID(namespace: target.namespace, name: target.name)
             guard let service = service(id, resource, "spec.targetRef.name") else { return }
-            let names = service.ports.map(\.name)
-            if let section = target.sectionName, !names.contains(section) {
-                let hint = NearestName.among(names, to: section).map { "did you mean '\($0)'?" }
-                report(
-                    resource, "spec.targetRef.sectionName", "Service '\(id)' has no port named '\(section)'",
-                    hint ?? "write one of \(names.joined(separator: ", "))")
+            if let section = target.sectionName, !service.ports.contains(where: { $0.name == section }) {
+                reportSection(section, of: service, id, resource, "spec.targetRef.sectionName")
             }
         case .httpRoute:
             let id = ResourceID(kind: .httpRoute, namespace: target.namespace, name: target.name)

@@ -7,6 +7,13 @@ public struct TLSSettings: PolicySettings {
         case v13 = "1.3"
     }
 
+    /// Of TLS 1.2, by the names of OpenSSL; workloads have ECDSA keys.
+    public enum Cipher: String, Sendable, CaseIterable {
+        case aes128 = "ECDHE-ECDSA-AES128-GCM-SHA256"
+        case aes256 = "ECDHE-ECDSA-AES256-GCM-SHA384"
+        case chacha20 = "ECDHE-ECDSA-CHACHA20-POLY1305"
+    }
+
     public struct PortMode: Sendable, Equatable {
         /// The service's port, not the application's.
         public var port: Int
@@ -16,6 +23,8 @@ public struct TLSSettings: PolicySettings {
     public var mutual: Mutual?
     public var ports: [PortMode]?
     public var minimumVersion: Version?
+    /// In the order in which they are preferred; of TLS 1.3 all are taken.
+    public var ciphers: [Cipher]?
 
     public init() {}
 
@@ -34,6 +43,7 @@ public struct TLSSettings: PolicySettings {
         if mutual == nil { result.ports = (ports ?? []) + (broader.ports ?? []) }
         result.mutual = mutual ?? broader.mutual
         result.minimumVersion = minimumVersion ?? broader.minimumVersion
+        result.ciphers = ciphers ?? broader.ciphers
         return result
     }
 
@@ -52,7 +62,15 @@ public struct TLSSettings: PolicySettings {
             return PortMode(port: port, mutual: mutual)
         }
         settings.minimumVersion = fields.choice("minimumVersion", Version.self)
-        fields.notYet("ciphers", "externalTrust")
+        settings.ciphers = fields.scalars("ciphers", countMax: Cipher.allCases.count) { node, path in
+            fields.reader.choice(node, path, Cipher.self)
+        }
+        fields.refuseEmpty("ciphers", "name a cipher, or remove it")
+        if settings.ciphers != nil, settings.minimumVersion != .v12 {
+            fields.report(
+                "ciphers", "has an effect on TLS 1.2 only", "add minimumVersion: \"1.2\", or remove it")
+        }
+        fields.notYet("externalTrust")
         return settings
     }
 }
