@@ -103,6 +103,8 @@ class Bench:
                         self.count(cell)
                     if cell.counts_routes and not (self.options.no_counts or self.options.quick):
                         self.count_routes(cell)
+                    if cell.counts_extras and not (self.options.no_counts or self.options.quick):
+                        self.count_extras(cell)
             except BaseException:
                 self.stage.processes.print_tails()
                 raise
@@ -309,6 +311,16 @@ class Bench:
                     self.stage, lambda _, hop=hop: [dataclasses.replace(hop, listen=hops.free_port())])
                 shares = counter.profile(self.martlet, cell, counting.counting_load(load)).categories()
                 found.setdefault(kind, {})[str(amount)] = {"route": round(shares["route"]), "all": round(sum(shares.values()))}
+
+    def count_extras(self, cell):
+        """What the policies cost: none of them, each by itself, all of them."""
+        found = self.entry(cell).setdefault("extras", {})
+        for name, extras in (("none", ()), *((extra, (extra,)) for extra in self.extras), ("all", self.extras)):
+            say(f"{cell.key}: instructions with {name}")
+            counter = counting.Counter(
+                self.stage, lambda _, extras=extras: scenarios.hops_of("policies", self.stage.origin, extras))
+            profile = counter.profile(self.martlet, cell)
+            found[name] = {"all": round(profile.total), "allocations": profile.allocations}
 
     def outcome(self):
         return report.finish({

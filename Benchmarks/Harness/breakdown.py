@@ -39,7 +39,7 @@ def document(outcome):
     for kind in ("malloc", "swift_allocObject"):
         lines.append(f"| calls of `{kind}` | " + " | ".join(
             f"{cell['breakdown']['allocations'].get(kind, 0):.2f}" for cell in cells.values()) + " |")
-    lines += routes_table(outcome)
+    lines += routes_table(outcome) + extras_table(outcome)
     for key, cell in cells.items():
         lines += ["", f"## {key}: {cell['title']}", "", "| instructions | function |", "|---:|---|"]
         lines += [f"| {cost:,} | `{function}` ({library}) |" for function, library, cost in cell["breakdown"]["functions"]]
@@ -58,4 +58,18 @@ def routes_table(outcome):
     for kind in ("paths", "hosts"):
         for what, words in (("route", "finding it"), ("all", "all")):
             lines.append(f"| by {kind[:-1]}, {words} | " + " | ".join(f"{found[kind][one][what]:,}" for one in amounts) + " |")
+    return lines
+
+
+def extras_table(outcome):
+    found = next((cell["extras"] for cell in outcome["cells"].values() if cell.get("extras")), None)
+    if not found:
+        return []
+    lines = ["", "## What each policy adds", "",
+             "Instructions per request over S1, which has request id, trace context, retry policy, limits and a rate limit;",
+             "each policy by itself, and all of them on one route. None of them finds anything to do.", "",
+             "| | instructions | added | allocations |", "|---|---:|---:|---:|"]
+    for name, one in found.items():
+        lines.append(f"| {name} | {one['all']:,} | {one['all'] - found['none']['all']:+,} "
+                     f"| {sum(one['allocations'].values()):.2f} |")
     return lines

@@ -3,10 +3,10 @@ with a tracer and Martlet with a filter of its own."""
 
 import json
 
+import policies
 from hops import SERVER_NAME, TRUST, host_of, path_of
 
 EXTENSIONS = "type.googleapis.com/envoy.extensions"
-ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
 
 
 def address(port):
@@ -15,8 +15,7 @@ def address(port):
 
 def bootstrap(hop, folder, is_martlet):
     clusters = [cluster("origin" if index == 0 else f"cluster-{index}", hop, folder) for index in range(hop.clusters)]
-    if not is_martlet:
-        # Nothing is sampled, so nothing is ever sent there; the tracer wants a name.
+    if not is_martlet or "tracing" in hop.extras:
         clusters.append(cluster("collector", hop, folder))
     network = tcp_filter() if hop.inside == "tcp" else http_filter(hop, is_martlet)
     chain = {"filters": [network]}
@@ -53,6 +52,12 @@ def cluster(name, hop, folder):
         made["health_checks"] = [{
             "timeout": "1s", "interval": "5s", "unhealthy_threshold": 3, "healthy_threshold": 2,
             "http_health_check": {"path": "/64"}}]
+    if "ring hash" in hop.extras:
+        made["lb_policy"] = "RING_HASH"
+    if "breaker" in hop.extras:
+        made.setdefault("typed_extension_protocol_options", {})["martlet.cluster"] = {
+            "@type": "type.googleapis.com/martlet.v1.Cluster",
+            "breaker": {"consecutive_failures": 10, "failure_rate": 50, "slow_call_duration": "5s", "slow_call_rate": 50}}
     return made
 
 
@@ -78,11 +83,10 @@ def tcp_filter():
 
 
 def http_filter(hop, is_martlet):
-    filters = [rate_limit(), {"name": "envoy.filters.http.router", "typed_config": {
+    filters = [policies.http_filter(extra) for extra in hop.extras if policies.http_filter(extra)]
+    filters += [rate_limit(), {"name": "envoy.filters.http.router", "typed_config": {
         "@type": f"{EXTENSIONS}.filters.http.router.v3.Router"}}]
-    if "rbac" in hop.extras:
-        filters.insert(0, rbac())
-    if is_martlet:
+    if is_martlet and "tracing" not in hop.extras:
         filters.insert(0, {"name": "martlet.policy", "typed_config": {
             "@type": "type.googleapis.com/martlet.v1.Policy",
             "trace_context": {"sampled": {"numerator": 1, "denominator": "HUNDRED"}, "start_w3c": True}}})
@@ -95,42 +99,25 @@ def http_filter(hop, is_martlet):
     if hop.inside == "h2":
         manager["http2_protocol_options"] = {"max_concurrent_streams": 200}
     if not is_martlet:
-        manager["tracing"] = open_telemetry(0)
+        # Nothing is sampled, so nothing is ever sent there; the tracer wants a name.
+        manager["tracing"] = open_telemetry(0, {"grpc_service": {
+            "envoy_grpc": {"cluster_name": "collector"}, "timeout": "0.25s"}})
     elif "tracing" in hop.extras:
-        manager["tracing"] = open_telemetry(1)
+        # The origin takes anything.
+        manager["tracing"] = open_telemetry(1, {"http_service": {"http_uri": {
+            "uri": f"http://127.0.0.1:{hop.target}/64", "cluster": "collector", "timeout": "0.25s"}}})
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
 
 
-def open_telemetry(percent):
+def open_telemetry(percent, service):
     return {
         "client_sampling": {"value": percent}, "random_sampling": {"value": percent}, "overall_sampling": {"value": percent},
         "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": {
-            "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
-            "service_name": "bench",
-            "grpc_service": {"envoy_grpc": {"cluster_name": "collector"}, "timeout": "0.25s"}}}}
+            "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig", "service_name": "bench", **service}}}
 
 
 def rate_limit():
-    return {"name": "envoy.filters.http.local_ratelimit", "typed_config": {
-        "@type": f"{EXTENSIONS}.filters.http.local_ratelimit.v3.LocalRateLimit",
-        "stat_prefix": "bench",
-        "token_bucket": {"max_tokens": 1000000, "tokens_per_fill": 1000000, "fill_interval": "0.1s"},
-        "filter_enabled": ALWAYS, "filter_enforced": ALWAYS}}
-
-
-def rbac():
-    """Eight rules of which the last one fits, as a service with several callers has them."""
-    def rule(number, path):
-        return {
-            "permissions": [{"and_rules": {"rules": [
-                {"url_path": {"path": {"prefix": path}}},
-                {"header": {"name": ":method", "string_match": {"exact": "GET"}}}]}}],
-            "principals": [{"any": True} if number == 7 else {"authenticated": {"principal_name": {
-                "exact": f"{TRUST}service-{number}"}}}]}
-
-    policies = {f"rule-{number}": rule(number, "/" if number == 7 else f"/v{number}/") for number in range(8)}
-    return {"name": "envoy.filters.http.rbac", "typed_config": {
-        "@type": f"{EXTENSIONS}.filters.http.rbac.v3.RBAC", "rules": {"action": "ALLOW", "policies": policies}}}
+    return policies.extension("local_ratelimit", "LocalRateLimit", {"stat_prefix": "bench", **policies.RATE_LIMIT})
 
 
 def virtual_hosts(hop):
@@ -139,16 +126,8 @@ def virtual_hosts(hop):
             "cluster": to, "timeout": "15s",
             "retry_policy": {"retry_on": "connect-failure,refused-stream,reset", "num_retries": 2}}
         route = {"match": {"prefix": "/"}, "route": action}
-        if "policy" in hop.extras:
-            action["retry_policy"].update({
-                "per_try_timeout": "5s", "retry_on": "connect-failure,refused-stream,reset,gateway-error",
-                "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"}})
-            route["match"]["headers"] = [
-                {"name": "x-canary", "string_match": {"exact": "yes"}, "invert_match": True,
-                 "treat_missing_header_as_empty": True}]
-            route["request_headers_to_add"] = [{"header": {"key": "x-mesh", "value": "bench"}}]
-            route["response_headers_to_add"] = [{"header": {"key": "x-served-by", "value": "bench"}}]
-            route["typed_per_filter_config"] = {"envoy.filters.http.local_ratelimit": rate_limit()["typed_config"]}
+        for extra in hop.extras:
+            policies.add_to_route(extra, route)
         return {"name": name, "domains": domains, "routes": [route]}
 
     hosts = [host(f"host-{index}", [host_of(index)], f"cluster-{index}") for index in range(1, hop.clusters)]

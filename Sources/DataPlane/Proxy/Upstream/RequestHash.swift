@@ -44,7 +44,9 @@ extension Worker {
             return cookieValue(exchange).withByteView { StableHash.xxHash64($0) }
         case .sourceAddress:
             let address = exchange.value.record.downstreamRemote ?? exchange.value.downstream.value.peer
-            return address.host.withByteView { StableHash.xxHash64($0) }
+            scratch.removeAll()
+            address.appendHost(to: &scratch)
+            return StableHash.xxHash64(scratch.view)
         case .queryParameter:
             return QueryMatchRecord.value(of: policy.name, in: bytes[exchange.head.path.range]).map {
                 StableHash.xxHash64($0)
