@@ -38,6 +38,9 @@ private func balancing(over count: Int) -> [NamedPart] {
         ("round robin over \(count)", { Balancing(.roundRobin, endpoints: count) }),
         ("least request over \(count)", { Balancing(.leastRequest(choices: 2), endpoints: count) }),
         ("random over \(count)", { Balancing(.random, endpoints: count) }),
+        ("peak EWMA over \(count)", { Balancing(.peakEWMA(PeakEWMASettings()), endpoints: count) }),
+        ("ring hash over \(count)", { Balancing(.hashed, endpoints: count, hashing: .ring()) }),
+        ("maglev over \(count)", { Balancing(.hashed, endpoints: count, hashing: .maglev()) }),
     ]
 }
 
@@ -117,18 +120,27 @@ final class Balancing: Part {
     private var balancer: LoadBalancer
     private let endpoints: EndpointSet
     private var random = SeededRandom(seed: 1)
+    private var hash: UInt64 = 1
 
-    init(_ policy: LoadBalancingPolicy, endpoints count: Int, isWeighted: Bool = false) {
+    init(
+        _ policy: LoadBalancingPolicy, endpoints count: Int, isWeighted: Bool = false,
+        hashing: HashingSettings? = nil
+    ) {
         balancer = LoadBalancer(policy)
         let members = (0..<count).map { index in
             let address = SocketAddress(ipv4: 10, 0, UInt8(index / 256), UInt8(index % 256), port: 80)
             let weight: UInt32 = isWeighted ? UInt32(1 + index % 7) : 1
             return EndpointSet.Member(EndpointState(address: address), weight: weight, priority: 0)
         }
-        endpoints = EndpointSet(members)
+        var balancing = BalancingSettings()
+        balancing.hashing = hashing
+        endpoints = EndpointSet(members, balancing: balancing)
     }
 
-    func runOnce() { use(balancer.pick(from: endpoints, random: &random)) }
+    func runOnce() {
+        hash = hash &* 0x9e37_79b9_7f4a_7c15 &+ 1
+        use(balancer.pick(from: endpoints, hash: hash, random: &random))
+    }
 }
 
 final class Limiting: Part {
