@@ -45,6 +45,8 @@ public final class ProcessState: Sendable {
     let isStopped = Atomic(false)
     /// As access logs show it.
     let hostname = ProcessState.readHostname()
+    /// This host's first IPv4 address that others can reach; nil if it has none.
+    let address = ProcessState.addressOfThisHost
     private let drained = Atomic<UInt64>(0)
     /// By worker, the generation of the snapshot that it has taken up.
     private let adopted: Mutex<[UInt64]>
@@ -73,6 +75,23 @@ public final class ProcessState: Sendable {
         guard unsafe gethostname(&name, length) == 0 else { return "" }
         return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
+
+    static let addressOfThisHost: SocketAddress? = {
+        var list: UnsafeMutablePointer<ifaddrs>?
+        guard unsafe getifaddrs(&list) == 0 else { return nil }
+        defer { unsafe freeifaddrs(list) }
+        var next = unsafe list
+        while let entry = unsafe next {
+            let address = unsafe SocketAddress(sockaddr: entry.pointee.ifa_addr, family: AF_INET)
+            if let address, unsafe entry.pointee.ifa_addr.pointee.sa_family == sa_family_t(AF_INET),
+                !address.isLoopback
+            {
+                return address
+            }
+            unsafe next = unsafe entry.pointee.ifa_next
+        }
+        return nil
+    }()
 
     // MARK: Snapshots
 

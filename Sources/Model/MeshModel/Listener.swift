@@ -125,6 +125,10 @@ public struct HTTPConnectionManager: Sendable, Equatable {
     public var usesRemoteAddress = false
     public var trustedHops = 0
     public var skipsXFFAppend = false
+    public var appendsForwardedPort = false
+    /// Without `usesRemoteAddress`: the caller's address is what `x-forwarded-for` says. A mesh has nobody at its edge
+    /// who would have checked that.
+    public var believesForwardedFor = true
     /// The router adds no `x-envoy-*` fields (`suppress_envoy_headers`).
     public var suppressesEnvoyHeaders = false
     public var via: String?

@@ -41,6 +41,7 @@ extension ResourceCompiler {
         manager.usesRemoteAddress = message.wrappedBool(F.useRemoteAddress) ?? false
         manager.trustedHops = Int(clamping: message.unsigned(F.xffNumTrustedHops))
         manager.skipsXFFAppend = message.bool(F.skipXffAppend)
+        manager.appendsForwardedPort = message.bool(F.appendXForwardedPort)
         manager.via = message.has(F.via) ? message.text(F.via) : nil
         if let internals = node.child(F.internalAddressConfig) {
             let ranges = internals.children(XDS.HttpConnectionManagerInternalAddressConfig.cidrRanges)
@@ -177,6 +178,7 @@ extension ResourceCompiler {
         manager.ignoresUnknownUpgrades = policy.message.bool(F.ignoreUnknownUpgrades)
         if policy.message.bool(F.sendProxyStatus) { manager.sendsProxyStatus = true }
         manager.trustsLocalControls = policy.message.bool(F.trustsLocalControls)
+        manager.believesForwardedFor = false
         if let context = policy.child(F.traceContext) {
             typealias T = XDS.MartletPolicyTraceContext
             var settings = TraceContextSettings()

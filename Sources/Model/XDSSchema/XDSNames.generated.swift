@@ -887,6 +887,7 @@ public enum XDS {
         public static var stripAnyHostPort: FieldNumber { 42 }
         public static var pathWithEscapedSlashesAction: FieldNumber { 45 }
         public static var proxyStatusConfig: FieldNumber { 49 }
+        public static var appendXForwardedPort: FieldNumber { 51 }
     }
     /// envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig
     public enum HttpConnectionManagerInternalAddressConfig {

@@ -151,6 +151,13 @@ public struct MessageHead: BitwiseCopyable, Sendable {
         storage[index].isConnectionOption = true
     }
 
+    /// Fields of these known names (as bits) are forwarded, whatever `Connection` says.
+    public mutating func unmarkConnectionOptions(named names: UInt64) {
+        for index in 0..<count where storage[index].name.bit & names != 0 {
+            storage[index].isConnectionOption = false
+        }
+    }
+
     @inlinable public var isRequest: Bool { status == 0 }
 
     @inlinable @inline(__always) public func contains(_ name: FieldName) -> Bool {

@@ -83,7 +83,9 @@ extension Worker {
         if exchange.value.marksExhausted, exchange.chain.http.isMesh {
             edits.add(.xMartletRetry, ByteView("exhausted"))
         }
-        if exchange.chain.http.setsRequestIDInResponse { addRequestID(exchange) }
+        if exchange.chain.http.setsRequestIDInResponse || exchange.value.tellsRequestID {
+            addRequestID(exchange)
+        }
         if exchange.chain.http.decoration != .none { decorateAnswer(exchange) }
     }
 

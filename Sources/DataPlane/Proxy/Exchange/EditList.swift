@@ -9,6 +9,8 @@ struct EditList: ~Copyable {
     /// Other names that go.
     private(set) var dropNames = PlainList<ByteView>()
     private(set) var additions = PlainList<Addition>(minimumCapacity: 32)
+    /// Fields that steer a proxy and have no bit.
+    var controls = Controls.kept
     /// Bytes of the added lines.
     private(set) var addedBytes = 0
 
@@ -18,7 +20,19 @@ struct EditList: ~Copyable {
         let known: FieldName
     }
 
+    /// Which of Envoy's fields that steer a proxy go.
+    enum Controls: UInt8, BitwiseCopyable {
+        case kept
+        /// Those that the router acts on.
+        case ofRouter
+        /// Those that count from internal callers only as well.
+        case ofOutside
+        /// Those that nobody says who comes from outside of the mesh as well.
+        case ofEdge
+    }
+
     mutating func reset(dropping mask: UInt64) {
+        controls = .kept
         dropMask = mask
         dropNames.removeAll()
         additions.removeAll()
@@ -73,12 +87,52 @@ struct EditList: ~Copyable {
     }
 
     func drops(_ field: Field, in bytes: ByteView) -> Bool {
-        if field.isConnectionOption || dropMask & field.name.bit != 0 { return true }
-        if field.name != .other || dropNames.isEmpty { return false }
+        field.isConnectionOption || removes(field, in: bytes)
+    }
+
+    /// The same without a look at what `Connection` says.
+    func removes(_ field: Field, in bytes: ByteView) -> Bool {
+        if dropMask & field.name.bit != 0 { return true }
+        if field.name != .other { return false }
+        // None of them is shorter than `x-envoy-ip-tags`; longer names of callers mostly differ in their second byte.
+        if controls != .kept, field.nameCount >= 15, bytes[Int(field.nameStart) + 1] == UInt8(ascii: "-"),
+            dropsControl(field, in: bytes)
+        {
+            return true
+        }
+        if dropNames.isEmpty { return false }
         let name = bytes[Int(field.nameStart)..<(Int(field.nameStart) + Int(field.nameCount))]
         for index in dropNames.indices where dropNames[index].equalsIgnoringCase(name) { return true }
         return false
     }
+}
+
+extension EditList {
+    /// Envoy's retry state and router take these out of every request, its connection manager those of `ofOutside` and
+    /// `ofEdge` (Envoy's documentation, "HTTP header manipulation").
+    @inline(never)
+    private func dropsControl(_ field: Field, in bytes: ByteView) -> Bool {
+        let start = Int(field.nameStart)
+        let name = bytes[start..<(start + Int(field.nameCount))]
+        switch name.count {
+        case 15: return controls >= .ofOutside && name.equalsLowercased("x-envoy-ip-tags")
+        case 19: return controls >= .ofOutside && name.equalsLowercased("x-envoy-force-trace")
+        case 20: return controls >= .ofOutside && name.equalsLowercased("x-envoy-original-url")
+        case 21: return controls >= .ofEdge && name.equalsLowercased("x-envoy-original-host")
+        case 30:
+            return name.equalsLowercased("x-envoy-retriable-header-names")
+                || name.equalsLowercased("x-envoy-upstream-alt-stat-name")
+        case 31: return controls >= .ofEdge && name.equalsLowercased("x-envoy-downstream-service-node")
+        case 32: return name.equalsLowercased("x-envoy-hedge-on-per-try-timeout")
+        case 34: return controls >= .ofEdge && name.equalsLowercased("x-envoy-downstream-service-cluster")
+        case 40: return name.equalsLowercased("x-envoy-upstream-rq-timeout-alt-response")
+        default: return false
+        }
+    }
+}
+
+extension EditList.Controls: Comparable {
+    static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }
 
 extension PooledBuffer {

@@ -207,8 +207,10 @@ struct Exchange: BitwiseCopyable {
     var trace: TraceDecision?
     /// `x-request-id` is the record's, in place of the one that came.
     var setsRequestID = false
-    /// Its caller may not force a trace, and asked for one.
-    var dropsForceTrace = false
+    /// It comes from an address that the configuration counts among the own ones.
+    var isInternal = false
+    /// An internal caller that forces a trace is told the request's id.
+    var tellsRequestID = false
     /// The answer's head, kept for the access log.
     var loggedAnswer = SlabID.none
     var closesDownstream = false

@@ -80,6 +80,11 @@ extension Worker {
             exchange.value.streamDeadline = now.advanced(
                 byNanoseconds: exchange.chain.http.maxStreamDuration)
         }
+        if exchange.chain.http.settlesCaller || exchange.head.containsAny(of: Self.callerFields),
+            !settleCaller(exchange)
+        {
+            return
+        }
         identify(exchange)
         if exchange.chain.http.normalizesHeads, !normalizeHead(exchange) { return }
         findRoute(exchange)
@@ -215,15 +220,10 @@ extension Worker {
         return index
     }
 
+    /// `x-envoy-*` fields by which callers steer a proxy count from those that the configuration trusts.
     @inline(__always)
-    func isInternal(_ exchange: ExchangePlace) -> Bool {
-        guard exchange.chain.http.usesRemoteAddress,
-            exchange.chain.http.hasInternalRanges
-        else { return false }
-        let peer = exchange.value.downstream.value.peer
-        return exchange.chain.http.internalRanges.indices.contains {
-            exchange.chain.http.internalRanges[$0].contains(peer)
-        }
+    func mayControl(_ exchange: ExchangePlace) -> Bool {
+        exchange.chain.http.trustsLocalControls || exchange.value.isInternal
     }
 
     private mutating func requestComplete(_ exchange: ExchangePlace) {

@@ -29,8 +29,8 @@ extension Worker {
     private func concerns(_ record: Reference<GlobalLimitRecord>, _ exchange: ExchangePlace) -> Bool {
         switch record.value.requests {
         case .all: true
-        case .internalOnes: isInternal(exchange)
-        case .externalOnes: !isInternal(exchange)
+        case .internalOnes: exchange.value.isInternal
+        case .externalOnes: !exchange.value.isInternal
         }
     }
 

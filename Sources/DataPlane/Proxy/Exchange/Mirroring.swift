@@ -77,7 +77,7 @@ extension Worker {
         copy.value.trace = exchange.value.trace
         copy.value.record.requestID = exchange.value.record.requestID
         copy.value.setsRequestID = exchange.value.setsRequestID
-        copy.value.dropsForceTrace = exchange.value.dropsForceTrace
+        copy.value.isInternal = exchange.value.isInternal
         copy.value.record.method = exchange.value.record.method
         copy.value.record.startedAt = exchange.value.record.startedAt
         copy.value.requestEnded = exchange.value.requestEnded

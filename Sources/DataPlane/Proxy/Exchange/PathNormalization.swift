@@ -248,15 +248,22 @@ extension Worker {
         if isWhole, !bytes.dropFirst(max(bytes.count - 4, 0)).equals("\r\n\r\n") {
             isWhole = buffer.append("\r\n")
         }
-        var head = MessageHead()
-        var progress = HeadProgress()
-        guard isWhole,
-            case .complete = HTTP1Parser.parseRequest(
-                buffer.view, into: &head, progress: &progress, limits: exchange.chain.http.limits)
-        else {
+        guard isWhole, adopt(exchange, &buffer) else {
             pool.give(&buffer)
             return false
         }
+        return true
+    }
+
+    /// The head is read anew from those bytes; what its lines do not say stays as it was. false: it is too large.
+    mutating func adopt(_ exchange: ExchangePlace, _ buffer: inout PooledBuffer) -> Bool {
+        var head = MessageHead()
+        var progress = HeadProgress()
+        let limits = HTTP1Limits(acceptsHTTP10: exchange.chain.http.limits.acceptsHTTP10)
+        guard
+            case .complete = HTTP1Parser.parseRequest(
+                buffer.view, into: &head, progress: &progress, limits: limits)
+        else { return false }
         head.version = exchange.head.version
         head.keepsAlive = exchange.head.keepsAlive
         head.acceptsTrailers = exchange.head.acceptsTrailers
@@ -264,6 +271,7 @@ extension Worker {
         head.hasUpgrade = exchange.head.hasUpgrade
         pool.give(&exchange.value.headBytes)
         exchange.value.headBytes = buffer
+        buffer = .none
         exchange.head = head
         return true
     }

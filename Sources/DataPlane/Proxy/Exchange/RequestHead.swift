@@ -16,8 +16,7 @@ extension Worker {
             .connection, .keepAlive, .proxyConnection, .te, .transferEncoding, .upgrade, .http2Settings,
             .expect,
             .xEnvoyRetryOn, .xEnvoyRetryGrpcOn, .xEnvoyMaxRetries, .xEnvoyUpstreamRqTimeoutMs,
-            .xEnvoyUpstreamRqPerTryTimeoutMs, .xEnvoyRetriableStatusCodes, .xEnvoyInternal,
-            .xEnvoyExpectedRqTimeoutMs, .xEnvoyDecoratorOperation,
+            .xEnvoyUpstreamRqPerTryTimeoutMs, .xEnvoyRetriableStatusCodes, .xEnvoyExpectedRqTimeoutMs,
         ])
     }
 
@@ -34,6 +33,7 @@ extension Worker {
         if exchange.value.isInquiry { return }
         let bytes = exchange.value.headBytes.view
         let connection = exchange.value.downstream
+        edits.controls = mayControl(exchange) ? .ofRouter : .ofOutside
         if exchange.value.redirects == 0 {
             editForwarding(exchange, bytes, connection)
             editIdentity(exchange, bytes, connection)
@@ -48,12 +48,6 @@ extension Worker {
             edits.add(.xEnvoyAttemptCount, scratch.store(decimal: Int(exchange.value.attempts)))
         }
         editDeadline(exchange)
-        if exchange.value.requestControls.changesRetries
-            || exchange.route.retry.conditions.contains(.retriableHeaders)
-        {
-            edits.drop(.other, ByteView("x-envoy-retriable-header-names"))
-            edits.drop(.other, ByteView("x-envoy-hedge-on-per-try-timeout"))
-        }
         let weighted = exchange.value.weighted
         let index =
             weighted >= 0
@@ -73,22 +67,7 @@ extension Worker {
     private mutating func editForwarding(
         _ exchange: ExchangePlace, _ bytes: ByteView, _ connection: ConnectionPlace
     ) {
-        if exchange.chain.http.usesRemoteAddress,
-            !exchange.chain.http.skipsXFFAppend
-        {
-            let start = scratch.count
-            if let given = exchange.head.value(of: .xForwardedFor, in: bytes) {
-                _ = scratch.append(given)
-                _ = scratch.append(", ")
-            }
-            connection.value.peer.appendHost(to: &scratch)
-            edits.drop(.xForwardedFor)
-            edits.add(.xForwardedFor, scratch.view.dropFirst(start))
-        }
-        if exchange.chain.http.usesRemoteAddress
-            || !exchange.head.contains(.xForwardedProto)
-        {
-            edits.drop(.xForwardedProto)
+        if !exchange.head.contains(.xForwardedProto) {
             edits.add(.xForwardedProto, ByteView(connection.value.tls == nil ? "http" : "https"))
         }
         if !exchange.chain.http.via.isEmpty {
@@ -164,7 +143,7 @@ extension Worker {
         if exchange.chain.http.generatesRequestID {
             let isEdge =
                 exchange.chain.http.usesRemoteAddress
-                && !exchange.chain.http.preservesExternalRequestID && !isInternal(exchange)
+                && !exchange.chain.http.preservesExternalRequestID && !exchange.value.isInternal
             if isEdge || !exchange.head.contains(.xRequestID) {
                 exchange.value.record.requestID = RequestID(random: &random)
                 exchange.value.setsRequestID = true
@@ -185,10 +164,7 @@ extension Worker {
             edits.drop(.xRequestID)
             edits.add(.xRequestID, scratch.view.dropFirst(start))
         }
-        if exchange.chain.http.decoration == .ofRequests, !exchange.route.operation.isEmpty {
-            edits.add(.xEnvoyDecoratorOperation, exchange.route.operation)
-        }
-        if exchange.value.dropsForceTrace { edits.drop(.other, ByteView("x-envoy-force-trace")) }
+        if exchange.chain.http.decoration != .none { decorateRequest(exchange) }
         guard var trace = exchange.value.trace else { return }
         if exchange.chain.http.spawnsUpstreamSpan, let context = trace.context {
             // The parent of what the endpoint does is the attempt's own span.

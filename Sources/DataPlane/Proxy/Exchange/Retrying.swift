@@ -37,8 +37,7 @@ extension Worker {
     /// `x-envoy-*` fields count only from callers that the configuration trusts.
     @inline(__always)
     mutating func readControls(_ exchange: ExchangePlace) {
-        guard exchange.chain.http.trustsLocalControls || isInternal(exchange) else { return }
-        guard exchange.head.containsAny(of: Self.controlFields) else { return }
+        guard mayControl(exchange), exchange.head.containsAny(of: Self.controlFields) else { return }
         readPresentControls(exchange)
     }
 
@@ -137,7 +136,7 @@ extension Worker {
         let matches = exchange.route.retriableHeaders
         let question = RouteQuestion(bytes: bytes, isHTTPS: false, chance: 0)
         if matches.indices.contains(where: { matches[$0].matches(answer, question) }) { return true }
-        guard exchange.chain.http.trustsLocalControls || isInternal(exchange),
+        guard mayControl(exchange),
             let names = exchange.head.value(
                 named: ByteView("x-envoy-retriable-header-names"), in: exchange.value.headBytes.view)
         else { return false }

@@ -4,11 +4,10 @@ import Telemetry
 
 /// Hosts and paths as the route changes them, of requests on their way upstream and of redirects.
 extension Worker {
-    /// The caller's scheme: that of its connection, or what a proxy in front of us says where we take its word.
+    /// The caller's scheme: that of its connection, or what a proxy in front of us says (where its word does not count,
+    /// `settleCaller` has replaced it).
     func isHTTPS(_ exchange: ExchangePlace) -> Bool {
-        if !exchange.chain.http.usesRemoteAddress,
-            let given = exchange.head.value(of: .xForwardedProto, in: exchange.value.headBytes.view)
-        {
+        if let given = exchange.head.value(of: .xForwardedProto, in: exchange.value.headBytes.view) {
             if given.equalsIgnoringCase("https") { return true }
             if given.equalsIgnoringCase("http") { return false }
         }

@@ -14,7 +14,9 @@ extension Worker {
         if exchange.value.requestControls.perTryTimeout >= 0 {
             perTry = exchange.value.requestControls.perTryTimeout
         }
-        if exchange.chain.http.respectsExpectedTimeout, let expected = expectedTimeout(exchange) {
+        if exchange.chain.http.respectsExpectedTimeout, mayControl(exchange),
+            let expected = expectedTimeout(exchange)
+        {
             timeout = expected
         }
         // A try that may take as long as the request has no bound of its own.

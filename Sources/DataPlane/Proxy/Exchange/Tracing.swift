@@ -34,8 +34,7 @@ extension Worker {
             id = exchange.head.value(of: .xRequestID, in: bytes).flatMap { RequestID(uuid: $0) }
         }
         let marks = traceMarks(exchange.head, bytes)
-        let isTrusted = exchange.chain.http.trustsLocalControls || isInternal(exchange)
-        exchange.value.dropsForceTrace = marks.isForced && !isTrusted
+        let isTrusted = mayControl(exchange)
         let decision = SamplingDecision(
             id, hasClientTraceID: marks.hasClientTraceID, isForced: marks.isForced && isTrusted,
             tracing(exchange).value.sampling, random: &random)
@@ -82,6 +81,18 @@ extension Worker {
     }
 
     // MARK: Names
+
+    /// A proxy at the caller's side tells the one at the callee's what spans of the route are called; that one keeps it.
+    mutating func decorateRequest(_ exchange: ExchangePlace) {
+        switch exchange.chain.http.decoration {
+        case .none: break
+        case .ofAnswers: edits.drop(.xEnvoyDecoratorOperation)
+        case .ofRequests:
+            guard !exchange.route.operation.isEmpty else { return }
+            edits.drop(.xEnvoyDecoratorOperation)
+            edits.add(.xEnvoyDecoratorOperation, exchange.route.operation)
+        }
+    }
 
     /// A proxy at the callee's side tells the one at the caller's what spans of the route are called, unless it was told.
     mutating func decorateAnswer(_ exchange: ExchangePlace) {

@@ -232,9 +232,13 @@ struct HTTPChainRecord: BitwiseCopyable {
     var via = ByteView("")
     var usesRemoteAddress = false
     var skipsXFFAppend = false
+    var trustedHops: UInt32 = 0
+    var appendsForwardedPort = false
+    var believesForwardedFor = true
+    /// Something is said of every request's caller.
+    var settlesCaller = false
     var suppressesEnvoyHeaders = false
     var internalRanges = Table<RangeRecord>()
-    var hasInternalRanges = false
     var generatesRequestID = true
     var preservesExternalRequestID = false
     var setsRequestIDInResponse = false

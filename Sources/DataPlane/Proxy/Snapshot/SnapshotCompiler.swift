@@ -435,8 +435,11 @@ struct SnapshotCompiler {
         http.via = arena.store(text: manager.via ?? "")
         http.usesRemoteAddress = manager.usesRemoteAddress
         http.skipsXFFAppend = manager.skipsXFFAppend
+        http.trustedHops = UInt32(clamping: manager.trustedHops)
+        http.appendsForwardedPort = manager.appendsForwardedPort
+        http.believesForwardedFor = manager.believesForwardedFor
+        http.settlesCaller = manager.usesRemoteAddress || manager.appendsForwardedPort
         http.suppressesEnvoyHeaders = manager.suppressesEnvoyHeaders
-        http.hasInternalRanges = manager.internalRanges != nil
         http.internalRanges = arena.store(
             (manager.internalRanges ?? []).map {
                 RangeRecord(address: $0.address, prefixLength: Int32($0.prefixLength))
