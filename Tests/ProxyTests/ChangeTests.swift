@@ -92,6 +92,7 @@ struct ChangeTests {
         let peer = try HTTPPeer(200, body: "x")
         let first = ProxyFixture.configuration(endpoints: [peer.port]) { manager, _, _ in
             manager.serverName = "one"
+            manager.drainTimeout = .milliseconds(200)
         }
         let proxy = try ProxyFixture(first)
         let (idle, busy) = (try proxy.client(), try proxy.client())

@@ -180,6 +180,7 @@ struct TimeLimitTests {
         let proxy = try ProxyFixture([peer]) { manager, _, _ in
             manager.requestHeadersTimeout = .milliseconds(60)
             manager.idleTimeout = .milliseconds(120)
+            manager.drainTimeout = .milliseconds(50)
         }
         let client = try proxy.client()
         try client.send("GET / HTTP/1.1\r\nHos")

@@ -73,6 +73,7 @@ struct TimeTests {
         let peer = try HTTPPeer { _ in isBusy ? .delayed(0.3, .answer(200)) : .answer(200) }
         let proxy = try ProxyFixture([peer]) { manager, _, _ in
             manager.maxConnectionDuration = .milliseconds(100)
+            manager.drainTimeout = .milliseconds(20)
         }
         let client = try proxy.client()
         try client.sendRequest()

@@ -85,12 +85,13 @@ extension Worker {
                 connection.value.codec == .http2
                 ? connection.value.streams == 0 : connection.value.exchange == nil
             if connection.value.codec == .tunnel { continue }
+            let isDraining = connection.value.drainEnd != .distantFuture
             refreshChain(connection)
-            guard connection.value.closesAfterAnswer else { continue }
-            if isIdle || connection.value.codec == .http2 {
-                counters.add(connection.chain.http.scope, .downstreamCxDrainClose)
-                drain(connection)
-            }
+            guard isIdle || connection.value.codec == .http2, connection.value.snapshot != shelf.current,
+                !isDraining
+            else { continue }
+            counters.add(connection.chain.http.scope, .downstreamCxDrainClose)
+            startDrain(connection)
         }
     }
 
@@ -115,6 +116,7 @@ extension Worker {
             connection.value.chainRecord = candidate.chains.reference(Int(connection.value.chain))
             return
         }
+        if connection.value.codec == .http2 { return startDrain(connection, waitMin: Self.drainMin) }
         connection.value.closesAfterAnswer = true
     }
 

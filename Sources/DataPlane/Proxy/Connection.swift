@@ -104,6 +104,8 @@ struct Connection: BitwiseCopyable {
     var limitsFirst: Int32 = -1
     /// Close it once the answer under way is written.
     var closesAfterAnswer = false
+    /// Its peer knows that it ends then; `distantFuture` as long as it does not.
+    var drainEnd = MonotonicInstant.distantFuture
 
     // Upstream.
     var cluster: Int32 = -1
@@ -546,11 +548,27 @@ extension Worker {
             return finishClosing(connection)
         }
         connection.value.lastUsed = now
-        setTimer(connection, at: now.advanced(byNanoseconds: Self.closingMax))
+        setTimer(connection, at: now.advanced(byNanoseconds: closingMax(connection)))
     }
 
-    /// A peer that takes nothing of what is still to be written for so long has gone.
-    static var closingMax: Int64 { 10_000_000_000 }
+    /// A peer that takes nothing of what is still to be written for so long has gone: `delayed_close_timeout`. Where
+    /// that says 0 the connection would wait for ever in Envoy; here there is a bound.
+    func closingMax(_ connection: ConnectionPlace) -> Int64 {
+        delayedClose(connection).flatMap { $0 > 0 ? $0 : nil } ?? Self.closingMax
+    }
+
+    /// It has so long to read the end and to say so.
+    func lingerMax(_ connection: ConnectionPlace) -> Int64 { delayedClose(connection) ?? Self.lingerMax }
+
+    /// nil: it is none of a connection manager's.
+    private func delayedClose(_ connection: ConnectionPlace) -> Int64? {
+        guard connection.value.side == .downstream, let chain = connection.value.chainRecord,
+            chain.value.kind == .http
+        else { return nil }
+        return chain.value.http.delayedClose
+    }
+
+    private static var closingMax: Int64 { 10_000_000_000 }
 
     mutating func finishClosing(_ connection: ConnectionPlace) {
         if let session = connection.value.tls {
@@ -558,11 +576,14 @@ extension Worker {
             session.shutdown()
             sendCipher(connection)
         }
-        if connection.value.readEnded || connection.value.writeFailed { return close(connection) }
+        let wait = lingerMax(connection)
+        if connection.value.readEnded || connection.value.writeFailed || wait == 0 {
+            return close(connection)
+        }
         connection.value.phase = .lingering
         connection.value.lastUsed = now
         kernel.shutdownWrite(connection.value.descriptor)
-        setTimer(connection, at: now.advanced(byNanoseconds: Self.lingerMax))
+        setTimer(connection, at: now.advanced(byNanoseconds: wait))
         if connection.value.mayRead { enqueue(connection) }
     }
 

@@ -19,7 +19,7 @@ enum PeerVerification {
             }
             record.peerValidity = validity
         }
-        if let complaint = unsafe record.context.complaint(about: leaf) {
+        if let complaint = unsafe record.context.complaint(about: leaf, for: record.peerName) {
             record.fail(complaint.failure, complaint.detail)
             // Leads to the alert `bad_certificate`.
             unsafe X509_STORE_CTX_set_error(store, X509_V_ERR_HOSTNAME_MISMATCH)
@@ -70,10 +70,12 @@ enum PeerVerification {
     }
 
     /// Whether the peer of an earlier session would be let in now, its chain being sound.
-    static func isAcceptable(_ session: OpaquePointer, to context: TLSContext) -> Bool {
+    static func isAcceptable(
+        _ session: OpaquePointer, to context: TLSContext, named name: String? = nil
+    ) -> Bool {
         guard let leaf = unsafe SSL_SESSION_get0_peer(session) else {
             return context.role == .server && context.core.traits.clientCertificate == .optional
         }
-        return unsafe context.complaint(about: leaf) == nil
+        return unsafe context.complaint(about: leaf, for: name) == nil
     }
 }

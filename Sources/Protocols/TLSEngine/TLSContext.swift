@@ -42,24 +42,29 @@ import COpenSSL
     /// Whether something stands behind the certificates that are let through.
     var verifiesPeers: Bool { core.traits.trust != .anyCertificate || !peerCertificateHashes.isEmpty }
 
-    /// What is wrong with the peer's certificate, apart from its chain.
-    func complaint(about leaf: OpaquePointer) -> (failure: TLSFailure, detail: String)? {
+    /// What is wrong with the peer's certificate, apart from its chain. It must be for `wanted` too, where there is a
+    /// chain that speaks for its names.
+    func complaint(about leaf: OpaquePointer, for wanted: String? = nil) -> (
+        failure: TLSFailure, detail: String
+    )? {
         if !peerCertificateHashes.isEmpty {
             guard let hash = unsafe Digest(of: leaf), peerCertificateHashes.contains(hash) else {
                 return (TLSFailure(.wrongCertificateHash), "")
             }
         }
-        if peerNames.isEmpty && peerDNSName == nil { return nil }
+        let wanted = verifiesPeers ? wanted : nil
+        if peerNames.isEmpty && peerDNSName == nil && wanted == nil { return nil }
         let names = unsafe SubjectNames(of: leaf)
         let isNamed = peerNames.isEmpty || peerNames.contains { $0.accepts(names) }
-        if isNamed, unsafe isForDNSName(leaf) { return nil }
+        if isNamed, unsafe isFor(peerDNSName, leaf), unsafe isFor(wanted, leaf) { return nil }
         let found = (names.uris + names.dnsNames).prefix(4).joined(separator: ", ")
         let failure = TLSFailure(.wrongIdentity)
         return (failure, "\(failure.text); it has \(found.isEmpty ? "none at all" : found)")
     }
 
-    private func isForDNSName(_ leaf: OpaquePointer) -> Bool {
-        guard let name = peerDNSName else { return true }
+    /// A DNS name, or an address in text; nil is fine with any certificate.
+    private func isFor(_ name: String?, _ leaf: OpaquePointer) -> Bool {
+        guard let name else { return true }
         defer { ErrorQueue.clear() }
         let flags = UInt32(X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS)
         return unsafe X509_check_host(leaf, name, name.utf8.count, flags, nil) == 1

@@ -41,18 +41,20 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
     public static func == (left: TLSSession, right: TLSSession) -> Bool { unsafe left.record == right.record }
 
     /// A new session. A client names `serverName` (SNI), else the context's, and offers to resume the session
-    /// that `cache` has for `resumptionKey`: the key must stand for server, context and name together. Nil
-    /// when memory ran out.
+    /// that `cache` has for `resumptionKey`: the key must stand for server, context and names together. With
+    /// `peerName` (a DNS name, or an address) the server's certificate must be for that as well, where the
+    /// context verifies certificates. Nil when memory ran out.
     public static func make(
-        context: TLSContext, transport: TLSTransport, serverName: String? = nil, resumptionKey: UInt64 = 0,
-        cache: TLSSessionCache? = nil
+        context: TLSContext, transport: TLSTransport, serverName: String? = nil, peerName: String? = nil,
+        resumptionKey: UInt64 = 0, cache: TLSSessionCache? = nil
     ) -> TLSSession? {
         ErrorQueue.clear()
         guard let ssl = unsafe SSL_new(context.core.ssl) else { return nil }
         let record = UnsafeMutablePointer<SessionRecord>.allocate(capacity: 1)
         unsafe record.initialize(
             to: SessionRecord(
-                ssl: ssl, context: context, transport: transport, cache: cache, resumptionKey: resumptionKey))
+                ssl: ssl, context: context, transport: transport, cache: cache, resumptionKey: resumptionKey,
+                peerName: peerName))
         let session = unsafe TLSSession(record: record)
         guard unsafe SSL_set_ex_data(ssl, SessionRecord.exDataIndex, record) == 1, session.attachTransport()
         else {
@@ -89,7 +91,7 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
         guard
             let (session, terms) = unsafe cache.session(
                 for: record.pointee.resumptionKey, under: context.core.conditions, at: now),
-            unsafe PeerVerification.isAcceptable(session, to: context),
+            unsafe PeerVerification.isAcceptable(session, to: context, named: record.pointee.peerName),
             unsafe SSL_set_session(record.pointee.ssl, session) == 1
         else { return }
         unsafe record.pointee.peerValidity = terms.validity
@@ -318,6 +320,8 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
     let transport: TLSTransport
     let cache: TLSSessionCache?
     let resumptionKey: UInt64
+    /// The peer's certificate must be for it.
+    let peerName: String?
     /// The handshake is done. OpenSSL's own answer is another: it says no again during a key update.
     var isEstablished = false
     /// Of the peer's whole chain, when it was verified.
@@ -329,8 +333,9 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
 
     init(
         ssl: OpaquePointer, context: TLSContext, transport: TLSTransport, cache: TLSSessionCache?,
-        resumptionKey: UInt64
+        resumptionKey: UInt64, peerName: String?
     ) {
+        self.peerName = peerName
         unsafe (self.ssl, self.window) = (ssl, transport.window)
         (self.context, self.transport) = (context, transport)
         (self.cache, self.resumptionKey) = (cache, resumptionKey)

@@ -217,6 +217,21 @@ import Glibc
         unsafe Self.lowercaseWord(start + (count &- 8))
     }
 
+    /// With letters of the first `count` bytes in lower case, but for the first of each word, which is a capital one.
+    public mutating func putCapitalized(_ bytes: ByteView, upTo count: Int) {
+        let start = unsafe next
+        unsafe putLowercased(bytes, upTo: count)
+        var isInWord = false
+        for index in 0..<count {
+            let byte = unsafe start.load(fromByteOffset: index, as: UInt8.self)
+            let isLetter = byte >= 0x61 && byte <= 0x7a
+            if isLetter, !isInWord {
+                unsafe start.storeBytes(of: byte & ~0x20, toByteOffset: index, as: UInt8.self)
+            }
+            isInWord = isLetter || (byte >= 0x30 && byte <= 0x39)
+        }
+    }
+
     /// Eight bytes at once: adding carries into a byte's highest bit where it is at or above a bound, and bytes that have
     /// that bit already are left alone. `mask` says of which bytes.
     @inlinable @inline(__always) static func lowercaseWord(

@@ -259,9 +259,8 @@ extension Worker {
         let isIdle =
             connection.value.codec == .http2
             ? connection.value.streams == 0 : exchange.map { $0.value.phase == .reading } ?? true
-        if connection.chain.http.maxConnectionDuration > 0, endsForAge(connection, exchange, isIdle: isIdle) {
-            return
-        }
+        if connection.value.drainEnd != .distantFuture { return drainTimerFired(connection) }
+        if connection.chain.http.maxConnectionDuration > 0, endsForAge(connection) { return }
         if isIdle, let session = connection.value.tls {
             let quiet = connection.value.lastUsed.advanced(byNanoseconds: Self.quietMax)
             if now < quiet { return setTimer(connection, at: quiet) }
@@ -275,40 +274,70 @@ extension Worker {
                 at: isIdle ? limit : now.advanced(byNanoseconds: connection.chain.http.idleTimeout))
         }
         counters.add(connection.chain.http.scope, .downstreamCxIdleTimeout)
-        if let exchange { abandonReading(exchange) }
-        if connection.value.codec == .http2 { return endHTTP2(connection) }
-        closeGracefully(connection)
+        startDrain(connection)
     }
 
-    /// A connection that has had its time takes no more requests; those under way end first. true: it is closed.
-    private mutating func endsForAge(
-        _ connection: ConnectionPlace, _ exchange: ExchangePlace?, isIdle: Bool
-    ) -> Bool {
+    /// A connection that has had its time takes no more requests; those under way end first. true: it has.
+    private mutating func endsForAge(_ connection: ConnectionPlace) -> Bool {
         let end = connection.value.opened.advanced(
             byNanoseconds: connection.chain.http.maxConnectionDuration)
         guard now >= end else {
             setTimer(connection, at: end)
             return false
         }
-        guard !connection.value.closesAfterAnswer else { return false }
         counters.add(connection.chain.http.scope, .downstreamCxMaxDurationReached)
-        if connection.value.codec == .http2 {
-            endHTTP2(connection)
-            return connection.value.phase != .open
-        }
-        connection.value.closesAfterAnswer = true
-        guard isIdle else { return false }
-        // Part of a head may be there: nobody has promised to answer it.
-        if let exchange { abandonReading(exchange) }
-        closeGracefully(connection)
+        startDrain(connection)
         return true
+    }
+
+    // MARK: Draining
+
+    /// Where the request under way is to be answered at any rate.
+    static var drainMin: Int64 { 1_000_000 }
+
+    /// The connection ends, but not before its peer has had a moment to learn of it, so that requests which crossed the
+    /// news are still answered (`drain_timeout`): HTTP/2 is told by a first GOAWAY, HTTP/1.1 by the next answer.
+    mutating func startDrain(_ connection: ConnectionPlace, waitMin: Int64 = 0) {
+        guard connection.value.phase == .open, connection.value.drainEnd == .distantFuture else { return }
+        // Nothing has come on it yet: there is nobody to be told.
+        let isSilent = connection.value.codec == .undecided
+        let wait = isSilent ? 0 : max(connection.chain.http.drainTimeout, waitMin)
+        connection.value.drainEnd = now.advanced(byNanoseconds: wait)
+        if connection.value.codec == .http1 { connection.value.closesAfterAnswer = true }
+        guard wait > 0 else { return endDrained(connection) }
+        setTimer(connection, at: connection.value.drainEnd)
+        guard connection.value.codec == .http2 else { return }
+        connection.value.session?.with { $0.goAway(.notice) }
+        enqueueFlush(connection)
+    }
+
+    private mutating func drainTimerFired(_ connection: ConnectionPlace) {
+        if now < connection.value.drainEnd { return setTimer(connection, at: connection.value.drainEnd) }
+        endDrained(connection)
+    }
+
+    private mutating func endDrained(_ connection: ConnectionPlace) {
+        if connection.value.codec == .http2 {
+            // Said once, it holds until the last stream has ended.
+            return connection.value.closesAfterAnswer ? () : endHTTP2(connection)
+        }
+        if let exchange = connection.value.exchange {
+            guard exchange.value.phase == .reading else { return }
+            // Part of a head may be there: nobody has promised to answer it.
+            abandonReading(exchange)
+        }
+        closeGracefully(connection)
     }
 
     /// The timer may have been set for something earlier than the end of the closing.
     private mutating func closingTimerFired(_ connection: ConnectionPlace) {
-        let length = connection.value.phase == .lingering ? Self.lingerMax : Self.closingMax
+        let length =
+            connection.value.phase == .lingering ? lingerMax(connection) : closingMax(connection)
         let limit = connection.value.lastUsed.advanced(byNanoseconds: length)
         if now < limit { return setTimer(connection, at: limit) }
+        if let chain = connection.value.chainRecord, chain.value.kind == .http {
+            counters.add(chain.value.http.scope, .downstreamCxDelayedCloseTimeout)
+        }
         close(connection)
     }
 }

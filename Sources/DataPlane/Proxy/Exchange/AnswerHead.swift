@@ -330,7 +330,7 @@ extension Worker {
         var isWhole = HTTP1Writer.appendStatusLine(answer.status, to: &stageBuffer)
         isWhole =
             stageBuffer.append(
-                answer, bytes, editedBy: edits, keepsCase: exchange.chain.http.keepsCase)
+                answer, bytes, editedBy: edits, names: answerNames(exchange))
             && isWhole
         if !isWhole {
             // What was added does not fit in 64 KiB: the caller gets nothing it could misread.
@@ -340,18 +340,32 @@ extension Worker {
         }
     }
 
-    /// An interim answer: passed on, but for the 100 that we have given already.
+    /// An endpoint's cluster decides whether names are kept, the connection manager what becomes of others.
+    @inline(__always)
+    func answerNames(_ exchange: ExchangePlace) -> NameCase {
+        // Of our own answers none came with a name.
+        if exchange.value.upstream != nil, exchange.value.cluster >= 0,
+            clusters[Int(exchange.value.cluster)].record?.value.keepsAnswerNames ?? false
+        {
+            return .kept
+        }
+        return exchange.chain.http.answerNames
+    }
+
+    /// An interim answer: passed on, but for a 100 that we have given already.
     mutating func informational(_ exchange: ExchangePlace, _ bytes: ByteView) {
         exchange.value.lastMoved = now
         // Of attempts beside each other none has been chosen yet.
-        guard answer.status != 100, exchange.head.version != 10, !exchange.value.isHedged else { return }
+        guard answer.status != 100 || exchange.chain.http.proxies100Continue, exchange.head.version != 10,
+            !exchange.value.isHedged
+        else { return }
         edits.reset(dropping: answerDropMask)
         let connection = exchange.value.downstream
         if connection.value.codec == .http2 { return sendStreamInformational(exchange, bytes) }
         stage(for: connection)
         _ = HTTP1Writer.appendStatusLine(answer.status, to: &stageBuffer)
         _ = stageBuffer.append(
-            answer, bytes, editedBy: edits, keepsCase: exchange.chain.http.keepsCase)
+            answer, bytes, editedBy: edits, names: answerNames(exchange))
     }
 
     /// `Expect: 100-continue` is answered by us (RFC 9110 section 10.1.1).

@@ -43,6 +43,8 @@ struct EditList: ~Copyable {
 
     mutating func drop(_ name: FieldName) { dropMask |= name.bit }
 
+    mutating func keep(_ name: FieldName) { dropMask &= ~name.bit }
+
     mutating func drop(_ name: FieldName, _ text: ByteView) {
         if name != .other { return drop(name) }
         dropNames.append(text)
@@ -135,12 +137,21 @@ extension EditList.Controls: Comparable {
     static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }
 
+/// How names of fields are written in HTTP/1.1 (envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat).
+enum NameCase: UInt8, BitwiseCopyable {
+    /// As Envoy does where nothing is said.
+    case lower
+    /// As they came.
+    case kept
+    /// `Content-Type`
+    case proper
+}
+
 extension PooledBuffer {
-    /// The lines of `head` that `edits` leaves, then the added ones. Names keep their case where `keepsCase`, else they
-    /// come out in lower case, as Envoy sends them. false if there is no room for all of it.
+    /// The lines of `head` that `edits` leaves, then the added ones. false if there is no room for all of it.
     mutating func append(
         _ head: borrowing @_addressable MessageHead, _ bytes: ByteView, editedBy edits: borrowing EditList,
-        keepsCase: Bool
+        names: NameCase
     ) -> Bool {
         // One look at the room, as if nothing were dropped, then copies without looking.
         guard room >= bytes.count &- Int(head.fieldsStart) &+ edits.addedBytes &+ 2,
@@ -150,14 +161,19 @@ extension PooledBuffer {
             let field = head.field(index)
             if edits.drops(field, in: bytes) { continue }
             let line = bytes[Int(field.nameStart)..<Int(field.lineEnd)]
-            if keepsCase {
-                unsafe writer.put(line)
-            } else {
-                unsafe writer.putLowercased(line, upTo: Int(field.nameCount))
+            switch names {
+            case .kept: unsafe writer.put(line)
+            case .lower: unsafe writer.putLowercased(line, upTo: Int(field.nameCount))
+            case .proper: unsafe writer.putCapitalized(line, upTo: Int(field.nameCount))
             }
         }
         for index in edits.additions.indices {
-            unsafe writer.put(edits.additions[index].name)
+            let name = edits.additions[index].name
+            if names == .proper {
+                unsafe writer.putCapitalized(name, upTo: name.count)
+            } else {
+                unsafe writer.put(name)
+            }
             unsafe writer.put(0x3a, 0x20)
             unsafe writer.put(edits.additions[index].value)
             unsafe writer.put(0x0d, 0x0a)

@@ -70,6 +70,7 @@ extension Worker {
         {
             counters.add(exchange.chain.http.scope, .downstreamCxMaxRequestsReached)
             exchange.value.closesDownstream = true
+            if connection.value.codec == .http2 { startDrain(connection, waitMin: Self.drainMin) }
         }
         exchange.value.streamIdleTimeout = exchange.chain.http.streamIdleTimeout
         if exchange.chain.http.requestTimeout > 0, !exchange.value.requestEnded {
@@ -164,7 +165,9 @@ extension Worker {
         noteShadowLimits(exchange)
         exchange.value.keepsBody = !exchange.value.requestEnded || !exchange.value.body.isEmpty
         if !exchange.route.mirrors.isEmpty { startMirrors(exchange) }
-        if exchange.head.expectsContinue, !exchange.value.requestEnded {
+        if exchange.head.expectsContinue, !exchange.value.requestEnded,
+            !exchange.chain.http.proxies100Continue
+        {
             sendContinue(exchange)
         }
         startAttempt(exchange)
@@ -243,7 +246,11 @@ extension Worker {
         exchange.value.phase = .waiting
         exchange.value.retryAt = .distantFuture
         if cluster.value.hasBreaker, !passBreakers(exchange, cluster) { return }
-        guard let host = chooseHost(exchange, avoiding: exchange.route.retry.choosesAnew) else {
+        var chosen = chooseHost(exchange, avoiding: exchange.route.retry.choosesAnew)
+        if cluster.value.hasNamedHosts, let base = chosen {
+            chosen = namedHost(exchange, Int(slot), of: base)
+        }
+        guard let host = chosen else {
             counters.add(clusterScope(slot: slot), .upstreamCxNoneHealthy)
             return refuseAttempt(exchange, .noHealthyUpstream)
         }

@@ -104,7 +104,8 @@ extension Worker {
         let index = settings(exchange, filter)
         guard index >= 0, exchange.value.hasRoute, exchange.route.action == .forward else { return true }
         let policy = shelf.tables(exchange.value.snapshot).filters.cors.reference(index)
-        guard policy.value.enabled.contains(&random) else { return true }
+        let isEnabled = policy.value.enabled.contains(&random)
+        guard isEnabled || policy.value.shadowEnabled.contains(&random) else { return true }
         let bytes = exchange.value.headBytes.view
         guard let origin = exchange.head.value(named: ByteView("origin"), in: bytes), !origin.isEmpty else {
             return true
@@ -114,6 +115,10 @@ extension Worker {
         counters.add(
             exchange.chain.http.scope,
             exchange.value.isCrossOrigin ? .corsOriginValid : .corsOriginInvalid)
+        guard isEnabled else {
+            exchange.value.isCrossOrigin = false
+            return true
+        }
         guard exchange.head.method == .options,
             let method = exchange.head.value(named: ByteView("access-control-request-method"), in: bytes),
             !method.isEmpty, exchange.value.isCrossOrigin || !policy.value.forwardsOthers

@@ -24,6 +24,7 @@ extension Worker {
     @inline(__always)
     private mutating func editRequest(_ exchange: ExchangePlace) {
         edits.reset(dropping: requestDropMask)
+        if exchange.chain.http.proxies100Continue, !exchange.value.isMirror { edits.keep(.expect) }
         scratch.removeAll()
         fillRequestEdits(exchange, wasSent: true)
     }
@@ -206,7 +207,7 @@ extension Worker {
         isWhole =
             stageBuffer.append(
                 exchange.head, bytes, editedBy: edits,
-                keepsCase: exchange.chain.http.keepsCase) && isWhole
+                names: requestNames(exchange)) && isWhole
         if !isWhole {
             // More than 64 KiB with what was added: nobody would take it.
             stageBuffer.removeAll()
@@ -214,6 +215,13 @@ extension Worker {
             leaveUpstream(exchange, isReusable: true)
             answerLocally(exchange, LocalAnswer(refusing: .headTooLarge))
         }
+    }
+
+    /// The connection manager decides whether names are kept, the cluster what becomes of others.
+    @inline(__always)
+    private func requestNames(_ exchange: ExchangePlace) -> NameCase {
+        if exchange.chain.http.keepsRequestNames { return .kept }
+        return clusters[Int(exchange.value.cluster)].record?.value.requestNames ?? .lower
     }
 
     // MARK: HTTP/2

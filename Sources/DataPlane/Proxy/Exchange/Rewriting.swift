@@ -82,7 +82,7 @@ extension Worker {
 
     // MARK: Path
 
-    private static func withoutQuery(_ target: ByteView) -> ByteView {
+    static func withoutQuery(_ target: ByteView) -> ByteView {
         target.prefix(target.firstIndex(of: UInt8(ascii: "?")) ?? target.count)
     }
 

@@ -96,7 +96,7 @@ extension Worker {
         stage(for: connection)
         _ = HTTP1Writer.appendStatusLine(101, to: &stageBuffer)
         _ = stageBuffer.append(
-            answer, bytes, editedBy: edits, keepsCase: exchange.chain.http.keepsCase)
+            answer, bytes, editedBy: edits, names: answerNames(exchange))
     }
 
     /// One side is a stream of HTTP/2: bytes pass as bodies do, with its flow control.

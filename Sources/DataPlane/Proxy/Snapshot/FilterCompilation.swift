@@ -166,6 +166,7 @@ extension SnapshotCompiler {
         record.allowsCredentials = policies.compactMap(\.allowsCredentials).first ?? false
         record.forwardsOthers = policies.compactMap(\.forwardsOthers).first ?? true
         if let enabled = policies.first?.enabled { record.enabled = fraction(enabled) }
+        if let enabled = policies.first?.shadowEnabled { record.shadowEnabled = fraction(enabled) }
         return record
     }
 

@@ -62,6 +62,8 @@ struct CORSRecord: BitwiseCopyable {
     var maxAge = ByteView("")
     var allowsCredentials = false
     var enabled = FractionRecord(numerator: 1, denominator: 1)
+    /// Of requests that it is not carried out for: those whose origin is judged and counted all the same.
+    var shadowEnabled = FractionRecord(numerator: 0, denominator: 1)
     var forwardsOthers = true
 }
 

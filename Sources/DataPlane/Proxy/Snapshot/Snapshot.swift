@@ -92,10 +92,11 @@ extension Snapshot {
     }
 
     /// Names a session that can be resumed: one context, one endpoint.
-    func tlsKey(_ context: Int32, _ address: SocketAddress) -> UInt64 {
+    func tlsKey(_ context: Int32, _ address: SocketAddress, _ name: String) -> UInt64 {
         var hasher = Hasher()
         hasher.combine(ObjectIdentifier(tlsContexts[Int(context)]))
         hasher.combine(address)
+        hasher.combine(name)
         return UInt64(bitPattern: Int64(hasher.finalize()))
     }
 }
@@ -250,7 +251,10 @@ struct HTTPChainRecord: BitwiseCopyable {
     var limits = HTTP1Limits()
     var defaultHostForHTTP10 = ByteView("")
     var enablesTrailers = false
-    var keepsCase = false
+    /// Names of requests go on as they came.
+    var keepsRequestNames = false
+    /// Of answers whose cluster says nothing of it.
+    var answerNames = NameCase.lower
     var http2MaxStreams: UInt32 = 100
     var http2AllowsConnect = false
     var keepalive = KeepaliveRecord()
@@ -276,6 +280,10 @@ struct HTTPChainRecord: BitwiseCopyable {
     var maxConnectionDuration: Int64 = 0
     var maxStreamDuration: Int64 = 0
     var maxRequests: Int32 = 0
+    /// Between the news that a connection ends and its end.
+    var drainTimeout: Int64 = 0
+    /// For the peer's FIN once everything is written; 0: nobody waits for it.
+    var delayedClose: Int64 = 0
     /// Of the snapshot; with the names below for the flight recorder.
     var generation: UInt32 = 0
     var name = NameID.none
@@ -311,6 +319,10 @@ struct ClusterRecord: BitwiseCopyable {
     var http2StreamWindow: Int32
     var http2ConnectionWindow: Int32
     var setsSNIFromHost = false
+    var validatesSANFromHost = false
+    /// Of requests to its endpoints over HTTP/1.1, and of their answers.
+    var requestNames = NameCase.lower
+    var keepsAnswerNames = false
     /// Endpoints are checked: their answers may say that they are to be left out.
     var isChecked = false
     var original = OriginalDestinationRecord()
@@ -331,6 +343,9 @@ struct ClusterRecord: BitwiseCopyable {
     var dropShare = FractionRecord(numerator: 0, denominator: 100)
     /// Of the process, to one endpoint; 0 for no bound.
     var perHostConnectionsMax: Int32 = 0
+
+    /// Requests to different host names share no connections.
+    var hasNamedHosts: Bool { setsSNIFromHost || validatesSANFromHost }
 
     enum UpstreamProtocol: UInt8, BitwiseCopyable { case http1, http2, auto, sameAsDownstream }
 }

@@ -169,7 +169,10 @@ struct SnapshotCompiler {
             enablesTrailers: cluster.enablesTrailers,
             http2StreamWindow: min(max(cluster.http2.initialStreamWindow, 65_535), 1 << 20),
             http2ConnectionWindow: min(max(cluster.http2.initialConnectionWindow, 65_535), 4 << 20),
-            setsSNIFromHost: cluster.setsSNIFromHost, isChecked: cluster.healthCheck != nil,
+            setsSNIFromHost: cluster.setsSNIFromHost,
+            validatesSANFromHost: cluster.validatesSANFromHost,
+            requestNames: cluster.headerKeyFormat == .properCase ? .proper : .lower,
+            keepsAnswerNames: cluster.headerKeyFormat == .preserveCase, isChecked: cluster.healthCheck != nil,
             original: try originalDestination(cluster, place))
     }
 
@@ -435,6 +438,9 @@ struct SnapshotCompiler {
         http.via = arena.store(text: manager.via ?? "")
         http.usesRemoteAddress = manager.usesRemoteAddress
         http.skipsXFFAppend = manager.skipsXFFAppend
+        http.proxies100Continue = manager.proxies100Continue
+        http.drainTimeout = manager.drainTimeout.nanoseconds
+        http.delayedClose = manager.delayedCloseTimeout?.nanoseconds ?? 0
         http.trustedHops = UInt32(clamping: manager.trustedHops)
         http.appendsForwardedPort = manager.appendsForwardedPort
         http.believesForwardedFor = manager.believesForwardedFor
@@ -472,7 +478,8 @@ struct SnapshotCompiler {
             !http.paths.isOff || http.stripsAnyPort || http.underscores != .allow
         http.sendsProxyStatus = manager.sendsProxyStatus
         http.isMesh = manager.traceContext != nil || manager.sendsProxyStatus
-        http.keepsCase = manager.headerKeyFormat == .preserveCase
+        http.keepsRequestNames = manager.headerKeyFormat == .preserveCase
+        http.answerNames = manager.headerKeyFormat == .properCase ? .proper : .lower
         http.trustsLocalControls = manager.trustsLocalControls
         http.respectsExpectedTimeout = manager.respectsExpectedTimeout
         http.idleTimeout = manager.idleTimeout?.nanoseconds ?? 0

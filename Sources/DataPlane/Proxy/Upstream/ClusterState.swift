@@ -63,6 +63,12 @@ struct HostPool {
     var isCurrent = true
     /// It is there because a request or a connection was going there.
     var isOriginal = false
+    /// It is there for requests to one host name: the endpoint that it is of (`auto_sni`); -1 for none.
+    var base: Int32 = -1
+    /// That name, without a port.
+    var name = ""
+    /// The endpoint's certificate must be for that name.
+    var checksName = false
     var lastChosen = MonotonicInstant.zero
     /// Idle HTTP/1 connections, the one used last first.
     @Kept var idleFirst: ConnectionPlace?
@@ -84,6 +90,15 @@ struct HostPool {
         keptMonitor = kept.monitor
         monitor = Unowned(kept.monitor)
     }
+
+    private init(_ other: HostPool) {
+        (address, state, unowned) = (other.address, other.state, other.unowned)
+        (keptMonitor, monitor) = (other.keptMonitor, other.monitor)
+        (tls, sni) = (other.tls, other.sni)
+    }
+
+    /// The same endpoint, without connections.
+    var sibling: HostPool { HostPool(self) }
 
     /// Another endpoint may have its place.
     var isFree: Bool { !isCurrent && users == 0 && connections == 0 }
@@ -142,6 +157,7 @@ extension Worker {
         clusters[slot].looksAtRequest = record.looksAtRequest
         for host in clusters[slot].hosts.indices { clusters[slot].hosts[host].isCurrent = false }
         adoptHosts(slot, targets, record)
+        keepNamedHosts(slot, record)
         if record.original.isUsed { keepOriginalHosts(slot, record.original) }
         for host in clusters[slot].hosts.indices where !clusters[slot].hosts[host].isCurrent {
             retire(slot, host)
@@ -151,7 +167,7 @@ extension Worker {
 
     private mutating func adoptHosts(_ slot: Int, _ targets: ClusterTargets, _ record: ClusterRecord) {
         var places: [ObjectIdentifier: Int32] = [:]
-        for host in clusters[slot].hosts.indices {
+        for host in clusters[slot].hosts.indices where clusters[slot].hosts[host].base < 0 {
             places[ObjectIdentifier(clusters[slot].hosts[host].state)] = Int32(host)
         }
         // Those that stay first, so that no other takes their place.
@@ -359,13 +375,12 @@ extension Worker {
         guard let snapshot = shelf.newest, Int(context) < snapshot.tlsContexts.count else {
             return connectEnded(connection, .connectFailed)
         }
-        let sni = clusters[slot].hosts[host].sni
+        let pool = clusters[slot].hosts[host]
         guard
             let session = TLSSession.make(
                 context: snapshot.tlsContexts[Int(context)], transport: transport,
-                serverName: sni.isEmpty ? nil : sni,
-                resumptionKey: snapshot.tlsKey(context, clusters[slot].hosts[host].address),
-                cache: tlsSessions)
+                serverName: pool.sni.isEmpty ? nil : pool.sni, peerName: pool.checksName ? pool.name : nil,
+                resumptionKey: snapshot.tlsKey(context, pool.address, pool.name), cache: tlsSessions)
         else { return connectEnded(connection, .connectFailed) }
         connection.value.tls = session
         connection.value.phase = .handshaking
