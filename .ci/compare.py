@@ -7,6 +7,7 @@ A case is a YAML file:
   config:    fields of the HttpConnectionManager (route_config, http_filters, …), merged over what every case has
   router:    fields of the router's configuration
   filters:   network filters before the HttpConnectionManager
+  listener:  fields of the listener
   runtime:   a static layer of runtime keys
   origins:   their names, if there are to be others than `a` and `b`
   clusters:  more clusters than those of the origins' names, each of which has one origin
@@ -20,11 +21,12 @@ A case is a YAML file:
   ids:       true: ids are compared too, as far as they can be: those that the request brought as they are, others by
              their length, and of a UUID the digit that says why a request is traced; and of what an origin is sent as a
              collector (OTLP over HTTP) the spans, all requests together
+  letters:   true: names of fields are compared with their capital letters
   ignore:    names of fields that need not be the same in this case
   differs:   what does on purpose: how its place begins, and why; a request may have some too
 
 Each request goes over a connection of its own. An origin answers 200 with what it has seen; a request may say otherwise
-by its path: `/@503`, `/@302=LOCATION`, `/@503:b` for the origin `b` alone, `/~BYTES` for a body of that length; `x-origin-NAME: VALUE` in a request becomes `NAME: VALUE` of the answer.
+by its path: `/@close` for none at all, `/@503`, `/@302=LOCATION`, `/@503:b` for the origin `b` alone, `/~BYTES` for a body of that length; `x-origin-NAME: VALUE` in a request becomes `NAME: VALUE` of the answer.
 Compared are status, fields (names in order of the alphabet, values in their order) and body of the answer, and of
 what each origin has seen: method, path, fields and body. Dates, ids, ports and durations are made the same first.
 """
@@ -73,6 +75,8 @@ class Origin(threading.Thread):
                 if request is None:
                     return
                 self.seen.append(request)
+                if "/@close" in request["start"]:
+                    return
                 answer = self.answer(request)
                 try:
                     client.sendall(answer)
@@ -240,7 +244,7 @@ def bootstrap(case, port, admin, origins):
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": admin}}},
         "static_resources": {
             "listeners": [{
-                "name": "front", "address": address,
+                "name": "front", "address": address, **case.get("listener", {}),
                 "filter_chains": [{"filters": case.get("filters", []) + [{"name": "http", "typed_config": manager}]}],
             }],
             "clusters": clusters + yaml.safe_load(text),
@@ -375,13 +379,13 @@ def spans(message, sent, clean):
     return result
 
 
-def normal(message, ports, ignored, sent=None):
+def normal(message, ports, ignored, sent=None, letters=False):
     """What is compared of a message; `sent`: the request that it belongs to, where ids are compared."""
     if message is None:
         return None
     fields = collections.defaultdict(list)
     for name, value in message["fields"]:
-        fields[name.lower()].append(value)
+        fields[name if letters else name.lower()].append(value)
 
     def clean(text):
         for port in ports:
@@ -439,13 +443,13 @@ def run(kind, binary, case, folder):
                     limits.asked.clear()
                 started = time.monotonic()
                 sent = json.dumps(request) if case.get("ids") else None
-                answer = normal(exchange(proxy.port, request), ports, ignored, sent)
+                answer = normal(exchange(proxy.port, request), ports, ignored, sent, case.get("letters"))
                 took = time.monotonic() - started
                 if not request.get("at_least", 0) <= took <= request.get("at_most", 10):
                     answer = {"start": f"after {took:.2f} s"}
                 if case.get("settle"):
                     time.sleep(case["settle"])
-                seen = {name: together([normal(m, ports, ignored, sent) for m in origin.seen])
+                seen = {name: together([normal(m, ports, ignored, sent, case.get("letters")) for m in origin.seen])
                         for name, origin in origins.items() if origin.seen}
                 if limits:
                     seen["limits"] = list(limits.asked)

@@ -142,7 +142,7 @@ struct GlobalRateLimitTests {
         let service = try Service { replies[$0.number] }
         let proxy = try proxy(service.bridge.port) {
             $0.timeout = .milliseconds(200)
-            $0.deniesWithoutAnswer = denies
+            $0.deniedWithoutAnswer = denies ? .all : .none
             $0.statusOnError = 503
         }
         let client = try proxy.client()

@@ -59,6 +59,28 @@ struct RateLimitTests {
         }
     }
 
+    @Test("Each of several limits tells what it has left, the last one first")
+    func several() throws {
+        let limits = [(100, true), (50, false), (2, true)].map { tokens, isTold in
+            var limit = Self.limit([], common: UInt32(tokens))
+            limit.statPrefix = "limit\(tokens)"
+            limit.sendsRateLimitHeaders = isTold
+            return limit
+        }
+        let proxy = try ProxyFixture([peer]) { manager, _, _ in
+            manager.filters = limits.map { .localRateLimit($0, name: $0.statPrefix) }
+        }
+        let client = try proxy.client()
+        for (status, remaining) in [(200, ["1", "99"]), (200, ["0", "98"]), (429, ["0", "97"])] {
+            try client.sendRequest()
+            let answer = try client.readAnswer()
+            #expect(answer.status == status)
+            #expect(answer.values(of: "x-ratelimit-limit") == ["2", "100"])
+            #expect(answer.values(of: "x-ratelimit-remaining") == remaining)
+            #expect(answer.values(of: "x-ratelimit-reset").count == 2)
+        }
+    }
+
     @Test("A value of a field has a bucket, another one has not, and one that may be any has its own")
     func fields() throws {
         let rule = RateLimitRule(actions: [.header(name: "x-user", key: "user", skipsIfAbsent: false)])

@@ -253,6 +253,49 @@ struct ObservationTests {
         #expect(directory.read("standard.log")?.split(separator: "\n").count == 3)
     }
 
+    @Test("Fields of answers are logged as they were sent, the proxy's own answers' too")
+    func loggedAnswers() throws {
+        let directory = try TemporaryDirectory()
+        let peer = try HTTPPeer { _ in
+            .answer(200, fields: [("server", "theirs"), ("x-gone", "1"), ("x-two", "a"), ("x-two", "b")])
+        }
+        var configuration = ProxyFixture.configuration(endpoints: [peer.port]) { manager, _, _ in
+            var log = AccessLog(destination: .file(directory.path("log")))
+            log.format = .text(
+                "%RESP(SERVER)% %RESP(Content-Type)% %RESP(CONTENT-LENGTH)% %RESP(x-added)% %RESP(x-gone)% "
+                    + "%RESP(x-none?x-two)% %RESP(grpc-status)% %RESP(:STATUS)%\n")
+            manager.accessLogs = [log]
+        }
+        var direct = Route.direct(.prefix("/direct"), "hello")
+        var forward = Route.forward("", .prefix("/"))
+        let edits: [HeaderEdit] = [
+            .set(name: "x-added", value: "new", action: .appendOrAdd, keepsEmpty: false),
+            .remove(name: "x-gone"),
+        ]
+        (direct.responseHeaders, forward.responseHeaders) = (edits, edits)
+        configuration.setHosts([VirtualHost(name: "all", domains: ["a"], routes: [direct, forward])])
+        let proxy = try ProxyFixture(configuration)
+        let client = try proxy.client()
+        try client.sendRequest("GET", "/", host: "a")
+        #expect(try client.readAnswer().status == 200)
+        try client.sendRequest("GET", "/direct", host: "a")
+        #expect(try client.readAnswer().text == "hello")
+        try client.sendRequest("GET", "/", host: "b")
+        #expect(try client.readAnswer().status == 404)
+        try client.sendRequest("POST", "/", host: "b", fields: [("content-type", "application/grpc")])
+        #expect(try client.readAnswer()["grpc-status"] == "12")
+        let lines = try eventually("four lines") { () -> [String]? in
+            proxy.server.flushLogs()
+            let lines = directory.read("log")?.split(separator: "\n").map(String.init) ?? []
+            return lines.count == 4 ? lines : nil
+        }
+        #expect(
+            lines == [
+                "envoy - 0 new - a - 200", "envoy text/plain 5 new - - - 200", "envoy - 0 - - - - 404",
+                "envoy application/grpc 0 - - - 12 200",
+            ])
+    }
+
     @Test("Numbers add up")
     func statistics() throws {
         let peer = try HTTPPeer { request in .answer(request.message.target == "/bad" ? 500 : 200, body: "x")

@@ -1,3 +1,4 @@
+import Foundation
 import MeshModel
 import MeshPrimitives
 import Telemetry
@@ -90,6 +91,7 @@ struct TLSTests {
             manager, _, _ in
             manager.forwardClientCertificate = .sanitizeSet
             manager.currentClientCertificate.uri = true
+            manager.currentClientCertificate.certificate = true
         }
         let url = "https://localhost:\(proxy.port)/"
         let good = try fixture.leaf("good")
@@ -98,6 +100,11 @@ struct TLSTests {
                 == 200)
         let told = try #require(peer.requests.last?.message["x-forwarded-client-cert"])
         #expect(told.contains("By=spiffe://mesh/server;Hash=") && told.hasSuffix(";URI=spiffe://mesh/good"))
+        let whole = try #require(told.split(separator: ";").first { $0.hasPrefix("Cert=") })
+        let sent = String(
+            decoding: try Data(contentsOf: URL(fileURLWithPath: good.certificate)), as: UTF8.self)
+        let block = sent.components(separatedBy: "-----END")[0] + "-----END CERTIFICATE-----\n"
+        #expect(whole.dropFirst(6).dropLast().removingPercentEncoding == block)
         let bad = try fixture.leaf("bad", by: "stranger")
         #expect(throws: TestFailure.self) {
             try curl("--cacert", fixture.root, "--cert", bad.certificate, "--key", bad.key, url)
@@ -110,6 +117,45 @@ struct TLSTests {
         try plain.sendRequest()
         #expect(plain.isEnded(within: 5))
         try proxy.expect(.sslConnectionError as ListenerCounter, 1)
+    }
+
+    @Test("Access logs and header values tell of the caller's TLS session")
+    func operators() throws {
+        let fixture = try TLSFixture()
+        let peer = try HTTPPeer(200, body: "x")
+        let operators =
+            "%REQUESTED_SERVER_NAME% %DOWNSTREAM_TLS_VERSION% %DOWNSTREAM_PEER_URI_SAN% "
+            + "%DOWNSTREAM_LOCAL_URI_SAN% %DOWNSTREAM_PEER_SUBJECT%"
+        var log = AccessLog(destination: .file(fixture.directory.path("log")))
+        log.format = .text(operators + "\n")
+        let tls = try fixture.settings(try fixture.leaf("server"))
+        let proxy = try server(DownstreamTLS(settings: tls), [peer.port], plainToo: true) { manager, _, _ in
+            manager.accessLogs = [log]
+            guard case .routes(var routes) = manager.routes else { return }
+            routes.requestHeaders = [
+                .set(name: "x-session", value: operators, action: .appendOrAdd, keepsEmpty: false)
+            ]
+            manager.routes = .routes(routes)
+        }
+        let good = try fixture.leaf("good")
+        let url = "https://localhost:\(proxy.port)/"
+        let known = try curl("--cacert", fixture.root, "--cert", good.certificate, "--key", good.key, url)
+        #expect(known.status == 200)
+        #expect(try curl("--tls-max", "1.2", "--cacert", fixture.root, url).status == 200)
+        let address = "https://127.0.0.1:\(proxy.port)/"
+        #expect(try curl("-k", address).status == 200)
+        #expect(try curl("http://127.0.0.1:\(proxy.port)/").status == 200)
+        let wanted = [
+            "localhost TLSv1.3 spiffe://mesh/good spiffe://mesh/server CN=good",
+            "localhost TLSv1.2 - spiffe://mesh/server -", "- TLSv1.3 - spiffe://mesh/server -", "- - - - -",
+        ]
+        let lines = try eventually("four lines") { () -> [String]? in
+            proxy.server.flushLogs()
+            let lines = fixture.directory.read("log")?.split(separator: "\n").map(String.init) ?? []
+            return lines.count == wanted.count ? lines : nil
+        }
+        #expect(lines == wanted)
+        #expect(peer.requests.first?.message["x-session"] == wanted[0])
     }
 
     /// Two proxies with mutual TLS between them; the caller speaks plain text to the first.

@@ -36,7 +36,7 @@ struct TrustedCallerTests {
             manager.usesRemoteAddress = true
             manager.skipsXFFAppend = true
         }
-        #expect(silent.seen.values(of: "x-forwarded-for") == ["10.0.0.1", "10.0.0.2, 10.0.0.3"])
+        #expect(silent.seen.values(of: "x-forwarded-for") == ["10.0.0.1,10.0.0.2, 10.0.0.3"])
     }
 
     @Test("Trusted proxies are counted from the end", arguments: [1, 2, 3])
@@ -96,7 +96,7 @@ struct TrustedCallerTests {
     @Test("A caller cannot take away by its Connection field what an edge says")
     func connectionOptions() throws {
         let fields = [
-            ("connection", "x-forwarded-for, x-envoy-external-address, x-own"), ("x-own", "1"),
+            ("connection", "x-envoy-external-address, x-own"), ("x-own", "1"),
             ("x-forwarded-for", "10.0.0.1"),
         ]
         let (seen, _) = try forwarded(fields) { $0.usesRemoteAddress = true }

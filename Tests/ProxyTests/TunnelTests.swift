@@ -117,6 +117,48 @@ struct TunnelTests {
         try other.expect(.downstreamCxActive as ListenerCounter, 0)
     }
 
+    @Test("tcp_proxy: each connection has its lines in the logs, and its numbers")
+    func logged() throws {
+        let directory = try TemporaryDirectory()
+        let peer = try RawPeer { stream in
+            let word = try stream.read(5) ?? []
+            try stream.send(word + word)
+            stream.finishSending()
+        }
+        let gone = try HTTPPeer()
+        gone.stop()
+        var log = AccessLog(destination: .file(directory.path("log")))
+        log.format = .text(
+            "%PROTOCOL% %RESPONSE_CODE% %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %UPSTREAM_CLUSTER% "
+                + "%UPSTREAM_HOST% %UPSTREAM_REQUEST_ATTEMPT_COUNT% %REQ(:METHOD)% "
+                + "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\n")
+        func line(_ proxy: ProxyFixture) throws -> String {
+            try eventually("a line") { () -> String? in
+                proxy.server.flushLogs()
+                return directory.read("log").flatMap { $0.isEmpty ? nil : $0 }
+            }
+        }
+        let proxy = try tcp(peer.port) { $0.accessLogs = [log] }
+        let client = try proxy.client()
+        try client.send("hello")
+        client.finishSending()
+        #expect(try client.readToEnd() == Array("hellohello".utf8))
+        #expect(try line(proxy) == "- 0 - 5 10 peer 127.0.0.1:\(peer.port) 1 - 127.0.0.1\n")
+        let numbers = proxy.server.process.registry.snapshot()
+        #expect(numbers.value(tcp: "tcp", .downstreamCxTotal) == 1)
+        #expect(numbers.value(tcp: "tcp", .downstreamCxRxBytesTotal) == 5)
+        #expect(numbers.value(tcp: "tcp", .downstreamCxTxBytesTotal) == 10)
+        _ = try directory.write("", to: "log")
+        let other = try tcp(gone.port) { proxy in
+            proxy.accessLogs = [log]
+            proxy.maxConnectAttempts = 2
+        }
+        #expect(try other.client().isEnded(within: 5))
+        let failed = try line(other)
+        #expect(failed.contains("URX") && failed.contains("UF"))
+        #expect(failed.contains(" 0 0 peer 127.0.0.1:\(gone.port) 2 - 127.0.0.1\n"), "\(failed)")
+    }
+
     @Test("tcp_proxy: a quiet tunnel ends after its time")
     func idle() throws {
         let peer = try RawPeer { stream in _ = try stream.readToEnd() }

@@ -129,6 +129,9 @@ private func spans(_ settings: SpanSettings, _ record: ExchangeRecord = exampleR
         #expect(found[1].attributes["retry.count"] == nil)
         #expect(found[2].attributes["retry.count"] == "1")
         #expect(found[2].attributes["canceled"] == nil)
+        #expect(found[1].attributes["error.reason"] == "connection termination")
+        #expect(found[1].attributes["response_flags"] == "UC")
+        #expect(found[2].attributes["error.reason"] == nil)
     }
 
     @Test("A batch names the service")

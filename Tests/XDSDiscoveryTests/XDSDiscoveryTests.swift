@@ -174,10 +174,6 @@ struct BootstrapTests {
                 "clusters[0].least_request_lb_config: needs 'lb_policy: LEAST_REQUEST'"
             ),
             (
-                "clusters: [{name: a, per_connection_buffer_limit_bytes: 0}]",
-                "clusters[0].per_connection_buffer_limit_bytes: 0, no bound, is not supported"
-            ),
-            (
                 "clusters: [{name: a, circuit_breakers: {per_host_thresholds: [{max_requests: 3}]}}]",
                 "per_host_thresholds[0].max_requests: not supported per host"
             ),

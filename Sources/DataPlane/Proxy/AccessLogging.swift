@@ -115,50 +115,76 @@ extension Worker {
             clearPeerTexts()
             addRareTexts(exchange, snapshot, snapshot.logNeeds, &texts)
         }
-        let bytes = exchange.value.headBytes.view
         var answer = MessageHead()
         var answerBytes = ByteView("")
         let kept = exchange.value.loggedAnswer
         if !kept.isNone {
-            if loggedHeads[kept].isLocalBody {
-                texts.localReplyBody = loggedHeads[kept].bytes.view
-            } else {
+            if loggedHeads[kept].localBody.isAllocated {
+                texts.localReplyBody = loggedHeads[kept].localBody.view
+            }
+            if loggedHeads[kept].bytes.isAllocated {
                 answer = loggedHeads[kept].head
                 answerBytes = loggedHeads[kept].bytes.view
             }
         }
+        writeLines(
+            logs, snapshot, exchange.value.record, exchange.head, exchange.value.headBytes.view, answer,
+            answerBytes, texts)
+    }
+
+    mutating func writeLines(
+        _ logs: Table<Int32>, _ snapshot: Snapshot, _ record: borrowing ExchangeRecord,
+        _ request: borrowing @_addressable MessageHead, _ bytes: ByteView,
+        _ answer: borrowing @_addressable MessageHead, _ answerBytes: ByteView, _ texts: ExchangeTexts
+    ) {
         var output: [UInt8] = []
         swap(&output, &line)
         var dice = random
         for index in logs.indices {
             let sink = snapshot.accessLogs[Int(logs[index])]
-            if let filter = sink.filter,
-                !filter.wants(
-                    exchange.value.record, request: exchange.head, bytes, random: &dice)
-            {
+            if let filter = sink.filter, !filter.wants(record, request: request, bytes, random: &dice) {
                 continue
             }
             output.removeAll(keepingCapacity: true)
             sink.format.append(
-                exchange.value.record, request: exchange.head, bytes, response: answer,
-                answerBytes,
-                texts, to: &output)
+                record, request: request, bytes, response: answer, answerBytes, texts, to: &output)
             sink.file.append(output)
         }
         random = dice
         swap(&output, &line)
     }
 
-    /// Keeps the head of an answer for the log.
+    /// Keeps what the logs show of an answer's fields, as they go to the caller.
     @inline(__always)
     mutating func keepForLog(_ exchange: ExchangePlace, _ bytes: ByteView) {
-        guard !exchange.chain.http.logs.isEmpty else { return }
-        var copy = pool.take(bytes.count)
-        _ = copy.append(bytes)
-        guard let connection = loggedHeads.insert(LoggedHead(head: answer, bytes: copy)) else {
-            return pool.give(&copy)
+        if !exchange.chain.http.loggedAnswerNames.isEmpty { keepAnswerFields(exchange, bytes) }
+    }
+
+    @inline(never)
+    private mutating func keepAnswerFields(_ exchange: ExchangePlace, _ bytes: ByteView) {
+        let names = exchange.chain.http.loggedAnswerNames
+        var logged = LoggedHead(head: MessageHead(), bytes: pool.take(BufferPool.sizes.small))
+        for index in names.indices {
+            let (name, known) = (names[index], FieldName(names[index]))
+            guard let value = edits.value(named: name, known, in: answer, bytes) else { continue }
+            let start = logged.bytes.count
+            guard logged.bytes.append(name), logged.bytes.append(value),
+                logged.head.append(
+                    Field(
+                        nameStart: start, nameCount: name.count, valueStart: start + name.count,
+                        valueCount: value.count, lineEnd: logged.bytes.count, name: known))
+            else { break }
+            logged.head.length = UInt16(logged.bytes.count)
         }
-        exchange.value.loggedAnswer = connection
+        let kept = exchange.value.loggedAnswer
+        if !kept.isNone {
+            if loggedHeads[kept].bytes.isAllocated { pool.give(&loggedHeads[kept].bytes) }
+            (loggedHeads[kept].head, loggedHeads[kept].bytes) = (logged.head, logged.bytes)
+        } else if let kept = loggedHeads.insert(logged) {
+            exchange.value.loggedAnswer = kept
+        } else {
+            pool.give(&logged.bytes)
+        }
     }
 
     /// Likewise the body of an answer of our own, where a log shows it.
@@ -168,7 +194,7 @@ extension Worker {
         else { return }
         var copy = pool.take(body.count)
         guard copy.append(body),
-            let kept = loggedHeads.insert(LoggedHead(head: MessageHead(), bytes: copy, isLocalBody: true))
+            let kept = loggedHeads.insert(LoggedHead(head: MessageHead(), bytes: .none, localBody: copy))
         else { return pool.give(&copy) }
         exchange.value.loggedAnswer = kept
     }
@@ -176,7 +202,8 @@ extension Worker {
     mutating func forgetLogged(_ exchange: ExchangePlace) {
         let kept = exchange.value.loggedAnswer
         guard !kept.isNone else { return }
-        pool.give(&loggedHeads[kept].bytes)
+        if loggedHeads[kept].bytes.isAllocated { pool.give(&loggedHeads[kept].bytes) }
+        if loggedHeads[kept].localBody.isAllocated { pool.give(&loggedHeads[kept].localBody) }
         loggedHeads.remove(kept)
         exchange.value.loggedAnswer = .none
     }
@@ -198,14 +225,17 @@ extension Worker {
             _ = exchange.value.record.requestID.append(to: &scratch)
             texts.requestID = scratch.view.dropFirst(start)
         }
-        let connection = exchange.value.downstream
-        if let peer = identities[connection.value.identity] {
-            if let uri = peer.uriSANs.first {
-                texts.downstreamPeerURI = uri.withByteView { scratch.store($0) }
-            }
-            texts.downstreamPeerSubject = peer.subject.withByteView { scratch.store($0) }
-        }
+        addPeerTexts(exchange.value.downstream, &texts)
         return texts
+    }
+
+    /// In `scratch`.
+    mutating func addPeerTexts(_ connection: ConnectionPlace, _ texts: inout ExchangeTexts) {
+        guard let peer = identities[connection.value.identity] else { return }
+        if let uri = peer.uriSANs.first {
+            texts.downstreamPeerURI = uri.withByteView { scratch.store($0) }
+        }
+        texts.downstreamPeerSubject = peer.subject.withByteView { scratch.store($0) }
     }
 }
 
@@ -219,20 +249,29 @@ extension Worker {
     mutating func addRareTexts(
         _ exchange: ExchangePlace, _ snapshot: Snapshot, _ needs: LogNeeds, _ texts: inout ExchangeTexts
     ) {
+        addRareTexts(
+            exchange.value.downstream, tls: exchange.chain.tls,
+            failure: exchange.value.record.upstreamFailure, snapshot, needs, &texts)
+    }
+
+    mutating func addRareTexts(
+        _ connection: ConnectionPlace, tls context: Int32, failure: NameID, _ snapshot: Snapshot,
+        _ needs: LogNeeds, _ texts: inout ExchangeTexts
+    ) {
         if needs.contains(.hostname) {
             texts.hostname = process.hostname.withByteView { peerTexts.store($0) }
         }
         if needs.contains(.upstreamFailure),
-            let reason = failureTexts[exchange.value.record.upstreamFailure]
+            let reason = failureTexts[failure]
         {
             texts.upstreamFailure = reason.withByteView { peerTexts.store($0) }
         }
-        guard let session = exchange.value.downstream.value.tls else { return }
+        guard let session = connection.value.tls else { return }
         if needs.contains(.serverName), let name = session.serverName {
             texts.requestedServerName = name.withByteView { peerTexts.store($0) }
         }
-        if needs.contains(.localURISAN), exchange.chain.tls >= 0,
-            let own = snapshot.tlsContexts[Int(exchange.chain.tls)].certificate?.spiffeID
+        if needs.contains(.localURISAN), context >= 0,
+            let own = snapshot.tlsContexts[Int(context)].certificate?.spiffeID
         {
             texts.downstreamLocalURI = own.withByteView { peerTexts.store($0) }
         }
@@ -254,12 +293,13 @@ extension Worker {
     }
 }
 
-/// The head of an answer, kept until its request is logged.
+/// What logs show of an answer, kept until its request is logged.
 struct LoggedHead: BitwiseCopyable {
+    /// Of those fields only; their names and values, one behind the other.
     var head: MessageHead
     var bytes: PooledBuffer
-    /// The bytes are the body of an answer of our own, and there is no head.
-    var isLocalBody = false
+    /// The body of an answer of our own.
+    var localBody = PooledBuffer.none
 }
 
 extension TraceDecision {

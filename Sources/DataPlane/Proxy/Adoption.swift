@@ -287,6 +287,7 @@ extension Worker {
             if connection.value.tls != nil { counters.add(scope, .downstreamCxSslActive, -1) }
             if connection.value.session != nil { counters.add(scope, .downstreamCxHttp2Active, -1) }
         }
+        logTunnel(connection)
         closeTunnelPeer(of: connection)
         shelf.release(connection.value.snapshot)
         connection.value.snapshot = -1

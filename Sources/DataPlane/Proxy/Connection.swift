@@ -123,6 +123,8 @@ struct Connection: BitwiseCopyable {
     var number: UInt64 = 0
     /// Downstream: it is counted among its connection manager's.
     var isCountedHTTP = false
+    /// Downstream: what the log of its `tcp_proxy` will tell.
+    var tunnelRecord = SlabID.none
     /// It carries a tunnel's bytes and no requests.
     var isTunnelOnly = false
     /// It takes no more requests, but those it has go on.

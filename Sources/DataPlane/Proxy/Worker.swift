@@ -88,6 +88,7 @@ struct Worker: ~Copyable {
     let answerDropMask = Worker.answerDropMask()
     var date = HTTPDate()
     var loggedHeads: Slab<LoggedHead>
+    var tunnelRecords: Slab<ExchangeRecord>
     /// A line of an access log while it is made.
     var line: [UInt8] = []
     var fields = HTTP2FieldList()
@@ -121,6 +122,7 @@ struct Worker: ~Copyable {
         exchanges = Slab(capacity: process.exchangesMax)
         heads = Slab(capacity: process.exchangesMax, filledWith: MessageHead())
         loggedHeads = Slab(capacity: process.exchangesMax)
+        tunnelRecords = Slab(capacity: process.connectionsMax)
         readBuffer = pool.take(BufferPool.sizes.large)
         cipherBuffer = pool.take(BufferPool.sizes.large)
         stageBuffer = pool.take(BufferPool.sizes.large)

@@ -26,8 +26,7 @@ enum SpanEncoder {
             record, id: record.spanID, parent: entry.header.parentSpanID,
             state: entry.text(.tracestate)?.text ?? "", name: names.name, isClient ? .client : .server,
             from: 0, to: max(0, record.ended), names.own(isClient: isClient),
-            isError: isClient && settings.names == .openTelemetry
-                ? names.isFailure(record.status, from: 400) : names.isFailure(record.status, from: 500))
+            isError: names.isError(record.status, isClient: isClient))
     }
 
     private static func attempt(_ index: Int, _ entry: borrowing SpanEntry, _ names: SpanNames) -> [UInt8] {
@@ -40,7 +39,7 @@ enum SpanEncoder {
             record, id: AttemptSpan.id(of: record.spanID, attempt: index + 1), parent: record.spanID,
             state: entry.text(.tracestate)?.text ?? "", name: names.attemptName, .client,
             from: attempt.start, to: end, names.attempt(attempt, number: index, isLast: isLast),
-            isError: names.isFailure(attempt.status, from: names.isEnvoy ? 500 : 400))
+            isError: names.isError(attempt.status, isClient: true))
     }
 
     private static func span(

@@ -44,6 +44,11 @@ struct SpanNames {
 
     func isFailure(_ status: UInt16, from least: UInt16) -> Bool { status == 0 || status >= least }
 
+    /// The span's own status: Envoy goes by the answer alone.
+    func isError(_ status: UInt16, isClient: Bool) -> Bool {
+        isEnvoy ? status >= 500 : isFailure(status, from: isClient ? 400 : 500)
+    }
+
     /// Of the request's own span.
     func own(isClient: Bool) -> SpanAttributes {
         var attributes = SpanAttributes()
@@ -72,19 +77,20 @@ struct SpanNames {
         let endpoint = attempt.endpoint
         if isEnvoy {
             attributes.add("component", "proxy")
-            attributes.add("http.protocol", "\(record.upstreamProtocol.text)")
+            let isConnected = attempt.end.reset == .none || attempt.end.reset.isOfConnected
+            attributes.add("http.protocol", isConnected ? "\(record.upstreamProtocol.text)" : "-")
             attributes.add("upstream_address", endpoint.map(\.description) ?? "")
             attributes.add("peer.address", endpoint.map(\.description) ?? "")
             attributes.add("upstream_cluster", cluster)
             attributes.add("upstream_cluster.name", cluster)
             attributes.add("http.status_code", "\(attempt.status)")
             if isLast { addGRPCStatus("grpc.status_code", to: &attributes) }
-            // That no other attempt was made is the request's matter.
-            let flags = isLast ? record.flags.subtracting(.upstreamRetryLimitExceeded) : []
-            attributes.add("response_flags", flags.text)
+            attributes.add("response_flags", attempt.end.flags.text)
             if number > 0 { attributes.add("retry.count", "\(number)") }
-            let isGivenUp = attempt.end == .answered || attempt.end == .abandoned
-            if !isLast, isGivenUp { attributes.add("canceled", "true") }
+            if attempt.end.isGivenUp || (!isLast && attempt.end == .answered) {
+                attributes.add("canceled", "true")
+            }
+            attributes.add("error.reason", "\(attempt.end.reset.words)")
             if isFailure(attempt.status, from: 500) { attributes.add("error", "true") }
             return attributes
         }
@@ -190,5 +196,50 @@ struct SpanNames {
         let host = authority[..<colon]
         if host.hasPrefix("["), host.hasSuffix("]") { return (String(host.dropFirst().dropLast()), port) }
         return host.contains(":") ? (authority, nil) : (String(host), port)
+    }
+}
+
+extension AttemptEnd {
+    /// Why the stream to the endpoint was reset, if it was not by us.
+    fileprivate var reset: UpstreamReset {
+        switch self {
+        case .running, .answered, .perTryTimedOut, .perTryIdledOut, .requestTimedOut, .abandoned: .none
+        case .connectFailed: .remoteConnectionFailure
+        case .connectTimedOut: .connectionTimeout
+        case .overflowed: .overflow
+        case .refusedStream, .goAwayBelow: .remoteRefusedStreamReset
+        case .resetUnsent, .resetSent, .resetMidAnswer: .connectionTermination
+        case .protocolError: .protocolError
+        }
+    }
+
+    /// We let go of it before it had said all: for its time, or because its caller did.
+    fileprivate var isGivenUp: Bool {
+        switch self {
+        case .running, .perTryTimedOut, .perTryIdledOut, .requestTimedOut, .abandoned: true
+        default: false
+        }
+    }
+
+    /// Of the attempt alone.
+    fileprivate var flags: ResponseFlags {
+        switch self {
+        case .running, .answered, .requestTimedOut, .abandoned: []
+        case .connectFailed, .connectTimedOut: .upstreamConnectionFailure
+        case .overflowed: .upstreamOverflow
+        case .refusedStream, .goAwayBelow: .upstreamRemoteReset
+        case .resetUnsent, .resetSent, .resetMidAnswer: .upstreamConnectionTermination
+        case .protocolError: .upstreamProtocolError
+        case .perTryTimedOut, .perTryIdledOut: .upstreamRequestTimeout
+        }
+    }
+}
+
+extension UpstreamReset {
+    fileprivate var isOfConnected: Bool {
+        switch self {
+        case .remoteConnectionFailure, .localConnectionFailure, .connectionTimeout, .overflow: false
+        default: true
+        }
     }
 }

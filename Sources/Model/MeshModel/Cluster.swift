@@ -54,7 +54,6 @@ public struct ClusterValues: Sendable, Equatable {
     public var localities: [LocalityEndpoints] = []
     public var balancing = ClusterBalancing()
     public var connectTimeout: Duration = .seconds(5)
-    public var bufferLimit = 1 << 20
     public var normalLimits = Limits()
     public var highLimits = Limits()
     public var perHostConnectionsMax: UInt32?

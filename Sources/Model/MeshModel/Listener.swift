@@ -10,7 +10,6 @@ public struct Listener: Sendable, Equatable {
     /// The `tls_inspector` listener filter is there: the first bytes are looked at before a chain is chosen.
     public var inspectsTLS: Bool
     public var bufferLimit: Int
-    public var connectionBalance: Bool = false
     /// The `original_dst` listener filter is there: where a connection was going before it was redirected here counts as
     /// its local address.
     public var readsOriginalDestination = false

@@ -131,8 +131,8 @@ public struct GlobalRateLimit: Sendable, Equatable {
     public var requests = Requests.all
     /// Of one question; nil: as long as the request may take.
     public var timeout: Duration? = .milliseconds(20)
-    /// Where the service does not answer, requests are refused.
-    public var deniesWithoutAnswer = false
+    /// Of the requests that the service does not answer for, those that are refused.
+    public var deniedWithoutAnswer = Fraction.none
     public var status = 429
     public var statusOnError = 500
     public var asResourceExhausted = false

@@ -59,6 +59,8 @@ public struct Route: Sendable, Equatable {
     @Rare public var tracing: RouteTracing? = nil
     /// What its spans are called (`decorator`); empty for none.
     public var operation = ""
+    /// The proxy on the other side is told.
+    public var propagatesOperation = true
 
     public init(name: String = "", match: RouteMatch, action: Action) {
         (self.name, self.match, self.action) = (name, match, action)

@@ -22,7 +22,6 @@ extension ResourceCompiler {
         ]
         cluster.discovery = kinds[Int(clamping: message.enumerated(XDS.Cluster.type)) % kinds.count]
         cluster.connectTimeout = message.duration(XDS.Cluster.connectTimeout) ?? .seconds(5)
-        cluster.bufferLimit = bufferLimit(node, XDS.Cluster.perConnectionBufferLimitBytes)
         balancing(node, into: &cluster)
         cluster.outliers = node.child(XDS.Cluster.outlierDetection).map { outliers($0) }
         limits(node.child(XDS.Cluster.circuitBreakers), into: &cluster)

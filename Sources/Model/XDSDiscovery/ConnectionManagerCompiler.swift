@@ -4,6 +4,10 @@ import XDSSchema
 
 // envoy.extensions.filters.network.http_connection_manager.v3
 extension ResourceCompiler {
+    /// What the proxy's index of a head holds.
+    private static let headKilobytesMax: UInt64 = 60
+    private static let fieldsMax: UInt64 = 100
+
     mutating func connectionManager(
         _ node: ConfigNode
     ) -> (HTTPConnectionManager, (name: String, timeout: Duration)?) {
@@ -93,6 +97,11 @@ extension ResourceCompiler {
             if upgrade.message.wrappedBool(U.enabled) ?? true { manager.upgrades.append(name) }
         }
         if let most = node.message.wrappedUnsigned(F.maxRequestHeadersKb) {
+            if most > Self.headKilobytesMax {
+                add(
+                    "is more than \(Self.headKilobytesMax), which is not supported", at: node,
+                    F.maxRequestHeadersKb)
+            }
             manager.headBytesMax = Int(most) << 10
         }
     }
@@ -111,7 +120,12 @@ extension ResourceCompiler {
         manager.maxConnectionDuration = limit(common.message.duration(C.maxConnectionDuration), default: nil)
         manager.maxStreamDuration = limit(common.message.duration(C.maxStreamDuration), default: nil)
         manager.maxRequestsPerConnection = requestsMax(common)
-        if let most = common.message.wrappedUnsigned(C.maxHeadersCount) { manager.fieldsMax = Int(most) }
+        if let most = common.message.wrappedUnsigned(C.maxHeadersCount) {
+            if most > Self.fieldsMax {
+                add("is more than \(Self.fieldsMax), which is not supported", at: common, C.maxHeadersCount)
+            }
+            manager.fieldsMax = Int(most)
+        }
         let actions: [UnderscoreAction] = [.allow, .rejectRequest, .dropHeader]
         manager.underscoresInHeaders =
             actions[Int(clamping: common.message.enumerated(C.headersWithUnderscoresAction)) % actions.count]

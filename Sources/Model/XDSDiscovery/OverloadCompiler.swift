@@ -53,18 +53,22 @@ extension ResourceCompiler {
             filter.settings.samplingWindow = min(max(seconds, 1), 3600)
         }
         func percent(_ number: FieldNumber) -> Double? {
-            node.message.message(number)?.message(XDS.RuntimePercent.defaultValue)?.double(XDS.Percent.value)
+            guard let percent = node.message.message(number) else { return nil }
+            return runtimeNumber(percent.text(XDS.RuntimePercent.runtimeKey))
+                ?? percent.message(XDS.RuntimePercent.defaultValue)?.double(XDS.Percent.value)
         }
         if let aggression = node.message.message(F.aggression) {
-            filter.settings.aggression = max(1, aggression.double(XDS.RuntimeDouble.defaultValue))
+            let value = runtimeNumber(aggression.text(XDS.RuntimeDouble.runtimeKey))
+            filter.settings.aggression = max(1, value ?? aggression.double(XDS.RuntimeDouble.defaultValue))
         }
         if let threshold = percent(F.srThreshold) {
             if threshold < 1 { add("must be at least 1", at: node, F.srThreshold) }
             filter.settings.successRateThreshold = max(1, threshold)
         }
         if let rate = node.message.message(F.rpsThreshold) {
-            filter.settings.requestRateThreshold = UInt32(
-                clamping: rate.unsigned(XDS.RuntimeUInt32.defaultValue))
+            let value = runtimeNumber(rate.text(XDS.RuntimeUInt32.runtimeKey)).flatMap { UInt32(exactly: $0) }
+            filter.settings.requestRateThreshold =
+                value ?? UInt32(clamping: rate.unsigned(XDS.RuntimeUInt32.defaultValue))
         }
         filter.settings.rejectionProbabilityMax =
             percent(F.maxRejectionProbability) ?? filter.settings.rejectionProbabilityMax
@@ -94,6 +98,11 @@ extension ResourceCompiler {
                 filter.grpcStatuses |= 1 << UInt32(clamping: min(status, 31))
             }
         }
+    }
+
+    /// What the runtime has in place of a default.
+    private func runtimeNumber(_ key: String) -> Double? {
+        if case .number(let number) = surroundings.runtime[key] { number } else { nil }
     }
 
     /// envoy.config.core.v3.RuntimeFeatureFlag; true where it is not set.

@@ -51,7 +51,8 @@ extension ResourceCompiler {
         }
         let timeout = message.duration(F.timeout) ?? .milliseconds(20)
         limit.timeout = timeout == .zero ? nil : timeout
-        limit.deniesWithoutAnswer = message.bool(F.failureModeDeny)
+        limit.deniedWithoutAnswer =
+            fraction(node.child(F.failureModeDenyPercent)) ?? (message.bool(F.failureModeDeny) ? .all : .none)
         limit.status = status(message.message(F.rateLimitedStatus), standard: 429)
         limit.statusOnError = status(message.message(F.statusOnError), standard: 500)
         limit.asResourceExhausted = message.bool(F.rateLimitedAsResourceExhausted)

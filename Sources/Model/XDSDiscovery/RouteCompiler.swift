@@ -88,7 +88,10 @@ extension ResourceCompiler {
         route.responseHeaders = headerEdits(
             node, add: F.responseHeadersToAdd, remove: F.responseHeadersToRemove)
         if let tracing = node.child(F.tracing) { route.tracing = routeTracing(tracing) }
-        route.operation = node.message.message(F.decorator)?.text(XDS.Decorator.operation) ?? ""
+        if let decorator = node.message.message(F.decorator) {
+            route.operation = decorator.text(XDS.Decorator.operation)
+            route.propagatesOperation = decorator.wrappedBool(XDS.Decorator.propagate) ?? true
+        }
         for (name, config) in node.entries(F.typedPerFilterConfig) {
             switch config.type {
             case XDS.MartletRoute.messageType: apply(config, to: &route, hostPolicy: hostPolicy)

@@ -184,7 +184,6 @@ public enum XDS {
         public static var `type`: FieldNumber { 2 }
         public static var edsClusterConfig: FieldNumber { 3 }
         public static var connectTimeout: FieldNumber { 4 }
-        public static var perConnectionBufferLimitBytes: FieldNumber { 5 }
         public static var lbPolicy: FieldNumber { 6 }
         public static var healthChecks: FieldNumber { 8 }
         public static var circuitBreakers: FieldNumber { 10 }
@@ -472,6 +471,7 @@ public enum XDS {
     public enum Decorator {
         public static var messageType: MessageType { MessageType(97) }
         public static var operation: FieldNumber { 1 }
+        public static var propagate: FieldNumber { 2 }
     }
     /// envoy.service.discovery.v3.DeltaDiscoveryRequest
     public enum DeltaDiscoveryRequest {
@@ -666,6 +666,7 @@ public enum XDS {
         public static var statusOnError: FieldNumber { 12 }
         public static var filterEnabled: FieldNumber { 14 }
         public static var filterEnforced: FieldNumber { 15 }
+        public static var failureModeDenyPercent: FieldNumber { 16 }
         public static var rateLimits: FieldNumber { 17 }
     }
     /// envoy.extensions.filters.http.adaptive_concurrency.v3.GradientControllerConfig

@@ -219,6 +219,17 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
         return unsafe Digest(of: certificate).map { PeerFingerprint(digest: $0) }
     }
 
+    /// The peer's certificate in DER; nil if it has shown none. Built at each call.
+    public var peerCertificate: [UInt8]? {
+        guard let certificate = unsafe SSL_get0_peer_certificate(record.pointee.ssl) else { return nil }
+        let count = unsafe Int(i2d_X509(certificate, nil))
+        guard count > 0 else { return nil }
+        return unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, written in
+            var place = buffer.baseAddress
+            unsafe written = Int(max(i2d_X509(certificate, &place), 0))
+        }
+    }
+
     /// Built at each call.
     public var peer: PeerIdentity? {
         guard let certificate = unsafe SSL_get0_peer_certificate(record.pointee.ssl) else { return nil }

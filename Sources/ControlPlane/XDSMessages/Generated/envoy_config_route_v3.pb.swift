@@ -27,9 +27,20 @@ public nonisolated struct Envoy_Config_Route_V3_Decorator: Sendable {
 
   public var operation: String = String()
 
+  public var propagate: SwiftProtobuf.Google_Protobuf_BoolValue {
+    get {_propagate ?? SwiftProtobuf.Google_Protobuf_BoolValue()}
+    set {_propagate = newValue}
+  }
+  /// Returns true if `propagate` has been explicitly set.
+  public var hasPropagate: Bool {self._propagate != nil}
+  /// Clears the value of `propagate`. Subsequent reads from it will return its default value.
+  public mutating func clearPropagate() {self._propagate = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
+
+  fileprivate var _propagate: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
 }
 
 public nonisolated struct Envoy_Config_Route_V3_DirectResponseAction: Sendable {
@@ -1891,7 +1902,7 @@ fileprivate nonisolated let _protobuf_package = "envoy.config.route.v3"
 
 nonisolated extension Envoy_Config_Route_V3_Decorator: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Decorator"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}operation\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}operation\0\u{1}propagate\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1900,20 +1911,29 @@ nonisolated extension Envoy_Config_Route_V3_Decorator: SwiftProtobuf.Message, Sw
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.operation) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._propagate) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.operation.isEmpty {
       try visitor.visitSingularStringField(value: self.operation, fieldNumber: 1)
     }
+    try { if let v = self._propagate {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Envoy_Config_Route_V3_Decorator, rhs: Envoy_Config_Route_V3_Decorator) -> Bool {
     if lhs.operation != rhs.operation {return false}
+    if lhs._propagate != rhs._propagate {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

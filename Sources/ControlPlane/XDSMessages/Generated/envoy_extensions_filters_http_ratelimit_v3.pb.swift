@@ -119,6 +119,15 @@ public nonisolated struct Envoy_Extensions_Filters_Http_Ratelimit_V3_RateLimit: 
   /// Clears the value of `filterEnforced`. Subsequent reads from it will return its default value.
   public mutating func clearFilterEnforced() {_uniqueStorage()._filterEnforced = nil}
 
+  public var failureModeDenyPercent: Envoy_Config_Core_V3_RuntimeFractionalPercent {
+    get {_storage._failureModeDenyPercent ?? Envoy_Config_Core_V3_RuntimeFractionalPercent()}
+    set {_uniqueStorage()._failureModeDenyPercent = newValue}
+  }
+  /// Returns true if `failureModeDenyPercent` has been explicitly set.
+  public var hasFailureModeDenyPercent: Bool {_storage._failureModeDenyPercent != nil}
+  /// Clears the value of `failureModeDenyPercent`. Subsequent reads from it will return its default value.
+  public mutating func clearFailureModeDenyPercent() {_uniqueStorage()._failureModeDenyPercent = nil}
+
   public var rateLimits: [Envoy_Config_Route_V3_RateLimit] {
     get {_storage._rateLimits}
     set {_uniqueStorage()._rateLimits = newValue}
@@ -267,7 +276,7 @@ fileprivate nonisolated let _protobuf_package = "envoy.extensions.filters.http.r
 
 nonisolated extension Envoy_Extensions_Filters_Http_Ratelimit_V3_RateLimit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RateLimit"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}domain\0\u{1}stage\0\u{3}request_type\0\u{1}timeout\0\u{3}failure_mode_deny\0\u{3}rate_limited_as_resource_exhausted\0\u{3}rate_limit_service\0\u{3}enable_x_ratelimit_headers\0\u{3}disable_x_envoy_ratelimited_header\0\u{3}rate_limited_status\0\u{3}response_headers_to_add\0\u{3}status_on_error\0\u{4}\u{2}filter_enabled\0\u{3}filter_enforced\0\u{4}\u{2}rate_limits\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}domain\0\u{1}stage\0\u{3}request_type\0\u{1}timeout\0\u{3}failure_mode_deny\0\u{3}rate_limited_as_resource_exhausted\0\u{3}rate_limit_service\0\u{3}enable_x_ratelimit_headers\0\u{3}disable_x_envoy_ratelimited_header\0\u{3}rate_limited_status\0\u{3}response_headers_to_add\0\u{3}status_on_error\0\u{4}\u{2}filter_enabled\0\u{3}filter_enforced\0\u{3}failure_mode_deny_percent\0\u{3}rate_limits\0")
 
   fileprivate class _StorageClass {
     var _domain: String = String()
@@ -284,6 +293,7 @@ nonisolated extension Envoy_Extensions_Filters_Http_Ratelimit_V3_RateLimit: Swif
     var _statusOnError: Envoy_Type_V3_HttpStatus? = nil
     var _filterEnabled: Envoy_Config_Core_V3_RuntimeFractionalPercent? = nil
     var _filterEnforced: Envoy_Config_Core_V3_RuntimeFractionalPercent? = nil
+    var _failureModeDenyPercent: Envoy_Config_Core_V3_RuntimeFractionalPercent? = nil
     var _rateLimits: [Envoy_Config_Route_V3_RateLimit] = []
 
       // This property is used as the initial default value for new instances of the type.
@@ -309,6 +319,7 @@ nonisolated extension Envoy_Extensions_Filters_Http_Ratelimit_V3_RateLimit: Swif
       _statusOnError = source._statusOnError
       _filterEnabled = source._filterEnabled
       _filterEnforced = source._filterEnforced
+      _failureModeDenyPercent = source._failureModeDenyPercent
       _rateLimits = source._rateLimits
     }
   }
@@ -342,6 +353,7 @@ nonisolated extension Envoy_Extensions_Filters_Http_Ratelimit_V3_RateLimit: Swif
         case 12: try { try decoder.decodeSingularMessageField(value: &_storage._statusOnError) }()
         case 14: try { try decoder.decodeSingularMessageField(value: &_storage._filterEnabled) }()
         case 15: try { try decoder.decodeSingularMessageField(value: &_storage._filterEnforced) }()
+        case 16: try { try decoder.decodeSingularMessageField(value: &_storage._failureModeDenyPercent) }()
         case 17: try { try decoder.decodeRepeatedMessageField(value: &_storage._rateLimits) }()
         default: break
         }
@@ -397,6 +409,9 @@ nonisolated extension Envoy_Extensions_Filters_Http_Ratelimit_V3_RateLimit: Swif
       try { if let v = _storage._filterEnforced {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
       } }()
+      try { if let v = _storage._failureModeDenyPercent {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+      } }()
       if !_storage._rateLimits.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._rateLimits, fieldNumber: 17)
       }
@@ -423,6 +438,7 @@ nonisolated extension Envoy_Extensions_Filters_Http_Ratelimit_V3_RateLimit: Swif
         if _storage._statusOnError != rhs_storage._statusOnError {return false}
         if _storage._filterEnabled != rhs_storage._filterEnabled {return false}
         if _storage._filterEnforced != rhs_storage._filterEnforced {return false}
+        if _storage._failureModeDenyPercent != rhs_storage._failureModeDenyPercent {return false}
         if _storage._rateLimits != rhs_storage._rateLimits {return false}
         return true
       }

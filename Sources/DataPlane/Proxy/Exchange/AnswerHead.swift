@@ -34,7 +34,7 @@ extension Worker {
         applyRouteEdits(exchange, .answer(bytes))
         editRateLimit(exchange)
         applyFilterEdits(exchange, .answer(bytes))
-        editAnswer(exchange)
+        editAnswer(exchange, bytes)
         writeAnswerHead(exchange, bytes)
     }
 
@@ -61,7 +61,7 @@ extension Worker {
     }
 
     /// What every answer gets, whatever the route's changes were.
-    private mutating func editAnswer(_ exchange: ExchangePlace) {
+    private mutating func editAnswer(_ exchange: ExchangePlace, _ bytes: ByteView) {
         switch exchange.chain.http.serverHeader {
         case .overwrite:
             edits.drop(.server)
@@ -86,7 +86,7 @@ extension Worker {
         if exchange.chain.http.setsRequestIDInResponse || exchange.value.tellsRequestID {
             addRequestID(exchange)
         }
-        if exchange.chain.http.decoration != .none { decorateAnswer(exchange) }
+        if exchange.chain.http.decoration != .none { decorateAnswer(exchange, bytes) }
     }
 
     private mutating func addRequestID(_ exchange: ExchangePlace) {
@@ -118,9 +118,26 @@ extension Worker {
                 edits.add(.retryAfter, scratch.store(decimal: Int(decision.retryAfterSeconds)))
             }
         }
+        if exchange.value.earlierLimits.isAllocated { addEarlierLimits(exchange) }
         if exchange.value.isRateLimited, record.value.answerEdits >= 0 {
             applyEdits(record.value.answerEdits, exchange, .answer(ByteView("")))
             answerIsEdited = true
+        }
+    }
+
+    /// What limits before the last one have said, the first one last, as filters see an answer.
+    @inline(never)
+    private mutating func addEarlierLimits(_ exchange: ExchangePlace) {
+        let text = exchange.value.earlierLimits.view
+        var end = text.count
+        let names: [FieldName] = [.xRatelimitReset, .xRatelimitRemaining, .xRatelimitLimit]
+        var index = 0
+        while end > 0 {
+            var start = end - 1
+            while start > 0, text[start - 1] != UInt8(ascii: " ") { start -= 1 }
+            edits.add(names[index % names.count], text[start..<(end - 1)])
+            index += 1
+            end = start
         }
     }
 
@@ -171,7 +188,7 @@ extension Worker {
         if !local.skipsRouteEdits { applyRouteEdits(exchange, .answer(ByteView(""))) }
         editRateLimit(exchange)
         applyFilterEdits(exchange, .answer(ByteView("")))
-        editAnswer(exchange)
+        editAnswer(exchange, ByteView(""))
         if exchange.chain.http.sendsProxyStatus, !local.proxyStatus.view.isEmpty {
             addProxyStatus(exchange, local)
         }
@@ -268,7 +285,7 @@ extension Worker {
         if !local.skipsRouteEdits { applyRouteEdits(exchange, .answer(ByteView(""))) }
         editRateLimit(exchange)
         applyFilterEdits(exchange, .answer(ByteView("")))
-        editAnswer(exchange)
+        editAnswer(exchange, ByteView(""))
         writeAnswerHead(exchange, ByteView(""))
         finishLocally(exchange)
     }
@@ -281,6 +298,7 @@ extension Worker {
     private mutating func writeAnswerHead(_ exchange: ExchangePlace, _ bytes: ByteView) {
         exchange.value.record.responseSendStarted = now.nanoseconds(since: exchange.value.started)
         exchange.value.record.responseHeadBytes = UInt32(answer.length)
+        keepForLog(exchange, bytes)
         let connection = exchange.value.downstream
         if connection.value.codec == .http2 {
             exchange.value.framing = .stream

@@ -205,6 +205,8 @@ struct Exchange: BitwiseCopyable {
     /// Of a redirect.
     var location = PooledBuffer.none
     var trace: TraceDecision?
+    /// What the endpoint's proxy calls the request's span, at the caller's side.
+    var operation = PooledBuffer.none
     /// `x-request-id` is the record's, in place of the one that came.
     var setsRequestID = false
     /// It comes from an address that the configuration counts among the own ones.
@@ -236,6 +238,8 @@ struct Exchange: BitwiseCopyable {
     var record = ExchangeRecord()
     var rateLimit: RateLimitDecision?
     var rateLimitRecord: Int32 = -1
+    /// What other limits said before that one.
+    var earlierLimits = PooledBuffer.none
     var isRateLimited = false
     /// Index of the limit that it is beyond, and that is not enforced but changes its fields; -1 for none.
     var overLimit: Int32 = -1

@@ -561,7 +561,6 @@ extension Worker {
         }
         exchange.value.phase = .answering
         exchange.value.tryDeadline = .distantFuture
-        keepForLog(exchange, bytes)
         sendAnswerHead(exchange, bytes)
         return .passed
     }
@@ -838,6 +837,8 @@ extension Worker {
             pool.give(&exchange.value.answerTrailers)
             pool.give(&exchange.value.location)
             if exchange.value.said.isAllocated { pool.give(&exchange.value.said) }
+            if exchange.value.earlierLimits.isAllocated { pool.give(&exchange.value.earlierLimits) }
+            if exchange.value.operation.isAllocated { pool.give(&exchange.value.operation) }
             queues.removeAll(from: &exchange.value.body, pool: &pool)
             queues.removeAll(from: &exchange.value.answerQueue, pool: &pool)
             queues.removeAll(from: &exchange.value.paced, pool: &pool)

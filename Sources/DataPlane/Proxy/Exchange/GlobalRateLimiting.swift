@@ -149,7 +149,7 @@ extension Worker {
             return false
         case .unknown:
             counters.add(scope, .ratelimitError)
-            guard record.value.deniesWithoutAnswer else {
+            guard record.value.deniedWithoutAnswer.contains(&random) else {
                 counters.add(scope, .ratelimitFailureModeAllowed)
                 return true
             }

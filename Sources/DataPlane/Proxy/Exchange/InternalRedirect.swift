@@ -59,6 +59,8 @@ extension Worker {
         exchange.value.priorities = nil
         exchange.value.tried = PreviousEndpoints()
         exchange.value.filtersPassed = 0
+        (exchange.value.rateLimitRecord, exchange.value.rateLimit) = (-1, nil)
+        exchange.value.earlierLimits.removeAll()
         (exchange.value.overLimit, exchange.value.refusedBy, exchange.value.overQuota) = (-1, -1, -1)
         (exchange.value.isCrossOrigin, exchange.value.wasDelayed) = (false, false)
         exchange.value.marksExhausted = false

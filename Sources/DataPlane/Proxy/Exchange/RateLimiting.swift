@@ -19,7 +19,9 @@ extension Worker {
             counters.add(scope, .ok)
             return true
         }
-        if record.value.sendsHeaders || record.value.sendsRetryAfter { exchange.value.rateLimit = decision }
+        if exchange.value.rateLimitRecord >= 0 { keepEarlierLimit(exchange) }
+        let isTold = record.value.sendsHeaders || record.value.sendsRetryAfter
+        exchange.value.rateLimit = isTold ? decision : nil
         exchange.value.record.limiter = decision.isAllowed ? .allowed : .wouldRefuse
         exchange.value.record.limiterPlace = record.value.place
         exchange.value.record.limiterMax = decision.limit
@@ -42,6 +44,21 @@ extension Worker {
         exchange.value.isRateLimited = true
         answerLocally(exchange, answer)
         return false
+    }
+
+    /// Another limit has been asked before: what it tells the caller is kept as text, each number with a space behind it.
+    @inline(never)
+    private mutating func keepEarlierLimit(_ exchange: ExchangePlace) {
+        let earlier = shelf.tables(exchange.value.snapshot).rateLimits.reference(
+            Int(exchange.value.rateLimitRecord))
+        guard earlier.value.sendsHeaders, let decision = exchange.value.rateLimit else { return }
+        if !exchange.value.earlierLimits.isAllocated {
+            exchange.value.earlierLimits = pool.take(BufferPool.sizes.small)
+        }
+        for number in [Int(decision.limit), Int(decision.remaining), Int(decision.resetSeconds)] {
+            _ = exchange.value.earlierLimits.append(decimal: number)
+            _ = exchange.value.earlierLimits.append(" ")
+        }
     }
 
     /// nil: nothing limits this request.

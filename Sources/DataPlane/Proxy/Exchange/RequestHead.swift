@@ -34,7 +34,8 @@ extension Worker {
         if exchange.value.isInquiry { return }
         let bytes = exchange.value.headBytes.view
         let connection = exchange.value.downstream
-        edits.controls = mayControl(exchange) ? .ofRouter : .ofOutside
+        // After a redirect that was followed here they are our own.
+        edits.controls = mayControl(exchange) || exchange.value.redirects > 0 ? .ofRouter : .ofOutside
         if exchange.value.redirects == 0 {
             editForwarding(exchange, bytes, connection)
             editIdentity(exchange, bytes, connection)
@@ -112,6 +113,12 @@ extension Worker {
         }
         _ = scratch.append("Hash=")
         peer.fingerprint.withByteView { _ = scratch.append($0) }
+        if exchange.chain.http.certificateWhole, let session = exchange.value.downstream.value.tls {
+            let text = identities.certificate(exchange.value.downstream.value.identity, of: session)
+            _ = scratch.append(";Cert=\"")
+            text.withByteView { _ = scratch.append($0) }
+            _ = scratch.append("\"")
+        }
         if exchange.chain.http.certificateSubject {
             _ = scratch.append(";Subject=\"")
             peer.subject.withByteView { subject in

@@ -60,6 +60,10 @@ extension Worker {
         guard connection.isInUse, connection.value.phase == .open, !connection.value.isDraining else {
             return false
         }
+        // What the peer allows, and `max_concurrent_streams` of the cluster.
+        guard let record = clusters[Int(connection.value.cluster)].record,
+            connection.value.streams < record.value.http2StreamsMax
+        else { return false }
         return connection.value.session?.with { $0.canOpenStream } ?? false
     }
 

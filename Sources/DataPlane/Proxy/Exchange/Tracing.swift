@@ -88,19 +88,27 @@ extension Worker {
         case .none: break
         case .ofAnswers: edits.drop(.xEnvoyDecoratorOperation)
         case .ofRequests:
-            guard !exchange.route.operation.isEmpty else { return }
+            guard !exchange.route.operation.isEmpty, exchange.route.tellsOperation else { return }
             edits.drop(.xEnvoyDecoratorOperation)
             edits.add(.xEnvoyDecoratorOperation, exchange.route.operation)
         }
     }
 
     /// A proxy at the callee's side tells the one at the caller's what spans of the route are called, unless it was told.
-    mutating func decorateAnswer(_ exchange: ExchangePlace) {
+    mutating func decorateAnswer(_ exchange: ExchangePlace, _ bytes: ByteView) {
         switch exchange.chain.http.decoration {
         case .none: break
-        case .ofRequests: edits.drop(.xEnvoyDecoratorOperation)
+        case .ofRequests:
+            edits.drop(.xEnvoyDecoratorOperation)
+            guard exchange.value.record.isSampled, !exchange.value.operation.isAllocated,
+                let told = answer.value(of: .xEnvoyDecoratorOperation, in: bytes), !told.isEmpty
+            else { return }
+            exchange.value.operation = pool.take(told.count)
+            _ = exchange.value.operation.append(told)
         case .ofAnswers:
-            guard !exchange.route.operation.isEmpty, toldOperation(exchange).isEmpty else { return }
+            guard !exchange.route.operation.isEmpty, exchange.route.tellsOperation,
+                toldOperation(exchange).isEmpty
+            else { return }
             edits.drop(.xEnvoyDecoratorOperation)
             edits.add(.xEnvoyDecoratorOperation, exchange.route.operation)
         }
@@ -122,7 +130,9 @@ extension Worker {
         let header = SpanHeader(
             settings: tracing.value.spans, isHTTPS: exchange.value.downstream.value.tls != nil,
             parentSpanID: exchange.value.trace?.parentSpanID ?? 0)
-        guard var entry = spans.begin(inPlace: &exchange.value.record, header) else { return }
+        let count =
+            exchange.chain.http.spawnsUpstreamSpan ? 1 + exchange.value.record.attemptsKept : 1
+        guard var entry = spans.begin(inPlace: &exchange.value.record, header, spans: count) else { return }
         let bytes = exchange.value.headBytes.view
         // The settings' tags first: an operator asked for them by name.
         let fields = tracing.value.tagFields
@@ -150,7 +160,9 @@ extension Worker {
             entry.add(.cluster, record.value.name)
         }
         entry.add(.route, exchange.route.name)
-        let told = exchange.chain.http.decoration == .ofAnswers ? toldOperation(exchange) : ByteView("")
+        let told =
+            exchange.chain.http.decoration == .ofAnswers
+            ? toldOperation(exchange) : exchange.value.operation.view
         entry.add(.operation, told.isEmpty ? exchange.route.operation : told)
         addOwnNames(exchange, bytes, to: &entry)
         spans.commit(entry)

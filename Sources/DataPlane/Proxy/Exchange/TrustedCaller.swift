@@ -17,7 +17,7 @@ extension Worker {
     mutating func settleCaller(_ exchange: ExchangePlace) -> Bool {
         scratch.removeAll()
         let bytes = exchange.value.headBytes.view
-        let given = forwardedFor(exchange, bytes)
+        let (given, isJoined) = forwardedFor(exchange, bytes)
         let isEdge = exchange.chain.http.usesRemoteAddress
         let hops = Int(exchange.chain.http.trustedHops)
         var mayBeInternal = isEdge && given == nil
@@ -31,7 +31,8 @@ extension Worker {
         let lacksPort =
             exchange.chain.http.appendsForwardedPort && !exchange.head.contains(.xForwardedPort)
         guard
-            isEdge || exchange.value.isInternal || lacksPort || exchange.head.contains(.xEnvoyInternal)
+            isEdge || isJoined || exchange.value.isInternal || lacksPort
+                || exchange.head.contains(.xEnvoyInternal)
         else { return true }
         if exchange.value.isInternal,
             exchange.head.value(named: ByteView("x-envoy-force-trace"), in: bytes) != nil
@@ -45,12 +46,14 @@ extension Worker {
     }
 
     /// What all such fields say, joined in `scratch` if there are several. nil: there is none, or nobody is believed.
-    private mutating func forwardedFor(_ exchange: ExchangePlace, _ bytes: ByteView) -> ByteView? {
+    private mutating func forwardedFor(
+        _ exchange: ExchangePlace, _ bytes: ByteView
+    ) -> (list: ByteView?, isJoined: Bool) {
         guard exchange.chain.http.usesRemoteAddress || exchange.chain.http.believesForwardedFor,
             let first = exchange.head.firstIndex(of: .xForwardedFor)
-        else { return nil }
+        else { return (nil, false) }
         guard exchange.head.firstIndex(of: .xForwardedFor, from: first + 1) != nil else {
-            return exchange.head.value(first, in: bytes)
+            return (exchange.head.value(first, in: bytes), false)
         }
         let start = scratch.count
         var next = Optional(first)
@@ -59,7 +62,7 @@ extension Worker {
             _ = scratch.append(exchange.head.value(index, in: bytes))
             next = exchange.head.firstIndex(of: .xForwardedFor, from: index + 1)
         }
-        return scratch.view.dropFirst(start)
+        return (scratch.view.dropFirst(start), true)
     }
 
     private func isInternalAddress(_ exchange: ExchangePlace) -> Bool {
@@ -75,8 +78,13 @@ extension Worker {
         let isTrusted = !isEdge || exchange.chain.http.trustedHops > 0
         edits.reset(dropping: FieldName.xEnvoyInternal.bit)
         if exchange.value.isInternal { edits.add(.xEnvoyInternal, ByteView("true")) }
+        if isEdge, !exchange.chain.http.skipsXFFAppend {
+            appendPeer(exchange, given)
+        } else if let given {
+            edits.drop(.xForwardedFor)
+            edits.add(.xForwardedFor, given)
+        }
         if isEdge {
-            if !exchange.chain.http.skipsXFFAppend { appendPeer(exchange, given) }
             if !isTrusted || !exchange.head.contains(.xForwardedProto) {
                 let isTLS = exchange.value.downstream.value.tls != nil
                 edits.drop(.xForwardedProto)

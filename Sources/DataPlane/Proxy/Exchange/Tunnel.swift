@@ -66,7 +66,6 @@ extension Worker {
             if answer.status == 101 { answer.status = 200 }
             exchange.value.status = answer.status
             answer.body = .untilStreamEnd
-            keepForLog(exchange, bytes)
             sendAnswerHead(exchange, bytes)
             guard exchange.isInUse, exchange.value.phase == .answering else { return false }
         }
@@ -93,6 +92,7 @@ extension Worker {
         edits.drop(.upgrade)
         let asked = exchange.head.value(of: .upgrade, in: exchange.value.headBytes.view)
         edits.add(.upgrade, answer.value(of: .upgrade, in: bytes) ?? asked ?? ByteView("websocket"))
+        keepForLog(exchange, bytes)
         stage(for: connection)
         _ = HTTP1Writer.appendStatusLine(101, to: &stageBuffer)
         _ = stageBuffer.append(
@@ -169,6 +169,7 @@ extension Worker {
         connection.value.codec = .tunnel
         connection.value.isPaused = true
         let tcp = connection.chain.tcp
+        beginTunnelRecord(connection)
         if tcp.durationMax > 0 {
             setTimer(connection, at: connection.value.opened.advanced(byNanoseconds: tcp.durationMax))
         }
@@ -178,9 +179,14 @@ extension Worker {
             let point = random.below(tcp.clusters[tcp.clusters.count - 1].weightEnd)
             while tcp.clusters[index].weightEnd <= point { index += 1 }
         }
-        guard tcp.clusters[index].cluster >= 0 else { return close(connection) }
+        guard tcp.clusters[index].cluster >= 0 else {
+            count(.downstreamCxNoRoute, of: connection)
+            flagTunnel(connection, .noClusterFound)
+            return close(connection)
+        }
         let slot = Int(shelf[connection.value.snapshot].clusters[Int(tcp.clusters[index].cluster)].slot)
         connection.value.cluster = Int32(slot)
+        noteTunnelCluster(connection, slot)
         connectTunnel(connection, slot)
     }
 
@@ -188,13 +194,16 @@ extension Worker {
         connection.value.requests += 1
         guard let host = pickForTunnel(connection, slot) else {
             counters.add(clusterScope(slot: Int32(slot)), .upstreamCxNoneHealthy)
+            flagTunnel(connection, .noHealthyUpstream)
             return close(connection)
         }
         let limits = clusters[slot].limits(0)
         guard limits.with({ $0.connections.tryAcquire() }) else {
             counters.add(clusterScope(slot: Int32(slot)), .upstreamCxOverflow)
+            flagTunnel(connection, .upstreamOverflow)
             return close(connection)
         }
+        noteTunnelAttempt(connection, slot, host)
         guard let upstream = connect(slot, host, limits) else {
             return tunnelConnectFailed(connection)
         }
@@ -207,12 +216,14 @@ extension Worker {
     mutating func tunnelConnectFailed(_ connection: ConnectionPlace) {
         guard connection.isInUse, connection.value.phase == .open else { return }
         connection.value.tunnelPeer = .none
+        flagTunnel(connection, .upstreamConnectionFailure)
         if Int32(connection.value.requests) < connection.chain.tcp.connectAttemptsMax,
             !connection.value.readEnded
         {
             return connectTunnel(connection, Int(connection.value.cluster))
         }
         counters.add(clusterScope(slot: connection.value.cluster), .upstreamCxConnectAttemptsExceeded)
+        flagTunnel(connection, .upstreamRetryLimitExceeded)
         close(connection)
     }
 
@@ -223,6 +234,9 @@ extension Worker {
         let slot = Int(upstream.value.cluster)
         if clusters[slot].detector != nil {
             note(slot, Int(upstream.value.endpoint), .connectedFinally)
+        }
+        if upstream.value.knowsLocal, !connection.value.tunnelRecord.isNone {
+            tunnelRecords[connection.value.tunnelRecord].upstreamLocal = upstream.value.local
         }
         joinTunnel(connection, upstream)
     }
@@ -252,9 +266,11 @@ extension Worker {
     /// Bytes of `connection` have gone on to the tunnel's `other` end.
     mutating func tunnelMoved(_ connection: ConnectionPlace, _ other: ConnectionPlace, _ count: Int) {
         connection.value.lastUsed = now
-        let exchange =
-            connection.value.side == .downstream ? connection.value.exchange : other.value.exchange
-        guard let exchange, exchange.isInUse else { return }
+        let isCaller = connection.value.side == .downstream
+        let caller = isCaller ? connection : other
+        guard let exchange = caller.value.exchange, exchange.isInUse else {
+            return noteTunnelled(caller, fromCaller: isCaller, count)
+        }
         exchange.value.lastMoved = now
         if connection.value.side == .downstream {
             exchange.value.record.bytesReceived &+= UInt64(count)
@@ -319,7 +335,11 @@ extension Worker {
         let longest = connection.chain.tcp.durationMax
         if longest > 0 {
             let end = connection.value.opened.advanced(byNanoseconds: longest)
-            if now >= end { return closeTunnel(connection, other) }
+            if now >= end {
+                count(.maxDownstreamConnectionDuration, of: connection)
+                flagTunnel(connection, .durationTimeout)
+                return closeTunnel(connection, other)
+            }
             setTimer(connection, at: end)
         }
         let idle = connection.chain.tcp.idleTimeout
@@ -328,6 +348,7 @@ extension Worker {
         if let other, other.isInUse { last = max(last, other.value.lastUsed) }
         let limit = last.advanced(byNanoseconds: idle)
         if now < limit { return setTimer(connection, at: limit) }
+        count(.idleTimeout, of: connection)
         closeTunnel(connection, other)
     }
 }

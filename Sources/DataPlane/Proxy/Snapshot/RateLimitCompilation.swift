@@ -43,7 +43,7 @@ extension SnapshotCompiler {
                     timeout: timeout)),
             domain: arena.store(text: limit.domain), stage: UInt8(clamping: limit.stage),
             hostRules: limit.hostRules, rules: try compile(limit.rules, place), requests: limit.requests,
-            timeout: timeout, deniesWithoutAnswer: limit.deniesWithoutAnswer,
+            timeout: timeout, deniedWithoutAnswer: fraction(limit.deniedWithoutAnswer),
             status: UInt16(clamping: limit.status), statusOnError: UInt16(clamping: limit.statusOnError),
             asResourceExhausted: limit.asResourceExhausted, sendsHeaders: limit.sendsRateLimitHeaders,
             marksRefusals: limit.marksRefusals, answerEdits: try store([limit.responseHeaders], place),

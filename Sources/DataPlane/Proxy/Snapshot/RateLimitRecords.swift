@@ -83,7 +83,7 @@ struct GlobalLimitRecord: BitwiseCopyable {
     var requests: GlobalRateLimit.Requests
     /// Nanoseconds; 0 for none.
     var timeout: Int64
-    var deniesWithoutAnswer: Bool
+    var deniedWithoutAnswer: FractionRecord
     var status: UInt16
     var statusOnError: UInt16
     var asResourceExhausted: Bool

@@ -223,6 +223,7 @@ extension SnapshotCompiler {
         record.nameID = process.nameID(route.name.isEmpty ? route.match.path.text : route.name)
         record.hostID = process.nameID(host.name)
         record.operation = arena.store(text: route.operation)
+        record.tellsOperation = route.propagatesOperation
         if let tracing, let own = route.tracing {
             record.tracing = arena.store([
                 try compile(tracing.settings, own, isMesh: tracing.isMesh, place)

@@ -206,6 +206,8 @@ struct RouteRecord: BitwiseCopyable {
     var tracing = Table<TracingRecord>()
     /// What spans are called; empty for none.
     var operation = ByteView("")
+    /// The proxy on the other side gets to know it.
+    var tellsOperation = true
     /// Weighted clusters have settings of their own.
     var hasClusterFilters = false
     /// Index of metadata that endpoints are passed over for when a request is repeated; -1 for none.

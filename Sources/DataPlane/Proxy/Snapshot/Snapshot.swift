@@ -218,6 +218,9 @@ struct TCPChainRecord: BitwiseCopyable {
     /// Nanoseconds; 0 for none.
     var durationMax: Int64 = 0
     var hashesSourceAddress = false
+    var logs = Table<Int32>()
+    /// Of every chain that ends in `tcp_proxy`.
+    var scope: TCPScope?
 }
 
 /// A connection manager. Times in nanoseconds, 0 for none.
@@ -228,6 +231,8 @@ struct HTTPChainRecord: BitwiseCopyable {
     /// Some of the filters change heads.
     var filtersEdit = false
     var logs = Table<Int32>()
+    /// Fields of answers that they show.
+    var loggedAnswerNames = Table<ByteView>()
     var serverName = ByteView("envoy")
     var serverHeader = HTTPConnectionManager.ServerHeader.overwrite
     var via = ByteView("")
@@ -245,6 +250,7 @@ struct HTTPChainRecord: BitwiseCopyable {
     var setsRequestIDInResponse = false
     var forwardClientCertificate = HTTPConnectionManager.ForwardClientCertificate.sanitize
     var certificateSubject = false
+    var certificateWhole = false
     var certificateURI = false
     var certificateDNS = false
     var proxies100Continue = false
@@ -313,9 +319,10 @@ struct ClusterRecord: BitwiseCopyable {
     var idleTimeout: Int64
     var maxConnectionDuration: Int64 = 0
     var maxRequests: Int32 = 0
-    var bufferLimit: Int32
     var upstreamProtocol = UpstreamProtocol.http1
     var enablesTrailers = false
+    /// On one connection.
+    var http2StreamsMax = Int32.max
     var http2StreamWindow: Int32
     var http2ConnectionWindow: Int32
     var setsSNIFromHost = false

@@ -164,9 +164,9 @@ struct SnapshotCompiler {
             idleTimeout: cluster.idleTimeout?.nanoseconds ?? 0,
             maxConnectionDuration: cluster.maxConnectionDuration?.nanoseconds ?? 0,
             maxRequests: Int32(clamping: cluster.maxRequestsPerConnection ?? 0),
-            bufferLimit: Int32(clamping: cluster.bufferLimit),
             upstreamProtocol: upstreamProtocol(cluster.upstreamProtocol),
             enablesTrailers: cluster.enablesTrailers,
+            http2StreamsMax: Int32(clamping: max(cluster.http2.maxConcurrentStreams, 1)),
             http2StreamWindow: min(max(cluster.http2.initialStreamWindow, 65_535), 1 << 20),
             http2ConnectionWindow: min(max(cluster.http2.initialConnectionWindow, 65_535), 4 << 20),
             setsSNIFromHost: cluster.setsSNIFromHost,
@@ -394,6 +394,10 @@ struct SnapshotCompiler {
             record.tcp.hashesSourceAddress = proxy.hashesSourceAddress
             record.tcp.idleTimeout = proxy.idleTimeout?.nanoseconds ?? 0
             record.tcp.durationMax = proxy.durationMax?.nanoseconds ?? 0
+            var logs: [Int32] = []
+            for log in proxy.accessLogs { logs.append(try compile(log, place)) }
+            record.tcp.logs = arena.store(logs)
+            record.tcp.scope = process.registry.tcp(proxy.statPrefix)
             record.tcp.connectAttemptsMax = Int32(clamping: proxy.maxConnectAttempts)
         }
         return record
@@ -433,6 +437,8 @@ struct SnapshotCompiler {
         var logs: [Int32] = []
         for log in manager.accessLogs { logs.append(try compile(log, place)) }
         http.logs = arena.store(logs)
+        let names = logs.flatMap { objects.accessLogs[Int($0)].format.answerNames }
+        http.loggedAnswerNames = arena.store(Set(names).sorted().map { arena.store(text: $0) })
         http.serverName = arena.store(text: manager.serverName)
         http.serverHeader = manager.serverHeader
         http.via = arena.store(text: manager.via ?? "")
@@ -455,6 +461,7 @@ struct SnapshotCompiler {
         http.setsRequestIDInResponse = manager.setsRequestIDInResponse
         http.forwardClientCertificate = manager.forwardClientCertificate
         http.certificateSubject = manager.currentClientCertificate.subject
+        http.certificateWhole = manager.currentClientCertificate.certificate
         http.certificateURI = manager.currentClientCertificate.uri
         http.certificateDNS = manager.currentClientCertificate.dns
         http.limits = HTTP1Limits(

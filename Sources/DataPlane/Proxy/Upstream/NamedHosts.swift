@@ -38,7 +38,7 @@ extension Worker {
         host.base = Int32(base)
         host.name = name
         host.lastChosen = now
-        setName(&host, clusters[slot].record)
+        if let record = clusters[slot].record { setName(&host, record.value) }
         if let free = clusters[slot].hosts.indices.first(where: { clusters[slot].hosts[$0].isFree }) {
             clusters[slot].hosts[free] = host
             return free
@@ -48,11 +48,10 @@ extension Worker {
     }
 
     /// An address is no name to ask for (RFC 6066 section 3), though a certificate may be for one.
-    private func setName(_ host: inout HostPool, _ record: Reference<ClusterRecord>?) {
-        guard let record else { return }
-        host.checksName = record.value.validatesSANFromHost
+    private func setName(_ host: inout HostPool, _ record: ClusterRecord) {
+        host.checksName = record.validatesSANFromHost
         let isAddress = SocketAddress(host.name, port: 0) != nil
-        if record.value.setsSNIFromHost, !isAddress { host.sni = host.name }
+        if record.setsSNIFromHost, !isAddress { host.sni = host.name }
     }
 
     /// The host that the endpoint will be asked for, without a port. One that is only known with the endpoint
@@ -82,14 +81,16 @@ extension Worker {
 
     /// A configuration that has the endpoint still: its names stay, with its TLS context.
     mutating func keepNamedHosts(_ slot: Int, _ record: ClusterRecord) {
-        for host in clusters[slot].hosts.indices where clusters[slot].hosts[host].base >= 0 {
-            let base = clusters[slot].hosts[Int(clusters[slot].hosts[host].base)]
+        for index in clusters[slot].hosts.indices where clusters[slot].hosts[index].base >= 0 {
+            let base = clusters[slot].hosts[Int(clusters[slot].hosts[index].base)]
             guard record.hasNamedHosts, base.isCurrent, base.base < 0,
-                base.state === clusters[slot].hosts[host].state
+                base.state === clusters[slot].hosts[index].state
             else { continue }
-            clusters[slot].hosts[host].isCurrent = true
-            (clusters[slot].hosts[host].tls, clusters[slot].hosts[host].sni) = (base.tls, base.sni)
-            setName(&clusters[slot].hosts[host], clusters[slot].record)
+            var host = clusters[slot].hosts[index]
+            host.isCurrent = true
+            (host.tls, host.sni) = (base.tls, base.sni)
+            setName(&host, record)
+            clusters[slot].hosts[index] = host
         }
     }
 }

@@ -46,6 +46,13 @@ public final class AccessLogFormat: Sendable {
         case jsonValue(Operation)
         /// Within the quotes of a JSON string.
         case jsonFragment(Operation)
+
+        var operation: Operation? {
+            switch self {
+            case .literal: nil
+            case .operation(let operation), .jsonValue(let operation), .jsonFragment(let operation): operation
+            }
+        }
     }
 
     struct Operation: Sendable, BitwiseCopyable {
@@ -98,14 +105,24 @@ public final class AccessLogFormat: Sendable {
     private init(_ compiler: Compiler, missing: Missing) {
         (parts, fields, times) = (compiler.parts, compiler.fields, compiler.times)
         needs = compiler.parts.reduce(into: []) { needs, part in
-            switch part {
-            case .literal: break
-            case .operation(let operation), .jsonValue(let operation), .jsonFragment(let operation):
-                needs.formUnion(LogNeeds(operation.kind))
-            }
+            if let operation = part.operation { needs.formUnion(LogNeeds(operation.kind)) }
         }
         literals = StableBytes(compiler.literals)
         self.missing = missing
+    }
+
+    /// Names of the answers' fields that it shows, in lower case; without those that the record has.
+    public var answerNames: [String] {
+        var names: Set<String> = []
+        for part in parts {
+            guard let operation = part.operation, operation.kind == .responseField else { continue }
+            for index in [operation.field, operation.alternative] where index >= 0 {
+                let field = fields[Int(index)]
+                guard field.pseudo == .none, field.known != .xEnvoyUpstreamServiceTime else { continue }
+                names.insert(literals.view[Int(field.start)..<Int(field.start + field.count)].text)
+            }
+        }
+        return names.sorted()
     }
 
     /// No operators: always the same bytes.

@@ -83,6 +83,10 @@ import Synchronization
         add(page: scope.page, word: Int(counter.rawValue), kind: .quota, n)
     }
 
+    public func add(_ scope: TCPScope, _ counter: TCPCounter, _ n: Int = 1) {
+        add(page: scope.page, word: Int(counter.rawValue), kind: .tcp, n)
+    }
+
     public func add(_ scope: ConnectionLimitScope, _ counter: ConnectionLimitCounter, _ n: Int = 1) {
         add(page: scope.page, word: Int(counter.rawValue), kind: .connectionLimit, n)
     }

@@ -36,6 +36,7 @@ extension StatisticsSnapshot.Scope {
         case .http: ["envoy_http_conn_manager_prefix=\"\(PrometheusFamilies.escaped(name))\""]
         case .cluster: ["envoy_cluster_name=\"\(PrometheusFamilies.escaped(name))\""]
         case .rateLimit: ["envoy_local_http_ratelimit_prefix=\"\(PrometheusFamilies.escaped(name))\""]
+        case .tcp: ["envoy_tcp_prefix=\"\(PrometheusFamilies.escaped(name))\""]
         case .quota: ["martlet_quota_domain=\"\(PrometheusFamilies.escaped(name))\""]
         case .connectionLimit:
             ["envoy_local_network_ratelimit_prefix=\"\(PrometheusFamilies.escaped(name))\""]
@@ -53,6 +54,7 @@ extension StatisticsSnapshot.Scope {
             case .rateLimit: "envoy_http_local_rate_limit_"
             case .connectionLimit: "envoy_local_rate_limit_"
             case .quota: "martlet_rate_limit_quota_"
+            case .tcp: "envoy_tcp_"
             }
         // `…_rq_5xx`, and not `…consecutive_5xx`.
         if name.hasSuffix("xx"), name.dropLast(3).hasSuffix("_rq_"), let digit = name.dropLast(2).last {

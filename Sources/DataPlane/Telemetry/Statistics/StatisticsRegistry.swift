@@ -70,6 +70,8 @@ public final class StatisticsRegistry: Sendable {
 
     public func quota(_ domain: String) -> QuotaScope { QuotaScope(page: page(.quota, domain)) }
 
+    public func tcp(_ prefix: String) -> TCPScope { TCPScope(page: page(.tcp, prefix)) }
+
     /// The name is shown no longer, and its place is free for another one. Whoever still counts there spoils the
     /// numbers of that other one, so call this when the last user is gone.
     public func retire(_ kind: ScopeKind, _ name: String) {

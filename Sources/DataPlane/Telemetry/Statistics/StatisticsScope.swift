@@ -1,6 +1,6 @@
 /// What statistics are about.
 public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
-    case server, listener, http, cluster, rateLimit, connectionLimit, quota
+    case server, listener, http, cluster, rateLimit, connectionLimit, quota, tcp
 
     /// Words on the page of counters.
     var counterCount: Int {
@@ -12,6 +12,7 @@ public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .rateLimit: RateLimitCounter.allCases.count
         case .connectionLimit: ConnectionLimitCounter.allCases.count
         case .quota: QuotaCounter.allCases.count
+        case .tcp: TCPCounter.allCases.count
         }
     }
 
@@ -25,6 +26,7 @@ public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .rateLimit: return RateLimitCounter(rawValue: number)?.name ?? ""
         case .connectionLimit: return ConnectionLimitCounter(rawValue: number)?.name ?? ""
         case .quota: return QuotaCounter(rawValue: number)?.name ?? ""
+        case .tcp: return TCPCounter(rawValue: number)?.name ?? ""
         }
     }
 
@@ -36,7 +38,7 @@ public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case .http: return HTTPCounter(rawValue: number)?.isGauge ?? false
         case .cluster: return ClusterCounter(rawValue: number)?.isGauge ?? false
         case .rateLimit: return RateLimitCounter(rawValue: number)?.isGauge ?? false
-        case .connectionLimit, .quota: return false
+        case .connectionLimit, .quota, .tcp: return false
         }
     }
 
@@ -44,7 +46,7 @@ public enum ScopeKind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     var histogramNames: [StaticString] {
         switch self {
         case .server: ["martlet.overhead_us"]
-        case .rateLimit, .connectionLimit, .quota: []
+        case .rateLimit, .connectionLimit, .quota, .tcp: []
         case .listener: ["downstream_cx_length_ms"]
         case .http: ["downstream_rq_time", "downstream_cx_length_ms"]
         case .cluster: ["upstream_rq_time", "upstream_cx_connect_ms", "upstream_cx_length_ms"]
@@ -65,6 +67,7 @@ public struct ListenerScope: Equatable, Sendable, BitwiseCopyable { public let p
 public struct RateLimitScope: Equatable, Sendable, BitwiseCopyable { public let page: UInt32 }
 public struct ConnectionLimitScope: Equatable, Sendable, BitwiseCopyable { public let page: UInt32 }
 public struct QuotaScope: Equatable, Sendable, BitwiseCopyable { public let page: UInt32 }
+public struct TCPScope: Equatable, Sendable, BitwiseCopyable { public let page: UInt32 }
 public struct ServerScope: Equatable, Sendable, BitwiseCopyable { public let page: UInt32 }
 
 public enum ClusterHistogram: UInt32, Sendable, BitwiseCopyable {

@@ -49,6 +49,10 @@ public struct StatisticsSnapshot: Sendable {
         index(.connectionLimit, prefix).map { scopes[$0].values[Int(counter.rawValue)] }
     }
 
+    public func value(tcp prefix: String, _ counter: TCPCounter) -> UInt64? {
+        index(.tcp, prefix).map { scopes[$0].values[Int(counter.rawValue)] }
+    }
+
     public func value(_ counter: ServerCounter) -> UInt64? {
         index(.server, "").map { scopes[$0].values[Int(counter.rawValue)] }
     }
@@ -122,6 +126,7 @@ extension StatisticsSnapshot.Scope {
         case .rateLimit: "\(name).http_local_rate_limit."
         case .connectionLimit: "local_rate_limit.\(name)."
         case .quota: "rate_limit_quota.\(name)."
+        case .tcp: "tcp.\(name)."
         }
     }
 

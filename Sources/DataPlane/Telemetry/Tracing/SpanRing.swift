@@ -55,19 +55,22 @@ public enum SpanText: UInt8, Sendable {
 
     deinit { unsafe free(memory) }
 
-    /// Requests that found no room, ever.
+    /// Spans of requests that found no room, ever.
     public var droppedCount: UInt64 { dropped.load(ordering: .relaxed) }
 
     // MARK: The worker's side
 
-    /// Begins an entry; nil, counted, if the reader is behind. Nobody sees it before `commit`.
-    public func begin(inPlace record: inout ExchangeRecord, _ header: SpanHeader) -> SpanEntryWriter? {
+    /// Begins an entry of which so many spans will be made; nil, counted, if the reader is behind. Nobody sees it before
+    /// `commit`.
+    public func begin(inPlace record: inout ExchangeRecord, _ header: SpanHeader, spans: Int = 1)
+        -> SpanEntryWriter?
+    {
         var start = written.load(ordering: .relaxed)
         let place = Int(start & UInt64(capacity - 1))
         let wraps = capacity - place < Self.entryBytesMax
         let end = start + UInt64(wraps ? capacity - place : 0) + UInt64(Self.entryBytesMax)
         guard end - taken.load(ordering: .acquiring) <= UInt64(capacity) else {
-            dropped.store(dropped.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+            dropped.store(dropped.load(ordering: .relaxed) &+ UInt64(spans), ordering: .relaxed)
             return nil
         }
         if wraps {
