@@ -442,20 +442,11 @@ struct SnapshotCompiler {
         http.serverName = arena.store(text: manager.serverName)
         http.serverHeader = manager.serverHeader
         http.via = arena.store(text: manager.via ?? "")
-        http.usesRemoteAddress = manager.usesRemoteAddress
-        http.skipsXFFAppend = manager.skipsXFFAppend
+        compileCallers(of: manager, into: &http)
         http.proxies100Continue = manager.proxies100Continue
         http.drainTimeout = manager.drainTimeout.nanoseconds
         http.delayedClose = manager.delayedCloseTimeout?.nanoseconds ?? 0
-        http.trustedHops = UInt32(clamping: manager.trustedHops)
-        http.appendsForwardedPort = manager.appendsForwardedPort
-        http.believesForwardedFor = manager.believesForwardedFor
-        http.settlesCaller = manager.usesRemoteAddress || manager.appendsForwardedPort
         http.suppressesEnvoyHeaders = manager.suppressesEnvoyHeaders
-        http.internalRanges = arena.store(
-            (manager.internalRanges ?? []).map {
-                RangeRecord(address: $0.address, prefixLength: Int32($0.prefixLength))
-            })
         http.generatesRequestID = manager.generatesRequestID
         http.preservesExternalRequestID = manager.preservesExternalRequestID
         http.setsRequestIDInResponse = manager.setsRequestIDInResponse
@@ -502,6 +493,20 @@ struct SnapshotCompiler {
             try compile(routes, place, manager.filters, http.filters)
         }
         return http
+    }
+
+    /// Whose word counts about who sent a request.
+    private func compileCallers(of manager: HTTPConnectionManager, into http: inout HTTPChainRecord) {
+        http.usesRemoteAddress = manager.usesRemoteAddress
+        http.skipsXFFAppend = manager.skipsXFFAppend
+        http.trustedHops = UInt32(clamping: manager.trustedHops)
+        http.appendsForwardedPort = manager.appendsForwardedPort
+        http.believesForwardedFor = manager.believesForwardedFor
+        http.settlesCaller = manager.usesRemoteAddress || manager.appendsForwardedPort
+        http.internalRanges = arena.store(
+            (manager.internalRanges ?? []).map {
+                RangeRecord(address: $0.address, prefixLength: Int32($0.prefixLength))
+            })
     }
 
     private mutating func compile(_ log: AccessLog, _ place: String) throws(CompileError) -> Int32 {
