@@ -258,7 +258,8 @@ struct TextReaderTests {
         for text in [
             #""name": "a", "name": "b""#, #""name": null"#, #""nothing": 1"#, #""name": 1"#,
             #""lb_policy": "NONE""#, #""connect_timeout": "1""#, #""name": "a",""#, #""name": "a"}"#,
-            #""per_connection_buffer_limit_bytes": 4294967296"#, #""per_connection_buffer_limit_bytes": 01"#,
+            #""circuit_breakers": {"thresholds": [{"max_requests": 4294967296}]}"#,
+            #""circuit_breakers": {"thresholds": [{"max_requests": 01}]}"#,
             #""load_assignment": []"#, "\"name\": \"\u{1}\"",
         ] { compare(cluster(text), isTaken: false) }
     }
