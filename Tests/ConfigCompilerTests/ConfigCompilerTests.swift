@@ -168,6 +168,27 @@ struct Bench {
         #expect(try chains("disabled") == ["/"])
     }
 
+    @Test("Ciphers of TLS 1.2 hold on both sides; a port whose application encrypts is bytes to the mesh")
+    func ciphers() throws {
+        let bench = try Bench(
+            Bench.service("portal") + Bench.service("orders", "{port: 443, appProtocol: tls}")
+                + Bench.policy(
+                    "TLSPolicy", "kind: Mesh",
+                    "mtls: strict, minimumVersion: \"1.2\", ciphers: [ECDHE-ECDSA-AES256-GCM-SHA384]"))
+        let listener = try bench.listener("inbound|8080", for: Bench.node())
+        let inbound = try Envoy_Extensions_TransportSockets_Tls_V3_DownstreamTlsContext(
+            unpackingAny: #require(listener.filterChains.first).transportSocket.typedConfig)
+        let cluster = try bench.cluster("outbound|443|default/orders", for: Bench.node())
+        let outbound = try Envoy_Extensions_TransportSockets_Tls_V3_UpstreamTlsContext(
+            unpackingAny: cluster.transportSocket.typedConfig)
+        for parameters in [inbound.commonTlsContext.tlsParams, outbound.commonTlsContext.tlsParams] {
+            #expect(parameters.cipherSuites == ["ECDHE-ECDSA-AES256-GCM-SHA384"])
+            #expect(parameters.tlsMinimumProtocolVersion == .tlsv12)
+        }
+        #expect(outbound.commonTlsContext.alpnProtocols.isEmpty)
+        #expect(try bench.virtualHosts(for: Bench.node()).map(\.name) == ["outbound|80|default/portal"])
+    }
+
     @Test("Towards a strict service there is TLS always, towards a permissive one where a sidecar answers")
     func outboundTLS() throws {
         var bench = try Bench(two + Bench.policy("TLSPolicy", "kind: Service, name: orders", "mtls: strict"))

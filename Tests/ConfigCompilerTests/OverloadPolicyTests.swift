@@ -40,6 +40,36 @@ struct OverloadPolicyTests {
         #expect(cluster.circuitBreakers.perHostThresholds.first?.maxConnections.value == 4)
     }
 
+    @Test("Inbound policies bound what a sidecar does to its own application, and nothing else")
+    func inbound() throws {
+        let bench = try Bench(
+            two
+                + Bench.policy(
+                    "CircuitBreakerPolicy", "kind: Service, name: orders",
+                    "direction: inbound, limits: {connections: 5, requests: 7}, breaker: {consecutiveFailures: 3}"
+                )
+                + Bench.policy(
+                    "TimeoutPolicy", "kind: Service, name: orders",
+                    "direction: inbound, connect: 250ms, request: 3s, stream: 9s"))
+        let node = try Bench.node("orders")
+        let cluster = try bench.cluster("inbound|8080", for: node)
+        let threshold = try #require(cluster.circuitBreakers.thresholds.first)
+        #expect(threshold.maxConnections.value == 5 && threshold.maxRequests.value == 7)
+        #expect(threshold.maxPendingRequests.value == .max && cluster.connectTimeout.nanos == 250_000_000)
+        let own = try Martlet_V1_Cluster(
+            unpackingAny: #require(cluster.typedExtensionProtocolOptions["martlet.cluster"]))
+        #expect(own.breaker.consecutiveFailures == 3)
+        let manager = try bench.manager("inbound|8080", for: node)
+        #expect(manager.routeConfig.virtualHosts[0].routes[0].route.timeout.seconds == 3)
+        #expect(manager.streamIdleTimeout.seconds == 9)
+        #expect(try !self.own(bench).hasBreaker)
+        let other = try bench.cluster("inbound|8080", for: Bench.node("portal"))
+        #expect(other.circuitBreakers.thresholds.first?.maxRequests.value == .max)
+        #expect(other.typedExtensionProtocolOptions["martlet.cluster"] == nil)
+        let route = try #require(try bench.routes("orders", for: node).first)
+        #expect(route.route.timeout.seconds == 15)
+    }
+
     @Test("Policies in shadow mode change nothing that is in force, and stand beside it")
     func shadows() throws {
         let bench = try Bench(

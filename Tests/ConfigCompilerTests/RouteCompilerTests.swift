@@ -32,6 +32,16 @@ import XDSMessages
         #expect(try bench.virtualHosts(for: Bench.node())[0].domains == ["orders.other", "orders.other:80"])
     }
 
+    @Test("A route may name its port by number or by name")
+    func parentPort() throws {
+        let bench = try Bench(
+            Bench.service("orders", "{name: web, port: 80}, {name: admin, port: 81}")
+                + Bench.route("orders", "{name: a, backendRefs: [{name: orders, port: 81}]}").replacing(
+                    "name: orders}]\n", with: "name: orders, sectionName: admin}]\n"))
+        let hosts = try bench.virtualHosts(for: Bench.node())
+        #expect(hosts.map { $0.routes.map(\.name) } == [["default"], ["default/orders/a"]])
+    }
+
     @Test("Weights split between services; a backend of weight 0 gets nothing")
     func weights() throws {
         let routes = try routes(

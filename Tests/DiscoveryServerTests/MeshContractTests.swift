@@ -159,6 +159,16 @@ private struct Wire {
         spec: {targetRef: {kind: Mesh}, limits: {connections: 1, pending: 0, requests: 1, retries: 0}}
         ---
         apiVersion: martlet.mesh/v1
+        kind: CircuitBreakerPolicy
+        metadata: {name: own}
+        spec: {targetRef: {kind: Mesh}, direction: inbound, limits: {connections: 1, pending: 0, requests: 1}, breaker: {consecutiveFailures: 5}}
+        ---
+        apiVersion: martlet.mesh/v1
+        kind: TimeoutPolicy
+        metadata: {name: own}
+        spec: {targetRef: {kind: Mesh}, direction: inbound, connect: 1s, request: 5s, idle: 60s, stream: 30s, connection: 60s}
+        ---
+        apiVersion: martlet.mesh/v1
         kind: RateLimitPolicy
         metadata: {name: m}
         spec:

@@ -82,13 +82,15 @@ struct ClusterCompiler {
         return cluster
     }
 
-    /// To the application behind the sidecar: plain, and without bounds of its own; callers have theirs.
-    static func inbound(_ app: ProxyNode.App) -> Cluster {
+    /// To the application behind the sidecar: plain, and without bounds unless somebody says them; callers have theirs.
+    func inbound(_ app: ProxyNode.App, at place: PolicyIndex.Place) -> Cluster {
         let name = ConfigCompiler.Names.inbound(app.port)
+        let timeouts = compiler.policies.settings(TimeoutSettings.self, at: place)
+        let limits = compiler.policies.settings(CircuitBreakerSettings.self, at: place)
         var cluster = Cluster()
         cluster.name = name
         cluster.type = .static
-        cluster.connectTimeout = .init(connectTimeout)
+        cluster.connectTimeout = .init(timeouts.connect ?? Self.connectTimeout)
         cluster.loadAssignment.clusterName = name
         cluster.loadAssignment.endpoints = [
             .with {
@@ -97,20 +99,30 @@ struct ClusterCompiler {
                 ]
             }
         ]
-        let unlimited = Google_Protobuf_UInt32Value(UInt32.max)
+        let unlimited = Int(UInt32.max)
         cluster.circuitBreakers.thresholds = [
             .with {
-                $0.maxConnections = unlimited
-                $0.maxPendingRequests = unlimited
-                $0.maxRequests = unlimited
-                $0.maxRetries = unlimited
+                $0.maxConnections = .init(clamping: limits.connections ?? unlimited)
+                $0.maxPendingRequests = .init(clamping: limits.pending ?? unlimited)
+                $0.maxRequests = .init(clamping: limits.requests ?? unlimited)
+                $0.maxRetries = .init(clamping: unlimited)
             }
         ]
+        if proxyClass.isMartlet {
+            var own = Martlet_V1_Cluster()
+            setBreakers(&own, limits, place)
+            if own != Martlet_V1_Cluster() {
+                cluster.typedExtensionProtocolOptions["martlet.cluster"] = Wire.packed(own)
+            }
+        }
         switch app.appProtocol {
         case .tcp, .tls: break
         case .http, .http2, .grpc, .auto:
             var options = HTTPOptions()
-            options.commonHTTPProtocolOptions.idleTimeout = .init(idleTimeout)
+            options.commonHTTPProtocolOptions.idleTimeout = .init(timeouts.idle ?? Self.idleTimeout)
+            if let longest = timeouts.connection {
+                options.commonHTTPProtocolOptions.maxConnectionDuration = .init(longest)
+            }
             if app.appProtocol == .http2 || app.appProtocol == .grpc {
                 options.explicitHTTPConfig.http2ProtocolOptions = .init()
             } else {

@@ -73,8 +73,10 @@ public struct ConfigCompiler: Sendable {
 
     public func snapshot(for node: ProxyNode, _ common: Common) -> ProxySnapshot {
         let listeners = ListenerCompiler(self, node)
+        let compiler = ClusterCompiler(self, node.proxyClass)
         let clusters = node.apps.map { app in
-            CompiledResource(name: Names.inbound(app.port), ClusterCompiler.inbound(app))
+            CompiledResource(
+                name: Names.inbound(app.port), compiler.inbound(app, at: listeners.place(of: app).place))
         }
         let collectors = listeners.collector.map {
             [CompiledResource(name: Names.collector($0), ClusterCompiler.collector($0))]

@@ -21,14 +21,20 @@ struct ListenerCompiler {
 
     // MARK: Inbound
 
-    private func inbound(_ app: ProxyNode.App) -> Listener {
-        let name = ConfigCompiler.Names.inbound(app.port)
-        // What the service says about the port behind which this application port stands.
+    /// What the service says about the port behind which this application port stands holds there.
+    func place(of app: ProxyNode.App) -> (place: PolicyIndex.Place, port: ServiceSpecification.Port?) {
         let service = compiler.specification.services[node.service]
         let port = service?.ports.first {
             service?.applicationPort(behind: $0, among: node.apps.map(\.port)) == app.port
         }
-        let place = PolicyIndex.Place(service: node.service, portName: port?.name, direction: .inbound)
+        return (
+            PolicyIndex.Place(service: node.service, portName: port?.name, direction: .inbound), port
+        )
+    }
+
+    private func inbound(_ app: ProxyNode.App) -> Listener {
+        let name = ConfigCompiler.Names.inbound(app.port)
+        let (place, port) = place(of: app)
         let tls = compiler.policies.settings(TLSSettings.self, at: place)
         let mutual = compiler.transitions.inbound(
             .init(service: node.service, port: port?.port ?? 0), tls.mutual(port: port?.port ?? 0))
@@ -75,7 +81,8 @@ struct ListenerCompiler {
         let name = ConfigCompiler.Names.inbound(app.port)
         var outboundPlace = place
         outboundPlace.direction = .outbound
-        let timeouts = compiler.policies.settings(TimeoutSettings.self, at: outboundPlace)
+        let timeouts = compiler.policies.settings(TimeoutSettings.self, at: place)
+        let ofCallers = compiler.policies.settings(TimeoutSettings.self, at: outboundPlace)
         var manager = manager(place, prefix: "inbound_\(app.port)")
         manager.routeConfig.name = name
         manager.routeConfig.virtualHosts = [
@@ -87,15 +94,17 @@ struct ListenerCompiler {
                         $0.name = "default"
                         $0.match.prefix = "/"
                         $0.route.cluster = name
-                        // Callers bound the time; a second clock here would cut what they allow.
-                        $0.route.timeout = .init()
+                        // Callers bound the time; a second clock here would cut what they allow, unless somebody asks
+                        // for it.
+                        $0.route.timeout = .init(timeouts.request ?? .zero)
                     }
                 ]
             }
         ]
         manager.forwardClientCertDetails = .sanitizeSet
         manager.setCurrentClientCertDetails.uri = true
-        manager.streamIdleTimeout = .init(timeouts.stream ?? RouteCompiler.streamIdleTimeout)
+        manager.streamIdleTimeout = .init(
+            timeouts.stream ?? ofCallers.stream ?? RouteCompiler.streamIdleTimeout)
         let limits = RateLimitCompiler(compiler: compiler, isMartlet: node.isMartlet, place: place)
         if limits.addsIdentityHeader {
             manager.routeConfig.virtualHosts[0].requestHeadersToRemove = [RateLimitCompiler.identityHeader]

@@ -1,4 +1,5 @@
 /// `CircuitBreakerPolicy`: upper bounds on what one proxy has open towards one service, and when it stops calling it.
+/// Inbound: what the service's own sidecar has open towards its application.
 public struct CircuitBreakerSettings: PolicySettings {
     public var connections: Int?
     public var pending: Int?
@@ -15,8 +16,10 @@ public struct CircuitBreakerSettings: PolicySettings {
 
     public static var kind: ResourceKind { .circuitBreakerPolicy }
     public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service] }
-    public static var directions: [PolicyDirection] { [.outbound] }
+    public static var directions: [PolicyDirection] { [.outbound, .inbound] }
     public static var runsInShadow: Bool { true }
+
+    public static func directionDefault(for target: PolicyTarget.Kind) -> PolicyDirection? { .outbound }
 
     public static func policy(in specification: Resource.Specification) -> Policy<CircuitBreakerSettings>? {
         guard case .circuitBreakerPolicy(let policy) = specification else { return nil }

@@ -47,8 +47,12 @@ struct SpecificationChecker {
             check(policy, of: resource)
             checkPorts(of: policy, in: resource)
         case .retryPolicy(let policy): check(policy, of: resource)
-        case .timeoutPolicy(let policy): check(policy, of: resource)
-        case .circuitBreakerPolicy(let policy): check(policy, of: resource)
+        case .timeoutPolicy(let policy):
+            check(policy, of: resource)
+            checkInbound(policy, in: resource)
+        case .circuitBreakerPolicy(let policy):
+            check(policy, of: resource)
+            checkInbound(policy, in: resource)
         case .loadBalancerPolicy(let policy):
             check(policy, of: resource)
             checkRoute(of: policy, in: resource)
@@ -180,6 +184,40 @@ struct SpecificationChecker {
                     resource, "spec.targetRef.sectionName", "the route has no rule named '\(section)'",
                     "give the rule that name")
             }
+        }
+    }
+
+    /// A service's own sidecar makes one attempt, and ends the deadline's way.
+    private mutating func checkInbound(_ policy: Policy<TimeoutSettings>, in resource: Resource) {
+        guard policy.direction == .inbound else { return }
+        reportInbound(
+            [
+                ("perTry", policy.settings.perTry != nil),
+                ("deadlinePropagation", policy.settings.propagatesDeadline != nil),
+            ], resource)
+        if policy.mode == .shadow {
+            report(
+                resource, "spec.mode", "the proxies cannot run an inbound TimeoutPolicy in shadow yet",
+                "write enforce or off")
+        }
+    }
+
+    /// Behind it there is one application.
+    private mutating func checkInbound(_ policy: Policy<CircuitBreakerSettings>, in resource: Resource) {
+        guard policy.direction == .inbound else { return }
+        reportInbound(
+            [
+                ("limits.retries", policy.settings.retries != nil),
+                ("limits.connectionsPerEndpoint", policy.settings.connectionsPerEndpoint != nil),
+                ("outlierDetection", policy.settings.outliers != nil),
+            ], resource)
+    }
+
+    private mutating func reportInbound(_ fields: [(String, Bool)], _ resource: Resource) {
+        for (name, isThere) in fields where isThere {
+            report(
+                resource, "spec.\(name)", "has no effect with direction inbound",
+                "remove it, or write it with direction outbound")
         }
     }
 

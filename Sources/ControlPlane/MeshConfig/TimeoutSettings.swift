@@ -1,4 +1,5 @@
-/// `TimeoutPolicy`: how long each thing may take. Zero means without end where a kind of time-out allows it.
+/// `TimeoutPolicy`: how long each thing may take. Zero means without end where a kind of time-out allows it. Inbound: how
+/// long the service's own sidecar waits for its application, whatever callers allow.
 public struct TimeoutSettings: PolicySettings {
     public var connect: Duration?
     /// The whole request with all its attempts and the response body.
@@ -16,8 +17,10 @@ public struct TimeoutSettings: PolicySettings {
 
     public static var kind: ResourceKind { .timeoutPolicy }
     public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service, .httpRoute] }
-    public static var directions: [PolicyDirection] { [.outbound] }
+    public static var directions: [PolicyDirection] { [.outbound, .inbound] }
     public static var runsInShadow: Bool { true }
+
+    public static func directionDefault(for target: PolicyTarget.Kind) -> PolicyDirection? { .outbound }
 
     public static func policy(in specification: Resource.Specification) -> Policy<TimeoutSettings>? {
         guard case .timeoutPolicy(let policy) = specification else { return nil }
