@@ -35,13 +35,27 @@ import TrafficPolicy
     func away(expired: QuotaFallback, perSecond: Int) {
         let bucket = QuotaBucket(
             QuotaBucket.Settings(withoutAssignment: .limited(perSecond: 10), expired: expired), at: .zero)
-        #expect(abs(admitted(bucket, from: 0, seconds: 4) - 40) <= 2)
+        #expect(abs(admitted(bucket, from: 0, seconds: 4) - 40) <= 5)
         bucket.assign(QuotaAssignment(perSecond: 100, lifetime: second), at: at(4))
         #expect(abs(admitted(bucket, from: 4, seconds: 1) - 100) <= 11)
         #expect(bucket.situation(at: at(5)) == .expired)
         #expect(abs(admitted(bucket, from: 5, seconds: 4) - 4 * perSecond) <= 11)
         bucket.abandon()
         #expect(bucket.situation(at: at(9)) == .unassigned)
+    }
+
+    @Test(
+        "A small share lets a few through at once, as far as half a second of it goes",
+        arguments: [(2.0, 1), (8, 4), (20, 5), (200, 20), (0.5, 1)])
+    func few(perSecond: Double, expected: Int) {
+        let bucket = QuotaBucket(QuotaBucket.Settings(), at: .zero)
+        bucket.assign(QuotaAssignment(perSecond: perSecond, lifetime: 0), at: .zero)
+        #expect((0..<100).count { _ in bucket.admit(at: at(100)) } == expected)
+        // Over time it is the share all the same.
+        let count = (1...100).reduce(0) { sum, second in
+            sum + (0..<50).count { _ in bucket.admit(at: at(100 + Double(second))) }
+        }
+        #expect(Double(count) <= perSecond * 100 && count <= max(expected, 1) * 100)
     }
 
     @Test("An expired assignment is forgotten after its time")

@@ -49,7 +49,7 @@ public final class QuotaBucket: Sendable {
         public var expiredFor: Int64 = 0
         /// Nanoseconds between reports.
         public var reportInterval: Int64 = Nanoseconds.perSecond
-        /// How much of a second's share may come at once.
+        /// How much of a second's share may come at once; of a small share more than that (`burstMin`).
         public var burstSeconds: Double = 0.1
 
         public init(withoutAssignment: QuotaFallback = .denyAll, expired: QuotaFallback = .keepLast) {
@@ -59,6 +59,8 @@ public final class QuotaBucket: Sendable {
 
     public enum Situation: UInt8, Sendable, BitwiseCopyable { case unassigned, assigned, expired }
 
+    /// Requests that a small share lets through at once, as far as half a second of it goes: callers seldom come one by one.
+    private static let burstMin: Int64 = 5
     private static let unlimited: Int64 = 0
     private static let refused: Int64 = -1
 
@@ -166,7 +168,8 @@ public final class QuotaBucket: Sendable {
 
     /// Nanoseconds: at least one token, or a share below one a burst would get nothing.
     private func burst(_ length: Int64) -> Int64 {
-        max(length, Int64(settings.burstSeconds * Double(Nanoseconds.perSecond)))
+        let few = length < Nanoseconds.perSecond ? min(length * Self.burstMin, Nanoseconds.perSecond / 2) : 0
+        return max(length, few, Int64(settings.burstSeconds * Double(Nanoseconds.perSecond)))
     }
 
     private func take(_ length: Int64, at now: MonotonicInstant) -> Bool {
