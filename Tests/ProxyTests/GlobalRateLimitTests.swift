@@ -98,6 +98,25 @@ struct GlobalRateLimitTests {
         #expect(service.peer.requests.count == 3)
     }
 
+    @Test(
+        "What a descriptor counts for goes along",
+        arguments: [(0, []), (300, [1 << 3, 0xac, 2])] as [(UInt32, [UInt8])])
+    func hits(number: UInt32, field: [UInt8]) throws {
+        let service = try Service(Self.ok)
+        let proxy = try proxy(service.bridge.port) {
+            var rule = RateLimitRule(actions: [.literal(key: "kind", value: "a")])
+            rule.hits = number
+            $0.rules = [rule]
+        }
+        let client = try proxy.client()
+        try client.sendRequest()
+        #expect(try client.readAnswer().status == 200)
+        let descriptor = Self.field(1, Self.header("kind", "a")) + Self.field(3, field)
+        let expected = Self.field(1, Array("test".utf8)) + Self.field(2, descriptor)
+        let question = try #require(service.peer.requests.first?.message)
+        #expect(question.body == [0, 0, 0, 0, UInt8(expected.count)] + expected)
+    }
+
     @Test("A request beyond the limit is refused as the service says")
     func beyond() throws {
         // 10 a minute, 3 left, 7 s until there are more.

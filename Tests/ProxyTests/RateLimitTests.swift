@@ -59,6 +59,15 @@ struct RateLimitTests {
         }
     }
 
+    @Test("A descriptor takes as many tokens as its rule says, all of them or none")
+    func hits() throws {
+        var rule = RateLimitRule(actions: [.header(name: "x-user", key: "user", skipsIfAbsent: false)])
+        rule.hits = 3
+        let proxy = try proxy(Self.limit([Self.descriptor([("user", "")], 7)]), rules: [rule])
+        let requests = ["a", "a", "a", "b"].map { ("/", [("x-user", $0)]) }
+        #expect(try statuses(proxy, requests) == [200, 200, 429, 200])
+    }
+
     @Test("Each of several limits tells what it has left, the last one first")
     func several() throws {
         let limits = [(100, true), (50, false), (2, true)].map { tokens, isTold in

@@ -22,6 +22,8 @@ public struct RateLimitRule: Sendable, Equatable {
     /// The rule is on for the share of requests that the runtime key `ratelimit.KEY.http_filter_enabled` says.
     public var disableKey: String
     public var actions: [Action]
+    /// How much its descriptor counts for; nil: once, or what the service makes of it.
+    public var hits: UInt32?
 
     public init(stage: Int = 0, disableKey: String = "", actions: [Action]) {
         (self.stage, self.disableKey, self.actions) = (stage, disableKey, actions)

@@ -149,9 +149,19 @@ extension ResourceCompiler {
             if actions.count > Self.actionsMax {
                 add("may have \(Self.actionsMax) elements", at: rule, F.actions)
             }
-            return RateLimitRule(
+            var made = RateLimitRule(
                 stage: Int(rule.message.wrappedUnsigned(F.stage) ?? 0),
                 disableKey: rule.message.text(F.disableKey), actions: actions.compactMap { action($0) })
+            if let addend = rule.child(F.hitsAddend) {
+                typealias A = XDS.RateLimitHitsAddend
+                guard let number = addend.message.wrappedUnsigned(A.number) else {
+                    add("needs 'number'", at: addend)
+                    return made
+                }
+                if number > 1_000_000_000 { add("must be at most 1000000000", at: addend, A.number) }
+                made.hits = UInt32(clamping: number)
+            }
+            return made
         }
     }
 

@@ -81,6 +81,19 @@ extension Worker {
             guard count > 0 else { continue }
             var length = 0
             for place in 0..<count { length += [UInt8].fieldLength(Self.length(entries[place])) }
+            var hits: [UInt8] = []
+            if rule.value.hits >= 0 {
+                // `hits_addend`, a UInt64Value; no field of it says 0.
+                var number: [UInt8] = []
+                if rule.value.hits > 0 {
+                    number.append(1 << 3)
+                    number.appendVarint(Int(rule.value.hits))
+                }
+                hits.append(3 << 3 | 2)
+                hits.appendVarint(number.count)
+                hits += number
+            }
+            length += hits.count
             message.append(2 << 3 | 2)
             message.appendVarint(length)
             for place in 0..<count {
@@ -89,6 +102,7 @@ extension Worker {
                 message.appendField(1, entries[place].key)
                 message.appendField(2, entries[place].value)
             }
+            message += hits
         }
     }
 

@@ -116,7 +116,8 @@ extension Worker {
             if let stage, rule.value.stage != stage { continue }
             if rule.value.hasDisableKey { continue }
             var descriptor = RequestDescriptor(for: limit.table)
-            if fill(&descriptor, rule.value.actions, exchange) { found.add(descriptor, in: limit) }
+            guard fill(&descriptor, rule.value.actions, exchange) else { continue }
+            found.add(descriptor, in: limit, hits: rule.value.hits < 0 ? 1 : UInt32(rule.value.hits))
         }
     }
 

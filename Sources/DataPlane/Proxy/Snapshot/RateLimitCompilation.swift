@@ -105,7 +105,7 @@ extension SnapshotCompiler {
             records.append(
                 RateLimitRuleRecord(
                     stage: UInt8(clamping: rule.stage), hasDisableKey: !rule.disableKey.isEmpty,
-                    enabled: fraction(enabled),
+                    enabled: fraction(enabled), hits: rule.hits.map { Int64($0) } ?? -1,
                     actions: arena.store(actions)))
         }
         return arena.store(records)

@@ -38,6 +38,8 @@ struct RateLimitRuleRecord: BitwiseCopyable {
     /// Local limits leave a rule out that could be switched off, as Envoy's do.
     var hasDisableKey: Bool
     var enabled: FractionRecord
+    /// What its descriptor counts for; -1: nothing is said.
+    var hits: Int64
     var actions: Table<RateLimitActionRecord>
 }
 

@@ -59,7 +59,9 @@ import Synchronization
             let match = found.matches[place]
             let index = Int(match.index)
             let decision =
-                match.isOpen ? takeOpen(index, match.identity, at: now) : takeFromBucket(index, at: now)
+                match.isOpen
+                ? takeOpen(index, match.identity, match.hits, at: now)
+                : takeFromBucket(index, match.hits, at: now)
             if !decision.isAllowed { return decision }
             // A later descriptor may have taken from the same bucket.
             let leading = found.matches[0]
@@ -80,14 +82,18 @@ import Synchronization
         return Double(settings.tokensPerFill) / Double(settings.fillInterval)
     }
 
-    private func takeFromBucket(_ index: Int, at now: MonotonicInstant) -> RateLimitDecision {
+    private func takeFromBucket(_ index: Int, _ count: UInt32, at now: MonotonicInstant)
+        -> RateLimitDecision
+    {
         precondition(index < settings.count)
-        return unsafe buckets[index].take(at: now)
+        return unsafe buckets[index].take(count, at: now)
     }
 
-    private func takeOpen(_ index: Int, _ hash: UInt64, at now: MonotonicInstant) -> RateLimitDecision {
+    private func takeOpen(_ index: Int, _ hash: UInt64, _ count: UInt32, at now: MonotonicInstant)
+        -> RateLimitDecision
+    {
         let identity = hash ^ UInt64(index) &* 0x9e37_79b1_85eb_ca87
-        return openValues.withLock { $0.take(identity, settings[index], at: now) }
+        return openValues.withLock { $0.take(identity, settings[index], count, at: now) }
     }
 
     /// Buckets that are made as values come. Values are told apart by 64 secret bits of hash.
@@ -105,13 +111,13 @@ import Synchronization
 
         init(countMax: Int) { self.countMax = countMax }
 
-        mutating func take(_ identity: UInt64, _ settings: TokenBucketSettings, at now: MonotonicInstant)
-            -> RateLimitDecision
-        {
+        mutating func take(
+            _ identity: UInt64, _ settings: TokenBucketSettings, _ count: UInt32, at now: MonotonicInstant
+        ) -> RateLimitDecision {
             let place = places[identity] ?? make(identity, at: now)
             slots[place].usedAt = now
             return slots[place].bucket.take(
-                ConnectionTokenBucket.Limit(settings), since: slots[place].start, at: now)
+                ConnectionTokenBucket.Limit(settings), since: slots[place].start, at: now, count: count)
         }
 
         private mutating func make(_ identity: UInt64, at now: MonotonicInstant) -> Int {

@@ -163,6 +163,8 @@ public struct DescriptorMatches: Sendable, BitwiseCopyable {
         var tokensPerNanosecond = 0.0
         /// The whole of the descriptor as one number, for buckets that are made as values come.
         var identity: UInt64 = 0
+        /// Tokens that it takes.
+        var hits: UInt32 = 1
     }
 
     private(set) var matches = InlineArray<8, Match>(repeating: Match())
@@ -170,10 +172,13 @@ public struct DescriptorMatches: Sendable, BitwiseCopyable {
 
     public init() {}
 
-    /// Looks a descriptor up in the limit's table.
-    public mutating func add(_ descriptor: borrowing RequestDescriptor, in limit: DescriptorRateLimit) {
+    /// Looks a descriptor up in the limit's table; it will take so many tokens (`hits_addend`).
+    public mutating func add(
+        _ descriptor: borrowing RequestDescriptor, in limit: DescriptorRateLimit, hits: UInt32 = 1
+    ) {
         guard count < 8 else { return }
         var match = Match()
+        match.hits = hits
         if let index = limit.table.index(of: descriptor) {
             match.index = Int32(index)
         } else if !limit.table.wildcards.isEmpty, let index = limit.table.wildcard(of: descriptor) {

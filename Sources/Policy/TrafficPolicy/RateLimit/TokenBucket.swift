@@ -21,12 +21,12 @@ public struct TokenBucket: ~Copyable, Sendable {
         emptyAt = Atomic(-scale.fullLength)
     }
 
-    /// Takes a token if there is one.
-    public func take(at now: MonotonicInstant) -> RateLimitDecision {
+    /// Takes a token if there is one, or as many as that if they are all there.
+    public func take(_ count: UInt32 = 1, at now: MonotonicInstant) -> RateLimitDecision {
         let instant = scale.units(now, since: origin)
         var empty = emptyAt.load(ordering: .relaxed)
         while true {
-            guard let next = scale.taken(emptyAt: empty, at: instant) else {
+            guard let next = scale.taken(count, emptyAt: empty, at: instant) else {
                 return scale.decision(isAllowed: false, emptySince: instant - empty)
             }
             let (done, seen) = emptyAt.weakCompareExchange(
@@ -59,14 +59,14 @@ public struct ConnectionTokenBucket: Sendable, BitwiseCopyable {
 
     public init() {}
 
-    /// Takes a token if there is one.
+    /// Takes a token if there is one, or as many as that if they are all there.
     ///
     /// - Parameter start: when the connection began, always the same.
     public mutating func take(
-        _ limit: Limit, since start: MonotonicInstant, at now: MonotonicInstant
+        _ limit: Limit, since start: MonotonicInstant, at now: MonotonicInstant, count: UInt32 = 1
     ) -> RateLimitDecision {
         let instant = limit.scale.units(now, since: start)
-        guard let next = limit.scale.taken(emptyAt: emptyAt, at: instant) else {
+        guard let next = limit.scale.taken(count, emptyAt: emptyAt, at: instant) else {
             return limit.scale.decision(isAllowed: false, emptySince: instant - emptyAt)
         }
         emptyAt = next

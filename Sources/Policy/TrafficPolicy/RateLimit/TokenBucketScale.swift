@@ -50,6 +50,14 @@ struct TokenBucketScale: Sendable, BitwiseCopyable {
         return instant - start >= tokenLength ? start + tokenLength : nil
     }
 
+    /// The same for so many tokens at once: all of them, or none.
+    func taken(_ count: UInt32, emptyAt: Int64, at instant: Int64) -> Int64? {
+        if count == 1 { return taken(emptyAt: emptyAt, at: instant) }
+        let (length, isOverflow) = tokenLength.multipliedReportingOverflow(by: Int64(count))
+        let start = max(emptyAt, instant - fullLength)
+        return !isOverflow && instant - start >= length ? start + length : nil
+    }
+
     /// `since` is negative for a worker whose clock reading is older than another one's.
     func decision(isAllowed: Bool, emptySince since: Int64) -> RateLimitDecision {
         let filled = max(0, since)
