@@ -134,6 +134,9 @@ def fields_of(message):
     while at < len(message):
         key, at = varint(at)
         count, at = varint(at)
+        if key & 7 == 0:
+            yield key >> 3, count
+            continue
         yield key >> 3, message[at:at + count]
         at += count
 
@@ -161,7 +164,9 @@ class LimitService:
         for number, content in fields_of(request):
             if number == 2:
                 entries = [dict(fields_of(entry)) for place, entry in fields_of(content) if place == 1]
-                descriptors.append(",".join(f"{e.get(1, b'').decode()}={e.get(2, b'').decode()}" for e in entries))
+                hits = [dict(fields_of(hits)).get(1, 0) for place, hits in fields_of(content) if place == 3]
+                descriptors.append(",".join(f"{e.get(1, b'').decode()}={e.get(2, b'').decode()}" for e in entries)
+                                   + "".join(f" x {number}" for number in hits))
         text = ";".join(descriptors)
         self.asked.append(text)
         for answer in self.answers:

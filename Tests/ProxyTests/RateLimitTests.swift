@@ -68,6 +68,26 @@ struct RateLimitTests {
         #expect(try statuses(proxy, requests) == [200, 200, 429, 200])
     }
 
+    @Test("A text of the route's metadata makes a descriptor, or what stands in for it")
+    func metadata() throws {
+        let place = MetadataPath(["limits", "tier", "name"])
+        func action(_ path: MetadataPath?, _ fallback: String, skips: Bool = false) -> RateLimitRule.Action {
+            .metadata(key: "tier", path: path, fallback: fallback, skipsIfAbsent: skips)
+        }
+        let other = MetadataPath(["limits", "tier"])
+        for (action, wanted) in [
+            (action(place, ""), 429), (action(other, "gold"), 429), (action(nil, "gold"), 429),
+            (action(other, ""), 200), (action(place, "iron"), 429), (action(other, "iron"), 200),
+            (action(other, "", skips: true), 200),
+        ] {
+            let limit = Self.limit([Self.descriptor([("tier", "gold")], 1)])
+            let proxy = try proxy(limit, rules: [RateLimitRule(actions: [action])]) { route, _ in
+                route.metadata = [place: "gold"]
+            }
+            #expect(try statuses(proxy, [("/", []), ("/", [])]) == [200, wanted])
+        }
+    }
+
     @Test("Each of several limits tells what it has left, the last one first")
     func several() throws {
         let limits = [(100, true), (50, false), (2, true)].map { tokens, isTold in

@@ -14,6 +14,8 @@ public struct RateLimitRule: Sendable, Equatable {
         case literal(key: String, value: String)
         case headerMatch(key: String, value: String, isExpected: Bool, [HeaderMatch])
         case parameterMatch(key: String, value: String, isExpected: Bool, [QueryMatch])
+        /// A text of the route's metadata; nil: of the request's, which has none.
+        case metadata(key: String, path: MetadataPath?, fallback: String, skipsIfAbsent: Bool)
         /// martlet.v1.CallerIdentity: the SPIFFE URI of the caller's certificate.
         case callerIdentity(key: String)
     }
@@ -28,6 +30,13 @@ public struct RateLimitRule: Sendable, Equatable {
     public init(stage: Int = 0, disableKey: String = "", actions: [Action]) {
         (self.stage, self.disableKey, self.actions) = (stage, disableKey, actions)
     }
+}
+
+/// A place in metadata, as one text: the namespace and the keys below it, each with a zero byte behind it.
+public struct MetadataPath: Sendable, Hashable {
+    public let text: String
+
+    public init(_ keys: [String]) { text = keys.map { $0 + "\0" }.joined() }
 }
 
 /// Whether a virtual host's rules count beside those of its routes (`vh_rate_limits`).

@@ -61,6 +61,8 @@ public struct Route: Sendable, Equatable {
     public var operation = ""
     /// The proxy on the other side is told.
     public var propagatesOperation = true
+    /// The texts of its `metadata`.
+    public var metadata: [MetadataPath: String] = [:]
 
     public init(name: String = "", match: RouteMatch, action: Action) {
         (self.name, self.match, self.action) = (name, match, action)

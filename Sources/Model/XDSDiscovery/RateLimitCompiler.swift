@@ -196,8 +196,40 @@ extension ResourceCompiler {
         return matchAction(node)
     }
 
+    /// What is text in metadata, wherever it lies.
+    func metadataTexts(_ node: ConfigNode?) -> [MetadataPath: String] {
+        var texts: [MetadataPath: String] = [:]
+        func add(_ structure: ConfigNode, _ keys: [String]) {
+            for (key, value) in structure.entries(XDS.Struct.fields) {
+                if let inner = value.child(XDS.Value.structValue) {
+                    add(inner, keys + [key])
+                } else if value.message.has(XDS.Value.stringValue) {
+                    texts[MetadataPath(keys + [key])] = value.message.text(XDS.Value.stringValue)
+                }
+            }
+        }
+        for (name, structure) in node?.entries(XDS.Metadata.filterMetadata) ?? [] { add(structure, [name]) }
+        return texts
+    }
+
+    private mutating func metadataAction(_ node: ConfigNode) -> RateLimitRule.Action {
+        typealias M = XDS.RateLimitActionMetaData
+        let place = node.child(M.metadataKey)
+        let keys =
+            [place?.message.text(XDS.MetadataKey.key) ?? ""]
+            + (place?.message.messages(XDS.MetadataKey.path) ?? []).map {
+                $0.text(XDS.MetadataKeyPathSegment.key)
+            }
+        if keys.count < 2 || keys.contains("") { add("needs 'key' and 'path'", at: place ?? node) }
+        let isOfRoute = node.message.enumerated(M.source) == 1
+        return .metadata(
+            key: node.message.text(M.descriptorKey), path: isOfRoute ? MetadataPath(keys) : nil,
+            fallback: node.message.text(M.defaultValue), skipsIfAbsent: node.message.bool(M.skipIfAbsent))
+    }
+
     private mutating func matchAction(_ node: ConfigNode) -> RateLimitRule.Action? {
         typealias F = XDS.RateLimitAction
+        if let child = node.child(F.metadata) { return metadataAction(child) }
         if let child = node.child(F.headerValueMatch) {
             typealias H = XDS.RateLimitActionHeaderValueMatch
             return .headerMatch(

@@ -92,6 +92,7 @@ extension ResourceCompiler {
             route.operation = decorator.text(XDS.Decorator.operation)
             route.propagatesOperation = decorator.wrappedBool(XDS.Decorator.propagate) ?? true
         }
+        route.metadata = metadataTexts(node.child(F.metadata))
         for (name, config) in node.entries(F.typedPerFilterConfig) {
             switch config.type {
             case XDS.MartletRoute.messageType: apply(config, to: &route, hostPolicy: hostPolicy)

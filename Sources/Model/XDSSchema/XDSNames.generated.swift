@@ -23,7 +23,7 @@ public enum XDS {
     }
     /// envoy.extensions.filters.http.adaptive_concurrency.v3.AdaptiveConcurrency
     public enum AdaptiveConcurrency {
-        public static var messageType: MessageType { MessageType(159) }
+        public static var messageType: MessageType { MessageType(160) }
         public static var gradientControllerConfig: FieldNumber { 1 }
         public static var enabled: FieldNumber { 2 }
         public static var concurrencyLimitExceededStatus: FieldNumber { 3 }
@@ -40,7 +40,7 @@ public enum XDS {
     }
     /// envoy.extensions.filters.http.admission_control.v3.AdmissionControl
     public enum AdmissionControl {
-        public static var messageType: MessageType { MessageType(163) }
+        public static var messageType: MessageType { MessageType(164) }
         public static var enabled: FieldNumber { 1 }
         public static var successCriteria: FieldNumber { 2 }
         public static var samplingWindow: FieldNumber { 3 }
@@ -51,18 +51,18 @@ public enum XDS {
     }
     /// envoy.extensions.filters.http.admission_control.v3.AdmissionControl.SuccessCriteria
     public enum AdmissionControlSuccessCriteria {
-        public static var messageType: MessageType { MessageType(164) }
+        public static var messageType: MessageType { MessageType(165) }
         public static var httpCriteria: FieldNumber { 1 }
         public static var grpcCriteria: FieldNumber { 2 }
     }
     /// envoy.extensions.filters.http.admission_control.v3.AdmissionControl.SuccessCriteria.GrpcCriteria
     public enum AdmissionControlSuccessCriteriaGrpcCriteria {
-        public static var messageType: MessageType { MessageType(165) }
+        public static var messageType: MessageType { MessageType(166) }
         public static var grpcSuccessStatus: FieldNumber { 1 }
     }
     /// envoy.extensions.filters.http.admission_control.v3.AdmissionControl.SuccessCriteria.HttpCriteria
     public enum AdmissionControlSuccessCriteriaHttpCriteria {
-        public static var messageType: MessageType { MessageType(166) }
+        public static var messageType: MessageType { MessageType(167) }
         public static var httpSuccessStatus: FieldNumber { 1 }
     }
     /// envoy.config.core.v3.AggregatedConfigSource
@@ -76,7 +76,7 @@ public enum XDS {
     }
     /// google.protobuf.Any
     public enum AnyMessage {
-        public static var messageType: MessageType { MessageType(270) }
+        public static var messageType: MessageType { MessageType(273) }
         public static var typeUrl: FieldNumber { 1 }
         public static var value: FieldNumber { 2 }
     }
@@ -90,7 +90,7 @@ public enum XDS {
     }
     /// google.protobuf.BoolValue
     public enum BoolValue {
-        public static var messageType: MessageType { MessageType(271) }
+        public static var messageType: MessageType { MessageType(274) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.config.bootstrap.v3.Bootstrap
@@ -119,7 +119,7 @@ public enum XDS {
     }
     /// envoy.service.rate_limit_quota.v3.BucketId
     public enum BucketId {
-        public static var messageType: MessageType { MessageType(243) }
+        public static var messageType: MessageType { MessageType(244) }
         public static var bucket: FieldNumber { 1 }
     }
     /// envoy.config.core.v3.BuildVersion
@@ -130,12 +130,12 @@ public enum XDS {
     }
     /// google.protobuf.BytesValue
     public enum BytesValue {
-        public static var messageType: MessageType { MessageType(272) }
+        public static var messageType: MessageType { MessageType(275) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig
     public enum CaresDnsResolverConfig {
-        public static var messageType: MessageType { MessageType(217) }
+        public static var messageType: MessageType { MessageType(218) }
         public static var resolvers: FieldNumber { 1 }
         public static var dnsResolverOptions: FieldNumber { 2 }
         public static var queryTimeoutSeconds: FieldNumber { 6 }
@@ -143,7 +143,7 @@ public enum XDS {
     }
     /// envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext
     public enum CertificateValidationContext {
-        public static var messageType: MessageType { MessageType(223) }
+        public static var messageType: MessageType { MessageType(224) }
         public static var trustedCa: FieldNumber { 1 }
         public static var verifyCertificateHash: FieldNumber { 2 }
         public static var matchTypedSubjectAltNames: FieldNumber { 15 }
@@ -337,7 +337,7 @@ public enum XDS {
     }
     /// envoy.extensions.transport_sockets.tls.v3.CommonTlsContext
     public enum CommonTlsContext {
-        public static var messageType: MessageType { MessageType(224) }
+        public static var messageType: MessageType { MessageType(225) }
         public static var tlsParams: FieldNumber { 1 }
         public static var tlsCertificates: FieldNumber { 2 }
         public static var validationContext: FieldNumber { 3 }
@@ -348,7 +348,7 @@ public enum XDS {
     }
     /// envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext
     public enum CommonTlsContextCombinedCertificateValidationContext {
-        public static var messageType: MessageType { MessageType(225) }
+        public static var messageType: MessageType { MessageType(226) }
         public static var defaultValidationContext: FieldNumber { 1 }
         public static var validationContextSdsSecretConfig: FieldNumber { 2 }
     }
@@ -367,14 +367,14 @@ public enum XDS {
     }
     /// envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit
     public enum ConnectionRateLimit {
-        public static var messageType: MessageType { MessageType(200) }
+        public static var messageType: MessageType { MessageType(201) }
         public static var statPrefix: FieldNumber { 1 }
         public static var tokenBucket: FieldNumber { 2 }
         public static var runtimeEnabled: FieldNumber { 3 }
     }
     /// envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig
     public enum ConsistentHashingLbConfig {
-        public static var messageType: MessageType { MessageType(206) }
+        public static var messageType: MessageType { MessageType(207) }
         public static var useHostnameForHashing: FieldNumber { 1 }
         public static var hashBalanceFactor: FieldNumber { 2 }
     }
@@ -419,11 +419,11 @@ public enum XDS {
     }
     /// envoy.extensions.filters.http.cors.v3.Cors
     public enum Cors {
-        public static var messageType: MessageType { MessageType(167) }
+        public static var messageType: MessageType { MessageType(168) }
     }
     /// envoy.extensions.filters.http.cors.v3.CorsPolicy
     public enum CorsPolicy {
-        public static var messageType: MessageType { MessageType(168) }
+        public static var messageType: MessageType { MessageType(169) }
         public static var allowOriginStringMatch: FieldNumber { 1 }
         public static var allowMethods: FieldNumber { 2 }
         public static var allowHeaders: FieldNumber { 3 }
@@ -436,7 +436,7 @@ public enum XDS {
     }
     /// envoy.type.tracing.v3.CustomTag
     public enum CustomTag {
-        public static var messageType: MessageType { MessageType(255) }
+        public static var messageType: MessageType { MessageType(258) }
         public static var tag: FieldNumber { 1 }
         public static var literal: FieldNumber { 2 }
         public static var environment: FieldNumber { 3 }
@@ -444,19 +444,19 @@ public enum XDS {
     }
     /// envoy.type.tracing.v3.CustomTag.Environment
     public enum CustomTagEnvironment {
-        public static var messageType: MessageType { MessageType(256) }
+        public static var messageType: MessageType { MessageType(259) }
         public static var name: FieldNumber { 1 }
         public static var defaultValue: FieldNumber { 2 }
     }
     /// envoy.type.tracing.v3.CustomTag.Header
     public enum CustomTagHeader {
-        public static var messageType: MessageType { MessageType(257) }
+        public static var messageType: MessageType { MessageType(260) }
         public static var name: FieldNumber { 1 }
         public static var defaultValue: FieldNumber { 2 }
     }
     /// envoy.type.tracing.v3.CustomTag.Literal
     public enum CustomTagLiteral {
-        public static var messageType: MessageType { MessageType(258) }
+        public static var messageType: MessageType { MessageType(261) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.config.core.v3.DataSource
@@ -475,7 +475,7 @@ public enum XDS {
     }
     /// envoy.service.discovery.v3.DeltaDiscoveryRequest
     public enum DeltaDiscoveryRequest {
-        public static var messageType: MessageType { MessageType(237) }
+        public static var messageType: MessageType { MessageType(238) }
         public static var node: FieldNumber { 1 }
         public static var typeUrl: FieldNumber { 2 }
         public static var resourceNamesSubscribe: FieldNumber { 3 }
@@ -486,7 +486,7 @@ public enum XDS {
     }
     /// envoy.service.discovery.v3.DeltaDiscoveryResponse
     public enum DeltaDiscoveryResponse {
-        public static var messageType: MessageType { MessageType(239) }
+        public static var messageType: MessageType { MessageType(240) }
         public static var systemVersionInfo: FieldNumber { 1 }
         public static var resources: FieldNumber { 2 }
         public static var typeUrl: FieldNumber { 4 }
@@ -502,7 +502,7 @@ public enum XDS {
     }
     /// envoy.service.discovery.v3.DiscoveryRequest
     public enum DiscoveryRequest {
-        public static var messageType: MessageType { MessageType(240) }
+        public static var messageType: MessageType { MessageType(241) }
         public static var versionInfo: FieldNumber { 1 }
         public static var node: FieldNumber { 2 }
         public static var resourceNames: FieldNumber { 3 }
@@ -512,7 +512,7 @@ public enum XDS {
     }
     /// envoy.service.discovery.v3.DiscoveryResponse
     public enum DiscoveryResponse {
-        public static var messageType: MessageType { MessageType(241) }
+        public static var messageType: MessageType { MessageType(242) }
         public static var versionInfo: FieldNumber { 1 }
         public static var resources: FieldNumber { 2 }
         public static var typeUrl: FieldNumber { 4 }
@@ -527,18 +527,18 @@ public enum XDS {
     }
     /// google.protobuf.DoubleValue
     public enum DoubleValue {
-        public static var messageType: MessageType { MessageType(273) }
+        public static var messageType: MessageType { MessageType(276) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
     public enum DownstreamTlsContext {
-        public static var messageType: MessageType { MessageType(226) }
+        public static var messageType: MessageType { MessageType(227) }
         public static var commonTlsContext: FieldNumber { 1 }
         public static var requireClientCertificate: FieldNumber { 2 }
     }
     /// google.protobuf.Duration
     public enum Duration {
-        public static var messageType: MessageType { MessageType(274) }
+        public static var messageType: MessageType { MessageType(277) }
         public static var seconds: FieldNumber { 1 }
         public static var nanos: FieldNumber { 2 }
     }
@@ -570,7 +570,7 @@ public enum XDS {
     }
     /// envoy.extensions.filters.http.fault.v3.FaultAbort
     public enum FaultAbort {
-        public static var messageType: MessageType { MessageType(169) }
+        public static var messageType: MessageType { MessageType(170) }
         public static var httpStatus: FieldNumber { 2 }
         public static var percentage: FieldNumber { 3 }
         public static var headerAbort: FieldNumber { 4 }
@@ -578,38 +578,38 @@ public enum XDS {
     }
     /// envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort
     public enum FaultAbortHeaderAbort {
-        public static var messageType: MessageType { MessageType(170) }
+        public static var messageType: MessageType { MessageType(171) }
     }
     /// envoy.extensions.filters.common.fault.v3.FaultDelay
     public enum FaultDelay {
-        public static var messageType: MessageType { MessageType(154) }
+        public static var messageType: MessageType { MessageType(155) }
         public static var fixedDelay: FieldNumber { 3 }
         public static var percentage: FieldNumber { 4 }
         public static var headerDelay: FieldNumber { 5 }
     }
     /// envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay
     public enum FaultDelayHeaderDelay {
-        public static var messageType: MessageType { MessageType(155) }
+        public static var messageType: MessageType { MessageType(156) }
     }
     /// envoy.extensions.filters.common.fault.v3.FaultRateLimit
     public enum FaultRateLimit {
-        public static var messageType: MessageType { MessageType(156) }
+        public static var messageType: MessageType { MessageType(157) }
         public static var fixedLimit: FieldNumber { 1 }
         public static var percentage: FieldNumber { 2 }
         public static var headerLimit: FieldNumber { 3 }
     }
     /// envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit
     public enum FaultRateLimitFixedLimit {
-        public static var messageType: MessageType { MessageType(157) }
+        public static var messageType: MessageType { MessageType(158) }
         public static var limitKbps: FieldNumber { 1 }
     }
     /// envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit
     public enum FaultRateLimitHeaderLimit {
-        public static var messageType: MessageType { MessageType(158) }
+        public static var messageType: MessageType { MessageType(159) }
     }
     /// envoy.extensions.access_loggers.file.v3.FileAccessLog
     public enum FileAccessLog {
-        public static var messageType: MessageType { MessageType(148) }
+        public static var messageType: MessageType { MessageType(149) }
         public static var path: FieldNumber { 1 }
         public static var format: FieldNumber { 2 }
         public static var logFormat: FieldNumber { 5 }
@@ -640,18 +640,18 @@ public enum XDS {
     }
     /// google.protobuf.FloatValue
     public enum FloatValue {
-        public static var messageType: MessageType { MessageType(275) }
+        public static var messageType: MessageType { MessageType(278) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.type.v3.FractionalPercent
     public enum FractionalPercent {
-        public static var messageType: MessageType { MessageType(259) }
+        public static var messageType: MessageType { MessageType(262) }
         public static var numerator: FieldNumber { 1 }
         public static var denominator: FieldNumber { 2 }
     }
     /// envoy.extensions.filters.http.ratelimit.v3.RateLimit
     public enum GlobalRateLimit {
-        public static var messageType: MessageType { MessageType(187) }
+        public static var messageType: MessageType { MessageType(188) }
         public static var domain: FieldNumber { 1 }
         public static var stage: FieldNumber { 2 }
         public static var requestType: FieldNumber { 3 }
@@ -671,20 +671,20 @@ public enum XDS {
     }
     /// envoy.extensions.filters.http.adaptive_concurrency.v3.GradientControllerConfig
     public enum GradientControllerConfig {
-        public static var messageType: MessageType { MessageType(160) }
+        public static var messageType: MessageType { MessageType(161) }
         public static var sampleAggregatePercentile: FieldNumber { 1 }
         public static var concurrencyLimitParams: FieldNumber { 2 }
         public static var minRttCalcParams: FieldNumber { 3 }
     }
     /// envoy.extensions.filters.http.adaptive_concurrency.v3.GradientControllerConfig.ConcurrencyLimitCalculationParams
     public enum GradientControllerConfigConcurrencyLimitCalculationParams {
-        public static var messageType: MessageType { MessageType(161) }
+        public static var messageType: MessageType { MessageType(162) }
         public static var maxConcurrencyLimit: FieldNumber { 2 }
         public static var concurrencyUpdateInterval: FieldNumber { 3 }
     }
     /// envoy.extensions.filters.http.adaptive_concurrency.v3.GradientControllerConfig.MinimumRTTCalculationParams
     public enum GradientControllerConfigMinimumRTTCalculationParams {
-        public static var messageType: MessageType { MessageType(162) }
+        public static var messageType: MessageType { MessageType(163) }
         public static var interval: FieldNumber { 1 }
         public static var requestCount: FieldNumber { 2 }
         public static var jitter: FieldNumber { 3 }
@@ -706,7 +706,7 @@ public enum XDS {
     }
     /// envoy.extensions.filters.http.fault.v3.HTTPFault
     public enum HTTPFault {
-        public static var messageType: MessageType { MessageType(171) }
+        public static var messageType: MessageType { MessageType(172) }
         public static var delay: FieldNumber { 1 }
         public static var abort: FieldNumber { 2 }
         public static var upstreamCluster: FieldNumber { 3 }
@@ -717,12 +717,12 @@ public enum XDS {
     }
     /// envoy.type.v3.HashPolicy
     public enum HashPolicy {
-        public static var messageType: MessageType { MessageType(260) }
+        public static var messageType: MessageType { MessageType(263) }
         public static var sourceIp: FieldNumber { 1 }
     }
     /// envoy.type.v3.HashPolicy.SourceIp
     public enum HashPolicySourceIp {
-        public static var messageType: MessageType { MessageType(261) }
+        public static var messageType: MessageType { MessageType(264) }
     }
     /// envoy.config.accesslog.v3.HeaderFilter
     public enum HeaderFilter {
@@ -746,13 +746,13 @@ public enum XDS {
     }
     /// envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
     public enum HeaderMutationHeaderMutation {
-        public static var messageType: MessageType { MessageType(172) }
+        public static var messageType: MessageType { MessageType(173) }
         public static var mutations: FieldNumber { 1 }
         public static var mostSpecificHeaderMutationsWins: FieldNumber { 2 }
     }
     /// envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute
     public enum HeaderMutationPerRoute {
-        public static var messageType: MessageType { MessageType(173) }
+        public static var messageType: MessageType { MessageType(174) }
         public static var mutations: FieldNumber { 1 }
     }
     /// envoy.config.common.mutation_rules.v3.HeaderMutation.RemoveOnMatch
@@ -776,7 +776,7 @@ public enum XDS {
     }
     /// envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink
     public enum HealthCheckEventFileSink {
-        public static var messageType: MessageType { MessageType(204) }
+        public static var messageType: MessageType { MessageType(205) }
         public static var eventLogPath: FieldNumber { 1 }
     }
     /// envoy.config.core.v3.HealthCheck.GrpcHealthCheck
@@ -788,7 +788,7 @@ public enum XDS {
     }
     /// envoy.extensions.filters.http.health_check.v3.HealthCheck
     public enum HealthCheckHealthCheck {
-        public static var messageType: MessageType { MessageType(175) }
+        public static var messageType: MessageType { MessageType(176) }
         public static var passThroughMode: FieldNumber { 1 }
         public static var cacheTime: FieldNumber { 3 }
         public static var clusterMinHealthyPercentages: FieldNumber { 4 }
@@ -852,7 +852,7 @@ public enum XDS {
     }
     /// envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
     public enum HttpConnectionManager {
-        public static var messageType: MessageType { MessageType(192) }
+        public static var messageType: MessageType { MessageType(193) }
         public static var codecType: FieldNumber { 1 }
         public static var statPrefix: FieldNumber { 2 }
         public static var rds: FieldNumber { 3 }
@@ -892,16 +892,16 @@ public enum XDS {
     }
     /// envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig
     public enum HttpConnectionManagerInternalAddressConfig {
-        public static var messageType: MessageType { MessageType(193) }
+        public static var messageType: MessageType { MessageType(194) }
         public static var cidrRanges: FieldNumber { 2 }
     }
     /// envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig
     public enum HttpConnectionManagerProxyStatusConfig {
-        public static var messageType: MessageType { MessageType(194) }
+        public static var messageType: MessageType { MessageType(195) }
     }
     /// envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails
     public enum HttpConnectionManagerSetCurrentClientCertDetails {
-        public static var messageType: MessageType { MessageType(195) }
+        public static var messageType: MessageType { MessageType(196) }
         public static var subject: FieldNumber { 1 }
         public static var cert: FieldNumber { 3 }
         public static var dns: FieldNumber { 4 }
@@ -909,7 +909,7 @@ public enum XDS {
     }
     /// envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing
     public enum HttpConnectionManagerTracing {
-        public static var messageType: MessageType { MessageType(196) }
+        public static var messageType: MessageType { MessageType(197) }
         public static var clientSampling: FieldNumber { 3 }
         public static var randomSampling: FieldNumber { 4 }
         public static var overallSampling: FieldNumber { 5 }
@@ -920,37 +920,37 @@ public enum XDS {
     }
     /// envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig
     public enum HttpConnectionManagerUpgradeConfig {
-        public static var messageType: MessageType { MessageType(197) }
+        public static var messageType: MessageType { MessageType(198) }
         public static var upgradeType: FieldNumber { 1 }
         public static var enabled: FieldNumber { 3 }
     }
     /// envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter
     public enum HttpFilter {
-        public static var messageType: MessageType { MessageType(198) }
+        public static var messageType: MessageType { MessageType(199) }
         public static var name: FieldNumber { 1 }
         public static var typedConfig: FieldNumber { 4 }
     }
     /// envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig
     public enum HttpProtocolOptionsAutoHttpConfig {
-        public static var messageType: MessageType { MessageType(234) }
+        public static var messageType: MessageType { MessageType(235) }
         public static var httpProtocolOptions: FieldNumber { 1 }
         public static var http2ProtocolOptions: FieldNumber { 2 }
     }
     /// envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig
     public enum HttpProtocolOptionsExplicitHttpConfig {
-        public static var messageType: MessageType { MessageType(235) }
+        public static var messageType: MessageType { MessageType(236) }
         public static var httpProtocolOptions: FieldNumber { 1 }
         public static var http2ProtocolOptions: FieldNumber { 2 }
     }
     /// envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig
     public enum HttpProtocolOptionsUseDownstreamHttpConfig {
-        public static var messageType: MessageType { MessageType(236) }
+        public static var messageType: MessageType { MessageType(237) }
         public static var httpProtocolOptions: FieldNumber { 1 }
         public static var http2ProtocolOptions: FieldNumber { 2 }
     }
     /// envoy.type.matcher.v3.HttpRequestHeaderMatchInput
     public enum HttpRequestHeaderMatchInput {
-        public static var messageType: MessageType { MessageType(251) }
+        public static var messageType: MessageType { MessageType(252) }
         public static var headerName: FieldNumber { 1 }
     }
     /// envoy.config.core.v3.HttpService
@@ -961,7 +961,7 @@ public enum XDS {
     }
     /// envoy.type.v3.HttpStatus
     public enum HttpStatus {
-        public static var messageType: MessageType { MessageType(262) }
+        public static var messageType: MessageType { MessageType(265) }
         public static var code: FieldNumber { 1 }
     }
     /// envoy.config.core.v3.HttpUri
@@ -973,24 +973,24 @@ public enum XDS {
     }
     /// envoy.type.v3.Int32Range
     public enum Int32Range {
-        public static var messageType: MessageType { MessageType(263) }
+        public static var messageType: MessageType { MessageType(266) }
         public static var start: FieldNumber { 1 }
         public static var end: FieldNumber { 2 }
     }
     /// google.protobuf.Int32Value
     public enum Int32Value {
-        public static var messageType: MessageType { MessageType(276) }
+        public static var messageType: MessageType { MessageType(279) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.type.v3.Int64Range
     public enum Int64Range {
-        public static var messageType: MessageType { MessageType(264) }
+        public static var messageType: MessageType { MessageType(267) }
         public static var start: FieldNumber { 1 }
         public static var end: FieldNumber { 2 }
     }
     /// google.protobuf.Int64Value
     public enum Int64Value {
-        public static var messageType: MessageType { MessageType(277) }
+        public static var messageType: MessageType { MessageType(280) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.config.route.v3.InternalRedirectPolicy
@@ -1020,7 +1020,7 @@ public enum XDS {
     }
     /// envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest
     public enum LeastRequest {
-        public static var messageType: MessageType { MessageType(211) }
+        public static var messageType: MessageType { MessageType(212) }
         public static var choiceCount: FieldNumber { 1 }
         public static var activeRequestBias: FieldNumber { 2 }
         public static var slowStartConfig: FieldNumber { 3 }
@@ -1030,7 +1030,7 @@ public enum XDS {
     }
     /// google.protobuf.ListValue
     public enum ListValue {
-        public static var messageType: MessageType { MessageType(278) }
+        public static var messageType: MessageType { MessageType(281) }
         public static var values: FieldNumber { 1 }
     }
     /// envoy.config.listener.v3.Listener
@@ -1064,7 +1064,7 @@ public enum XDS {
     }
     /// envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit
     public enum LocalRateLimit {
-        public static var messageType: MessageType { MessageType(177) }
+        public static var messageType: MessageType { MessageType(178) }
         public static var statPrefix: FieldNumber { 1 }
         public static var status: FieldNumber { 2 }
         public static var tokenBucket: FieldNumber { 3 }
@@ -1084,7 +1084,7 @@ public enum XDS {
     }
     /// envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor
     public enum LocalRateLimitDescriptor {
-        public static var messageType: MessageType { MessageType(151) }
+        public static var messageType: MessageType { MessageType(152) }
         public static var entries: FieldNumber { 1 }
         public static var tokenBucket: FieldNumber { 2 }
     }
@@ -1097,17 +1097,17 @@ public enum XDS {
     }
     /// envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig
     public enum LocalityLbConfig {
-        public static var messageType: MessageType { MessageType(207) }
+        public static var messageType: MessageType { MessageType(208) }
         public static var zoneAwareLbConfig: FieldNumber { 1 }
         public static var localityWeightedLbConfig: FieldNumber { 2 }
     }
     /// envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig
     public enum LocalityLbConfigLocalityWeightedLbConfig {
-        public static var messageType: MessageType { MessageType(208) }
+        public static var messageType: MessageType { MessageType(209) }
     }
     /// envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig
     public enum LocalityLbConfigZoneAwareLbConfig {
-        public static var messageType: MessageType { MessageType(209) }
+        public static var messageType: MessageType { MessageType(210) }
         public static var routingEnabled: FieldNumber { 1 }
         public static var minClusterSize: FieldNumber { 2 }
         public static var failTrafficOnPanic: FieldNumber { 3 }
@@ -1123,19 +1123,19 @@ public enum XDS {
     }
     /// envoy.extensions.load_balancing_policies.maglev.v3.Maglev
     public enum Maglev {
-        public static var messageType: MessageType { MessageType(212) }
+        public static var messageType: MessageType { MessageType(213) }
         public static var tableSize: FieldNumber { 1 }
         public static var consistentHashingLbConfig: FieldNumber { 2 }
         public static var localityWeightedLbConfig: FieldNumber { 3 }
     }
     /// martlet.v1.CallerIdentity
     public enum MartletCallerIdentity {
-        public static var messageType: MessageType { MessageType(288) }
+        public static var messageType: MessageType { MessageType(291) }
         public static var descriptorKey: FieldNumber { 1 }
     }
     /// martlet.v1.Cluster
     public enum MartletCluster {
-        public static var messageType: MessageType { MessageType(289) }
+        public static var messageType: MessageType { MessageType(292) }
         public static var retryBudget: FieldNumber { 1 }
         public static var breaker: FieldNumber { 2 }
         public static var shadowLimits: FieldNumber { 3 }
@@ -1145,7 +1145,7 @@ public enum XDS {
     }
     /// martlet.v1.Cluster.Breaker
     public enum MartletClusterBreaker {
-        public static var messageType: MessageType { MessageType(290) }
+        public static var messageType: MessageType { MessageType(293) }
         public static var consecutiveFailures: FieldNumber { 2 }
         public static var failureRate: FieldNumber { 3 }
         public static var slowCallDuration: FieldNumber { 4 }
@@ -1159,7 +1159,7 @@ public enum XDS {
     }
     /// martlet.v1.Cluster.Limits
     public enum MartletClusterLimits {
-        public static var messageType: MessageType { MessageType(291) }
+        public static var messageType: MessageType { MessageType(294) }
         public static var connections: FieldNumber { 1 }
         public static var pending: FieldNumber { 2 }
         public static var requests: FieldNumber { 3 }
@@ -1167,40 +1167,40 @@ public enum XDS {
     }
     /// martlet.v1.Cluster.Outliers
     public enum MartletClusterOutliers {
-        public static var messageType: MessageType { MessageType(292) }
+        public static var messageType: MessageType { MessageType(295) }
         public static var keepLast: FieldNumber { 1 }
         public static var mode: FieldNumber { 2 }
         public static var readsGrpcTrailers: FieldNumber { 3 }
     }
     /// martlet.v1.Cluster.PeakEWMA
     public enum MartletClusterPeakEWMA {
-        public static var messageType: MessageType { MessageType(293) }
+        public static var messageType: MessageType { MessageType(296) }
         public static var decayTime: FieldNumber { 1 }
         public static var latencyDefault: FieldNumber { 2 }
     }
     /// martlet.v1.Cluster.RetryBudget
     public enum MartletClusterRetryBudget {
-        public static var messageType: MessageType { MessageType(294) }
+        public static var messageType: MessageType { MessageType(297) }
         public static var percent: FieldNumber { 1 }
         public static var window: FieldNumber { 2 }
         public static var retriesMin: FieldNumber { 3 }
     }
     /// martlet.v1.Manifest
     public enum MartletManifest {
-        public static var messageType: MessageType { MessageType(295) }
+        public static var messageType: MessageType { MessageType(298) }
         public static var service: FieldNumber { 1 }
         public static var resources: FieldNumber { 2 }
     }
     /// martlet.v1.Manifest.Resource
     public enum MartletManifestResource {
-        public static var messageType: MessageType { MessageType(296) }
+        public static var messageType: MessageType { MessageType(299) }
         public static var typeUrl: FieldNumber { 1 }
         public static var name: FieldNumber { 2 }
         public static var digest: FieldNumber { 3 }
     }
     /// martlet.v1.Policy
     public enum MartletPolicy {
-        public static var messageType: MessageType { MessageType(297) }
+        public static var messageType: MessageType { MessageType(300) }
         public static var traceContext: FieldNumber { 1 }
         public static var ignoreUnknownUpgrades: FieldNumber { 2 }
         public static var sendProxyStatus: FieldNumber { 3 }
@@ -1212,28 +1212,28 @@ public enum XDS {
     }
     /// martlet.v1.Policy.TraceContext
     public enum MartletPolicyTraceContext {
-        public static var messageType: MessageType { MessageType(298) }
+        public static var messageType: MessageType { MessageType(301) }
         public static var sampled: FieldNumber { 1 }
         public static var startW3c: FieldNumber { 2 }
         public static var startB3: FieldNumber { 3 }
     }
     /// martlet.v1.Route
     public enum MartletRoute {
-        public static var messageType: MessageType { MessageType(299) }
+        public static var messageType: MessageType { MessageType(302) }
         public static var retry: FieldNumber { 1 }
         public static var propagateDeadline: FieldNumber { 2 }
         public static var shadow: FieldNumber { 3 }
     }
     /// martlet.v1.Route.Retry
     public enum MartletRouteRetry {
-        public static var messageType: MessageType { MessageType(300) }
+        public static var messageType: MessageType { MessageType(303) }
         public static var provablySafe: FieldNumber { 1 }
         public static var methods: FieldNumber { 2 }
         public static var idempotencyHeader: FieldNumber { 3 }
     }
     /// martlet.v1.Route.Shadow
     public enum MartletRouteShadow {
-        public static var messageType: MessageType { MessageType(301) }
+        public static var messageType: MessageType { MessageType(304) }
         public static var retryOn: FieldNumber { 1 }
         public static var numRetries: FieldNumber { 2 }
         public static var retriableStatusCodes: FieldNumber { 3 }
@@ -1243,20 +1243,20 @@ public enum XDS {
     }
     /// martlet.ca.v1.SignRequest
     public enum MartletSignRequest {
-        public static var messageType: MessageType { MessageType(286) }
+        public static var messageType: MessageType { MessageType(289) }
         public static var csrDer: FieldNumber { 1 }
         public static var joinToken: FieldNumber { 2 }
         public static var service: FieldNumber { 3 }
     }
     /// martlet.ca.v1.SignResponse
     public enum MartletSignResponse {
-        public static var messageType: MessageType { MessageType(287) }
+        public static var messageType: MessageType { MessageType(290) }
         public static var certificateChainPem: FieldNumber { 1 }
         public static var trustBundlePem: FieldNumber { 2 }
     }
     /// martlet.v1.SignedManifest
     public enum MartletSignedManifest {
-        public static var messageType: MessageType { MessageType(302) }
+        public static var messageType: MessageType { MessageType(305) }
         public static var name: FieldNumber { 1 }
         public static var manifest: FieldNumber { 2 }
         public static var signature: FieldNumber { 3 }
@@ -1265,6 +1265,17 @@ public enum XDS {
     public enum Metadata {
         public static var messageType: MessageType { MessageType(71) }
         public static var filterMetadata: FieldNumber { 1 }
+    }
+    /// envoy.type.metadata.v3.MetadataKey
+    public enum MetadataKey {
+        public static var messageType: MessageType { MessageType(256) }
+        public static var key: FieldNumber { 1 }
+        public static var path: FieldNumber { 2 }
+    }
+    /// envoy.type.metadata.v3.MetadataKey.PathSegment
+    public enum MetadataKeyPathSegment {
+        public static var messageType: MessageType { MessageType(257) }
+        public static var key: FieldNumber { 1 }
     }
     /// envoy.config.common.mutation_rules.v3.HeaderMutation
     public enum MutationRulesHeaderMutation {
@@ -1275,7 +1286,7 @@ public enum XDS {
     }
     /// envoy.extensions.filters.http.header_mutation.v3.Mutations
     public enum Mutations {
-        public static var messageType: MessageType { MessageType(174) }
+        public static var messageType: MessageType { MessageType(175) }
         public static var requestMutations: FieldNumber { 1 }
         public static var responseMutations: FieldNumber { 2 }
     }
@@ -1298,16 +1309,16 @@ public enum XDS {
     }
     /// envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate
     public enum OmitCanaryHostsPredicate {
-        public static var messageType: MessageType { MessageType(218) }
+        public static var messageType: MessageType { MessageType(219) }
     }
     /// envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig
     public enum OmitHostMetadataConfig {
-        public static var messageType: MessageType { MessageType(219) }
+        public static var messageType: MessageType { MessageType(220) }
         public static var metadataMatch: FieldNumber { 1 }
     }
     /// envoy.config.trace.v3.OpenTelemetryConfig
     public enum OpenTelemetryConfig {
-        public static var messageType: MessageType { MessageType(145) }
+        public static var messageType: MessageType { MessageType(146) }
         public static var grpcService: FieldNumber { 1 }
         public static var serviceName: FieldNumber { 2 }
         public static var httpService: FieldNumber { 3 }
@@ -1319,7 +1330,7 @@ public enum XDS {
     }
     /// envoy.extensions.filters.listener.original_dst.v3.OriginalDst
     public enum OriginalDst {
-        public static var messageType: MessageType { MessageType(190) }
+        public static var messageType: MessageType { MessageType(191) }
     }
     /// envoy.config.cluster.v3.OutlierDetection
     public enum OutlierDetection {
@@ -1351,20 +1362,20 @@ public enum XDS {
     }
     /// envoy.type.v3.Percent
     public enum Percent {
-        public static var messageType: MessageType { MessageType(265) }
+        public static var messageType: MessageType { MessageType(268) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig
     public enum PreserveCaseFormatterConfig {
-        public static var messageType: MessageType { MessageType(205) }
+        public static var messageType: MessageType { MessageType(206) }
     }
     /// envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
     public enum PreviousHostsPredicate {
-        public static var messageType: MessageType { MessageType(220) }
+        public static var messageType: MessageType { MessageType(221) }
     }
     /// envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig
     public enum PreviousPrioritiesConfig {
-        public static var messageType: MessageType { MessageType(221) }
+        public static var messageType: MessageType { MessageType(222) }
         public static var updateFrequency: FieldNumber { 1 }
     }
     /// envoy.config.route.v3.QueryParameterMatcher
@@ -1376,7 +1387,7 @@ public enum XDS {
     }
     /// envoy.extensions.load_balancing_policies.random.v3.Random
     public enum Random {
-        public static var messageType: MessageType { MessageType(213) }
+        public static var messageType: MessageType { MessageType(214) }
         public static var localityLbConfig: FieldNumber { 1 }
     }
     /// envoy.config.route.v3.RateLimit
@@ -1396,6 +1407,7 @@ public enum XDS {
         public static var remoteAddress: FieldNumber { 4 }
         public static var genericKey: FieldNumber { 5 }
         public static var headerValueMatch: FieldNumber { 6 }
+        public static var metadata: FieldNumber { 8 }
         public static var `extension`: FieldNumber { 9 }
         public static var maskedRemoteAddress: FieldNumber { 10 }
         public static var queryParameterValueMatch: FieldNumber { 11 }
@@ -1425,9 +1437,18 @@ public enum XDS {
         public static var v4PrefixMaskLen: FieldNumber { 1 }
         public static var v6PrefixMaskLen: FieldNumber { 2 }
     }
+    /// envoy.config.route.v3.RateLimit.Action.MetaData
+    public enum RateLimitActionMetaData {
+        public static var messageType: MessageType { MessageType(109) }
+        public static var descriptorKey: FieldNumber { 1 }
+        public static var metadataKey: FieldNumber { 2 }
+        public static var defaultValue: FieldNumber { 3 }
+        public static var source: FieldNumber { 4 }
+        public static var skipIfAbsent: FieldNumber { 5 }
+    }
     /// envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch
     public enum RateLimitActionQueryParameterValueMatch {
-        public static var messageType: MessageType { MessageType(109) }
+        public static var messageType: MessageType { MessageType(110) }
         public static var descriptorValue: FieldNumber { 1 }
         public static var expectMatch: FieldNumber { 2 }
         public static var queryParameters: FieldNumber { 3 }
@@ -1435,52 +1456,52 @@ public enum XDS {
     }
     /// envoy.config.route.v3.RateLimit.Action.QueryParameters
     public enum RateLimitActionQueryParameters {
-        public static var messageType: MessageType { MessageType(110) }
+        public static var messageType: MessageType { MessageType(111) }
         public static var queryParameterName: FieldNumber { 1 }
         public static var descriptorKey: FieldNumber { 2 }
         public static var skipIfAbsent: FieldNumber { 3 }
     }
     /// envoy.config.route.v3.RateLimit.Action.RemoteAddress
     public enum RateLimitActionRemoteAddress {
-        public static var messageType: MessageType { MessageType(111) }
+        public static var messageType: MessageType { MessageType(112) }
     }
     /// envoy.config.route.v3.RateLimit.Action.RequestHeaders
     public enum RateLimitActionRequestHeaders {
-        public static var messageType: MessageType { MessageType(112) }
+        public static var messageType: MessageType { MessageType(113) }
         public static var headerName: FieldNumber { 1 }
         public static var descriptorKey: FieldNumber { 2 }
         public static var skipIfAbsent: FieldNumber { 3 }
     }
     /// envoy.config.route.v3.RateLimit.Action.SourceCluster
     public enum RateLimitActionSourceCluster {
-        public static var messageType: MessageType { MessageType(113) }
+        public static var messageType: MessageType { MessageType(114) }
     }
     /// envoy.extensions.common.ratelimit.v3.RateLimitDescriptor
     public enum RateLimitDescriptor {
-        public static var messageType: MessageType { MessageType(152) }
+        public static var messageType: MessageType { MessageType(153) }
         public static var entries: FieldNumber { 1 }
     }
     /// envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry
     public enum RateLimitDescriptorEntry {
-        public static var messageType: MessageType { MessageType(153) }
+        public static var messageType: MessageType { MessageType(154) }
         public static var key: FieldNumber { 1 }
         public static var value: FieldNumber { 2 }
     }
     /// envoy.config.route.v3.RateLimit.HitsAddend
     public enum RateLimitHitsAddend {
-        public static var messageType: MessageType { MessageType(114) }
+        public static var messageType: MessageType { MessageType(115) }
         public static var number: FieldNumber { 1 }
     }
     /// envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute
     public enum RateLimitPerRoute {
-        public static var messageType: MessageType { MessageType(188) }
+        public static var messageType: MessageType { MessageType(189) }
         public static var vhRateLimits: FieldNumber { 1 }
         public static var rateLimits: FieldNumber { 3 }
         public static var domain: FieldNumber { 4 }
     }
     /// envoy.extensions.filters.http.rate_limit_quota.v3.RateLimitQuotaBucketSettings
     public enum RateLimitQuotaBucketSettings {
-        public static var messageType: MessageType { MessageType(178) }
+        public static var messageType: MessageType { MessageType(179) }
         public static var bucketIdBuilder: FieldNumber { 1 }
         public static var reportingInterval: FieldNumber { 2 }
         public static var denyResponseSettings: FieldNumber { 3 }
@@ -1489,18 +1510,18 @@ public enum XDS {
     }
     /// envoy.extensions.filters.http.rate_limit_quota.v3.RateLimitQuotaBucketSettings.BucketIdBuilder
     public enum RateLimitQuotaBucketSettingsBucketIdBuilder {
-        public static var messageType: MessageType { MessageType(179) }
+        public static var messageType: MessageType { MessageType(180) }
         public static var bucketIdBuilder: FieldNumber { 1 }
     }
     /// envoy.extensions.filters.http.rate_limit_quota.v3.RateLimitQuotaBucketSettings.BucketIdBuilder.ValueBuilder
     public enum RateLimitQuotaBucketSettingsBucketIdBuilderValueBuilder {
-        public static var messageType: MessageType { MessageType(181) }
+        public static var messageType: MessageType { MessageType(182) }
         public static var stringValue: FieldNumber { 1 }
         public static var customValue: FieldNumber { 2 }
     }
     /// envoy.extensions.filters.http.rate_limit_quota.v3.RateLimitQuotaBucketSettings.DenyResponseSettings
     public enum RateLimitQuotaBucketSettingsDenyResponseSettings {
-        public static var messageType: MessageType { MessageType(182) }
+        public static var messageType: MessageType { MessageType(183) }
         public static var httpStatus: FieldNumber { 1 }
         public static var httpBody: FieldNumber { 2 }
         public static var grpcStatus: FieldNumber { 3 }
@@ -1508,23 +1529,23 @@ public enum XDS {
     }
     /// envoy.extensions.filters.http.rate_limit_quota.v3.RateLimitQuotaBucketSettings.ExpiredAssignmentBehavior
     public enum RateLimitQuotaBucketSettingsExpiredAssignmentBehavior {
-        public static var messageType: MessageType { MessageType(183) }
+        public static var messageType: MessageType { MessageType(184) }
         public static var expiredAssignmentBehaviorTimeout: FieldNumber { 1 }
         public static var fallbackRateLimit: FieldNumber { 2 }
         public static var reuseLastAssignment: FieldNumber { 3 }
     }
     /// envoy.extensions.filters.http.rate_limit_quota.v3.RateLimitQuotaBucketSettings.ExpiredAssignmentBehavior.ReuseLastAssignment
     public enum RateLimitQuotaBucketSettingsExpiredAssignmentBehaviorReuseLastAssignment {
-        public static var messageType: MessageType { MessageType(184) }
+        public static var messageType: MessageType { MessageType(185) }
     }
     /// envoy.extensions.filters.http.rate_limit_quota.v3.RateLimitQuotaBucketSettings.NoAssignmentBehavior
     public enum RateLimitQuotaBucketSettingsNoAssignmentBehavior {
-        public static var messageType: MessageType { MessageType(185) }
+        public static var messageType: MessageType { MessageType(186) }
         public static var fallbackRateLimit: FieldNumber { 1 }
     }
     /// envoy.extensions.filters.http.rate_limit_quota.v3.RateLimitQuotaFilterConfig
     public enum RateLimitQuotaFilterConfig {
-        public static var messageType: MessageType { MessageType(186) }
+        public static var messageType: MessageType { MessageType(187) }
         public static var rlqsServer: FieldNumber { 1 }
         public static var domain: FieldNumber { 2 }
         public static var bucketMatchers: FieldNumber { 3 }
@@ -1534,35 +1555,35 @@ public enum XDS {
     }
     /// envoy.service.rate_limit_quota.v3.RateLimitQuotaResponse
     public enum RateLimitQuotaResponse {
-        public static var messageType: MessageType { MessageType(245) }
+        public static var messageType: MessageType { MessageType(246) }
         public static var bucketAction: FieldNumber { 1 }
     }
     /// envoy.service.rate_limit_quota.v3.RateLimitQuotaResponse.BucketAction
     public enum RateLimitQuotaResponseBucketAction {
-        public static var messageType: MessageType { MessageType(246) }
+        public static var messageType: MessageType { MessageType(247) }
         public static var bucketId: FieldNumber { 1 }
         public static var quotaAssignmentAction: FieldNumber { 2 }
         public static var abandonAction: FieldNumber { 3 }
     }
     /// envoy.service.rate_limit_quota.v3.RateLimitQuotaResponse.BucketAction.AbandonAction
     public enum RateLimitQuotaResponseBucketActionAbandonAction {
-        public static var messageType: MessageType { MessageType(247) }
+        public static var messageType: MessageType { MessageType(248) }
     }
     /// envoy.service.rate_limit_quota.v3.RateLimitQuotaResponse.BucketAction.QuotaAssignmentAction
     public enum RateLimitQuotaResponseBucketActionQuotaAssignmentAction {
-        public static var messageType: MessageType { MessageType(248) }
+        public static var messageType: MessageType { MessageType(249) }
         public static var assignmentTimeToLive: FieldNumber { 2 }
         public static var rateLimitStrategy: FieldNumber { 3 }
     }
     /// envoy.service.rate_limit_quota.v3.RateLimitQuotaUsageReports
     public enum RateLimitQuotaUsageReports {
-        public static var messageType: MessageType { MessageType(249) }
+        public static var messageType: MessageType { MessageType(250) }
         public static var domain: FieldNumber { 1 }
         public static var bucketQuotaUsages: FieldNumber { 2 }
     }
     /// envoy.service.rate_limit_quota.v3.RateLimitQuotaUsageReports.BucketQuotaUsage
     public enum RateLimitQuotaUsageReportsBucketQuotaUsage {
-        public static var messageType: MessageType { MessageType(250) }
+        public static var messageType: MessageType { MessageType(251) }
         public static var bucketId: FieldNumber { 1 }
         public static var timeElapsed: FieldNumber { 2 }
         public static var numRequestsAllowed: FieldNumber { 3 }
@@ -1576,30 +1597,30 @@ public enum XDS {
     }
     /// envoy.type.v3.RateLimitStrategy
     public enum RateLimitStrategy {
-        public static var messageType: MessageType { MessageType(266) }
+        public static var messageType: MessageType { MessageType(269) }
         public static var blanketRule: FieldNumber { 1 }
         public static var requestsPerTimeUnit: FieldNumber { 2 }
         public static var tokenBucket: FieldNumber { 3 }
     }
     /// envoy.type.v3.RateLimitStrategy.RequestsPerTimeUnit
     public enum RateLimitStrategyRequestsPerTimeUnit {
-        public static var messageType: MessageType { MessageType(267) }
+        public static var messageType: MessageType { MessageType(270) }
         public static var requestsPerTimeUnit: FieldNumber { 1 }
         public static var timeUnit: FieldNumber { 2 }
     }
     /// envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer
     public enum RawBuffer {
-        public static var messageType: MessageType { MessageType(222) }
+        public static var messageType: MessageType { MessageType(223) }
     }
     /// envoy.extensions.filters.network.http_connection_manager.v3.Rds
     public enum Rds {
-        public static var messageType: MessageType { MessageType(199) }
+        public static var messageType: MessageType { MessageType(200) }
         public static var configSource: FieldNumber { 1 }
         public static var routeConfigName: FieldNumber { 2 }
     }
     /// envoy.config.route.v3.RedirectAction
     public enum RedirectAction {
-        public static var messageType: MessageType { MessageType(115) }
+        public static var messageType: MessageType { MessageType(116) }
         public static var hostRedirect: FieldNumber { 1 }
         public static var pathRedirect: FieldNumber { 2 }
         public static var responseCode: FieldNumber { 3 }
@@ -1612,18 +1633,18 @@ public enum XDS {
     }
     /// envoy.type.matcher.v3.RegexMatchAndSubstitute
     public enum RegexMatchAndSubstitute {
-        public static var messageType: MessageType { MessageType(252) }
+        public static var messageType: MessageType { MessageType(253) }
         public static var pattern: FieldNumber { 1 }
         public static var substitution: FieldNumber { 2 }
     }
     /// envoy.type.matcher.v3.RegexMatcher
     public enum RegexMatcher {
-        public static var messageType: MessageType { MessageType(253) }
+        public static var messageType: MessageType { MessageType(254) }
         public static var regex: FieldNumber { 2 }
     }
     /// envoy.service.discovery.v3.Resource
     public enum Resource {
-        public static var messageType: MessageType { MessageType(242) }
+        public static var messageType: MessageType { MessageType(243) }
         public static var version: FieldNumber { 1 }
         public static var resource: FieldNumber { 2 }
         public static var name: FieldNumber { 3 }
@@ -1635,7 +1656,7 @@ public enum XDS {
     }
     /// envoy.config.route.v3.RetryPolicy
     public enum RetryPolicy {
-        public static var messageType: MessageType { MessageType(116) }
+        public static var messageType: MessageType { MessageType(117) }
         public static var retryOn: FieldNumber { 1 }
         public static var numRetries: FieldNumber { 2 }
         public static var perTryTimeout: FieldNumber { 3 }
@@ -1651,37 +1672,37 @@ public enum XDS {
     }
     /// envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff
     public enum RetryPolicyRateLimitedRetryBackOff {
-        public static var messageType: MessageType { MessageType(117) }
+        public static var messageType: MessageType { MessageType(118) }
         public static var resetHeaders: FieldNumber { 1 }
         public static var maxInterval: FieldNumber { 2 }
     }
     /// envoy.config.route.v3.RetryPolicy.ResetHeader
     public enum RetryPolicyResetHeader {
-        public static var messageType: MessageType { MessageType(118) }
+        public static var messageType: MessageType { MessageType(119) }
         public static var name: FieldNumber { 1 }
         public static var format: FieldNumber { 2 }
     }
     /// envoy.config.route.v3.RetryPolicy.RetryBackOff
     public enum RetryPolicyRetryBackOff {
-        public static var messageType: MessageType { MessageType(119) }
+        public static var messageType: MessageType { MessageType(120) }
         public static var baseInterval: FieldNumber { 1 }
         public static var maxInterval: FieldNumber { 2 }
     }
     /// envoy.config.route.v3.RetryPolicy.RetryHostPredicate
     public enum RetryPolicyRetryHostPredicate {
-        public static var messageType: MessageType { MessageType(120) }
+        public static var messageType: MessageType { MessageType(121) }
         public static var name: FieldNumber { 1 }
         public static var typedConfig: FieldNumber { 3 }
     }
     /// envoy.config.route.v3.RetryPolicy.RetryPriority
     public enum RetryPolicyRetryPriority {
-        public static var messageType: MessageType { MessageType(121) }
+        public static var messageType: MessageType { MessageType(122) }
         public static var name: FieldNumber { 1 }
         public static var typedConfig: FieldNumber { 3 }
     }
     /// envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash
     public enum RingHash {
-        public static var messageType: MessageType { MessageType(214) }
+        public static var messageType: MessageType { MessageType(215) }
         public static var hashFunction: FieldNumber { 1 }
         public static var minimumRingSize: FieldNumber { 2 }
         public static var maximumRingSize: FieldNumber { 3 }
@@ -1690,16 +1711,17 @@ public enum XDS {
     }
     /// envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin
     public enum RoundRobin {
-        public static var messageType: MessageType { MessageType(215) }
+        public static var messageType: MessageType { MessageType(216) }
         public static var slowStartConfig: FieldNumber { 1 }
         public static var localityLbConfig: FieldNumber { 2 }
     }
     /// envoy.config.route.v3.Route
     public enum Route {
-        public static var messageType: MessageType { MessageType(122) }
+        public static var messageType: MessageType { MessageType(123) }
         public static var `match`: FieldNumber { 1 }
         public static var route: FieldNumber { 2 }
         public static var redirect: FieldNumber { 3 }
+        public static var metadata: FieldNumber { 4 }
         public static var decorator: FieldNumber { 5 }
         public static var directResponse: FieldNumber { 7 }
         public static var requestHeadersToAdd: FieldNumber { 9 }
@@ -1712,7 +1734,7 @@ public enum XDS {
     }
     /// envoy.config.route.v3.RouteAction
     public enum RouteAction {
-        public static var messageType: MessageType { MessageType(124) }
+        public static var messageType: MessageType { MessageType(125) }
         public static var cluster: FieldNumber { 1 }
         public static var clusterHeader: FieldNumber { 2 }
         public static var weightedClusters: FieldNumber { 3 }
@@ -1740,7 +1762,7 @@ public enum XDS {
     }
     /// envoy.config.route.v3.RouteAction.HashPolicy
     public enum RouteActionHashPolicy {
-        public static var messageType: MessageType { MessageType(125) }
+        public static var messageType: MessageType { MessageType(126) }
         public static var header: FieldNumber { 1 }
         public static var cookie: FieldNumber { 2 }
         public static var connectionProperties: FieldNumber { 3 }
@@ -1749,12 +1771,12 @@ public enum XDS {
     }
     /// envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties
     public enum RouteActionHashPolicyConnectionProperties {
-        public static var messageType: MessageType { MessageType(126) }
+        public static var messageType: MessageType { MessageType(127) }
         public static var sourceIp: FieldNumber { 1 }
     }
     /// envoy.config.route.v3.RouteAction.HashPolicy.Cookie
     public enum RouteActionHashPolicyCookie {
-        public static var messageType: MessageType { MessageType(127) }
+        public static var messageType: MessageType { MessageType(128) }
         public static var name: FieldNumber { 1 }
         public static var ttl: FieldNumber { 2 }
         public static var path: FieldNumber { 3 }
@@ -1762,31 +1784,31 @@ public enum XDS {
     }
     /// envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute
     public enum RouteActionHashPolicyCookieAttribute {
-        public static var messageType: MessageType { MessageType(128) }
+        public static var messageType: MessageType { MessageType(129) }
         public static var name: FieldNumber { 1 }
         public static var value: FieldNumber { 2 }
     }
     /// envoy.config.route.v3.RouteAction.HashPolicy.Header
     public enum RouteActionHashPolicyHeader {
-        public static var messageType: MessageType { MessageType(129) }
+        public static var messageType: MessageType { MessageType(130) }
         public static var headerName: FieldNumber { 1 }
         public static var regexRewrite: FieldNumber { 2 }
     }
     /// envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter
     public enum RouteActionHashPolicyQueryParameter {
-        public static var messageType: MessageType { MessageType(130) }
+        public static var messageType: MessageType { MessageType(131) }
         public static var name: FieldNumber { 1 }
     }
     /// envoy.config.route.v3.RouteAction.MaxStreamDuration
     public enum RouteActionMaxStreamDuration {
-        public static var messageType: MessageType { MessageType(131) }
+        public static var messageType: MessageType { MessageType(132) }
         public static var maxStreamDuration: FieldNumber { 1 }
         public static var grpcTimeoutHeaderMax: FieldNumber { 2 }
         public static var grpcTimeoutHeaderOffset: FieldNumber { 3 }
     }
     /// envoy.config.route.v3.RouteAction.RequestMirrorPolicy
     public enum RouteActionRequestMirrorPolicy {
-        public static var messageType: MessageType { MessageType(132) }
+        public static var messageType: MessageType { MessageType(133) }
         public static var cluster: FieldNumber { 1 }
         public static var runtimeFraction: FieldNumber { 3 }
         public static var clusterHeader: FieldNumber { 5 }
@@ -1794,18 +1816,18 @@ public enum XDS {
     }
     /// envoy.config.route.v3.RouteAction.UpgradeConfig
     public enum RouteActionUpgradeConfig {
-        public static var messageType: MessageType { MessageType(133) }
+        public static var messageType: MessageType { MessageType(134) }
         public static var upgradeType: FieldNumber { 1 }
         public static var enabled: FieldNumber { 2 }
         public static var connectConfig: FieldNumber { 3 }
     }
     /// envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig
     public enum RouteActionUpgradeConfigConnectConfig {
-        public static var messageType: MessageType { MessageType(134) }
+        public static var messageType: MessageType { MessageType(135) }
     }
     /// envoy.config.route.v3.RouteConfiguration
     public enum RouteConfiguration {
-        public static var messageType: MessageType { MessageType(135) }
+        public static var messageType: MessageType { MessageType(136) }
         public static var name: FieldNumber { 1 }
         public static var virtualHosts: FieldNumber { 2 }
         public static var responseHeadersToAdd: FieldNumber { 4 }
@@ -1818,7 +1840,7 @@ public enum XDS {
     }
     /// envoy.config.route.v3.RouteMatch
     public enum RouteMatch {
-        public static var messageType: MessageType { MessageType(136) }
+        public static var messageType: MessageType { MessageType(137) }
         public static var `prefix`: FieldNumber { 1 }
         public static var path: FieldNumber { 2 }
         public static var caseSensitive: FieldNumber { 4 }
@@ -1832,15 +1854,15 @@ public enum XDS {
     }
     /// envoy.config.route.v3.RouteMatch.ConnectMatcher
     public enum RouteMatchConnectMatcher {
-        public static var messageType: MessageType { MessageType(137) }
+        public static var messageType: MessageType { MessageType(138) }
     }
     /// envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions
     public enum RouteMatchGrpcRouteMatchOptions {
-        public static var messageType: MessageType { MessageType(138) }
+        public static var messageType: MessageType { MessageType(139) }
     }
     /// envoy.config.route.v3.Tracing
     public enum RouteTracing {
-        public static var messageType: MessageType { MessageType(139) }
+        public static var messageType: MessageType { MessageType(140) }
         public static var clientSampling: FieldNumber { 1 }
         public static var randomSampling: FieldNumber { 2 }
         public static var overallSampling: FieldNumber { 3 }
@@ -1848,7 +1870,7 @@ public enum XDS {
     }
     /// envoy.extensions.filters.http.router.v3.Router
     public enum Router {
-        public static var messageType: MessageType { MessageType(189) }
+        public static var messageType: MessageType { MessageType(190) }
         public static var suppressEnvoyHeaders: FieldNumber { 4 }
         public static var respectExpectedRqTimeout: FieldNumber { 6 }
     }
@@ -1895,27 +1917,27 @@ public enum XDS {
     }
     /// envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig
     public enum SdsSecretConfig {
-        public static var messageType: MessageType { MessageType(227) }
+        public static var messageType: MessageType { MessageType(228) }
         public static var name: FieldNumber { 1 }
         public static var sdsConfig: FieldNumber { 2 }
     }
     /// envoy.extensions.transport_sockets.tls.v3.Secret
     public enum Secret {
-        public static var messageType: MessageType { MessageType(228) }
+        public static var messageType: MessageType { MessageType(229) }
         public static var name: FieldNumber { 1 }
         public static var tlsCertificate: FieldNumber { 2 }
         public static var validationContext: FieldNumber { 4 }
     }
     /// envoy.type.v3.SemanticVersion
     public enum SemanticVersion {
-        public static var messageType: MessageType { MessageType(268) }
+        public static var messageType: MessageType { MessageType(271) }
         public static var majorNumber: FieldNumber { 1 }
         public static var minorNumber: FieldNumber { 2 }
         public static var patch: FieldNumber { 3 }
     }
     /// envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig
     public enum SlowStartConfig {
-        public static var messageType: MessageType { MessageType(210) }
+        public static var messageType: MessageType { MessageType(211) }
         public static var slowStartWindow: FieldNumber { 1 }
         public static var aggression: FieldNumber { 2 }
         public static var minWeightPercent: FieldNumber { 3 }
@@ -1929,7 +1951,7 @@ public enum XDS {
     }
     /// google.rpc.Status
     public enum Status {
-        public static var messageType: MessageType { MessageType(285) }
+        public static var messageType: MessageType { MessageType(288) }
         public static var code: FieldNumber { 1 }
         public static var message: FieldNumber { 2 }
     }
@@ -1940,17 +1962,17 @@ public enum XDS {
     }
     /// envoy.extensions.access_loggers.stream.v3.StderrAccessLog
     public enum StderrAccessLog {
-        public static var messageType: MessageType { MessageType(149) }
+        public static var messageType: MessageType { MessageType(150) }
         public static var logFormat: FieldNumber { 1 }
     }
     /// envoy.extensions.access_loggers.stream.v3.StdoutAccessLog
     public enum StdoutAccessLog {
-        public static var messageType: MessageType { MessageType(150) }
+        public static var messageType: MessageType { MessageType(151) }
         public static var logFormat: FieldNumber { 1 }
     }
     /// envoy.type.matcher.v3.StringMatcher
     public enum StringMatcher {
-        public static var messageType: MessageType { MessageType(254) }
+        public static var messageType: MessageType { MessageType(255) }
         public static var exact: FieldNumber { 1 }
         public static var `prefix`: FieldNumber { 2 }
         public static var suffix: FieldNumber { 3 }
@@ -1960,17 +1982,17 @@ public enum XDS {
     }
     /// google.protobuf.StringValue
     public enum StringValue {
-        public static var messageType: MessageType { MessageType(279) }
+        public static var messageType: MessageType { MessageType(282) }
         public static var value: FieldNumber { 1 }
     }
     /// google.protobuf.Struct
     public enum Struct {
-        public static var messageType: MessageType { MessageType(280) }
+        public static var messageType: MessageType { MessageType(283) }
         public static var fields: FieldNumber { 1 }
     }
     /// envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher
     public enum SubjectAltNameMatcher {
-        public static var messageType: MessageType { MessageType(229) }
+        public static var messageType: MessageType { MessageType(230) }
         public static var sanType: FieldNumber { 1 }
         public static var matcher: FieldNumber { 2 }
     }
@@ -1983,7 +2005,7 @@ public enum XDS {
     }
     /// envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
     public enum TcpProxy {
-        public static var messageType: MessageType { MessageType(201) }
+        public static var messageType: MessageType { MessageType(202) }
         public static var statPrefix: FieldNumber { 1 }
         public static var cluster: FieldNumber { 2 }
         public static var accessLog: FieldNumber { 5 }
@@ -1995,47 +2017,47 @@ public enum XDS {
     }
     /// envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster
     public enum TcpProxyWeightedCluster {
-        public static var messageType: MessageType { MessageType(202) }
+        public static var messageType: MessageType { MessageType(203) }
         public static var clusters: FieldNumber { 1 }
     }
     /// envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight
     public enum TcpProxyWeightedClusterClusterWeight {
-        public static var messageType: MessageType { MessageType(203) }
+        public static var messageType: MessageType { MessageType(204) }
         public static var name: FieldNumber { 1 }
         public static var weight: FieldNumber { 2 }
     }
     /// envoy.extensions.transport_sockets.tls.v3.TlsCertificate
     public enum TlsCertificate {
-        public static var messageType: MessageType { MessageType(230) }
+        public static var messageType: MessageType { MessageType(231) }
         public static var certificateChain: FieldNumber { 1 }
         public static var privateKey: FieldNumber { 2 }
     }
     /// envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector
     public enum TlsInspector {
-        public static var messageType: MessageType { MessageType(191) }
+        public static var messageType: MessageType { MessageType(192) }
     }
     /// envoy.extensions.transport_sockets.tls.v3.TlsParameters
     public enum TlsParameters {
-        public static var messageType: MessageType { MessageType(231) }
+        public static var messageType: MessageType { MessageType(232) }
         public static var tlsMinimumProtocolVersion: FieldNumber { 1 }
         public static var tlsMaximumProtocolVersion: FieldNumber { 2 }
         public static var cipherSuites: FieldNumber { 3 }
     }
     /// envoy.type.v3.TokenBucket
     public enum TokenBucket {
-        public static var messageType: MessageType { MessageType(269) }
+        public static var messageType: MessageType { MessageType(272) }
         public static var maxTokens: FieldNumber { 1 }
         public static var tokensPerFill: FieldNumber { 2 }
         public static var fillInterval: FieldNumber { 3 }
     }
     /// envoy.config.trace.v3.Tracing
     public enum TraceTracing {
-        public static var messageType: MessageType { MessageType(146) }
+        public static var messageType: MessageType { MessageType(147) }
         public static var http: FieldNumber { 1 }
     }
     /// envoy.config.trace.v3.Tracing.Http
     public enum TracingHttp {
-        public static var messageType: MessageType { MessageType(147) }
+        public static var messageType: MessageType { MessageType(148) }
         public static var name: FieldNumber { 1 }
         public static var typedConfig: FieldNumber { 3 }
     }
@@ -2053,12 +2075,12 @@ public enum XDS {
     }
     /// google.protobuf.UInt32Value
     public enum UInt32Value {
-        public static var messageType: MessageType { MessageType(282) }
+        public static var messageType: MessageType { MessageType(285) }
         public static var value: FieldNumber { 1 }
     }
     /// google.protobuf.UInt64Value
     public enum UInt64Value {
-        public static var messageType: MessageType { MessageType(283) }
+        public static var messageType: MessageType { MessageType(286) }
         public static var value: FieldNumber { 1 }
     }
     /// envoy.config.core.v3.UpstreamHttpProtocolOptions
@@ -2069,13 +2091,13 @@ public enum XDS {
     }
     /// envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
     public enum UpstreamTlsContext {
-        public static var messageType: MessageType { MessageType(232) }
+        public static var messageType: MessageType { MessageType(233) }
         public static var commonTlsContext: FieldNumber { 1 }
         public static var sni: FieldNumber { 2 }
     }
     /// envoy.extensions.upstreams.http.v3.HttpProtocolOptions
     public enum UpstreamsHttpProtocolOptions {
-        public static var messageType: MessageType { MessageType(233) }
+        public static var messageType: MessageType { MessageType(234) }
         public static var commonHttpProtocolOptions: FieldNumber { 1 }
         public static var upstreamHttpProtocolOptions: FieldNumber { 2 }
         public static var explicitHttpConfig: FieldNumber { 3 }
@@ -2084,7 +2106,7 @@ public enum XDS {
     }
     /// google.protobuf.Value
     public enum Value {
-        public static var messageType: MessageType { MessageType(284) }
+        public static var messageType: MessageType { MessageType(287) }
         public static var nullValue: FieldNumber { 1 }
         public static var numberValue: FieldNumber { 2 }
         public static var stringValue: FieldNumber { 3 }
@@ -2094,7 +2116,7 @@ public enum XDS {
     }
     /// envoy.config.route.v3.VirtualHost
     public enum VirtualHost {
-        public static var messageType: MessageType { MessageType(140) }
+        public static var messageType: MessageType { MessageType(141) }
         public static var name: FieldNumber { 1 }
         public static var domains: FieldNumber { 2 }
         public static var routes: FieldNumber { 3 }
@@ -2114,12 +2136,12 @@ public enum XDS {
     }
     /// envoy.config.route.v3.WeightedCluster
     public enum WeightedCluster {
-        public static var messageType: MessageType { MessageType(142) }
+        public static var messageType: MessageType { MessageType(143) }
         public static var clusters: FieldNumber { 1 }
     }
     /// envoy.config.route.v3.WeightedCluster.ClusterWeight
     public enum WeightedClusterClusterWeight {
-        public static var messageType: MessageType { MessageType(143) }
+        public static var messageType: MessageType { MessageType(144) }
         public static var name: FieldNumber { 1 }
         public static var weight: FieldNumber { 2 }
         public static var metadataMatch: FieldNumber { 3 }
@@ -2131,29 +2153,29 @@ public enum XDS {
     }
     /// envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality
     public enum WrrLocality {
-        public static var messageType: MessageType { MessageType(216) }
+        public static var messageType: MessageType { MessageType(217) }
         public static var endpointPickingPolicy: FieldNumber { 1 }
     }
     /// xds.type.matcher.v3.Matcher
     public enum XDSMatcher {
-        public static var messageType: MessageType { MessageType(304) }
+        public static var messageType: MessageType { MessageType(307) }
         public static var matcherList: FieldNumber { 1 }
         public static var onNoMatch: FieldNumber { 3 }
     }
     /// xds.type.matcher.v3.Matcher.MatcherList
     public enum XDSMatcherMatcherList {
-        public static var messageType: MessageType { MessageType(305) }
+        public static var messageType: MessageType { MessageType(308) }
         public static var matchers: FieldNumber { 1 }
     }
     /// xds.type.matcher.v3.Matcher.MatcherList.FieldMatcher
     public enum XDSMatcherMatcherListFieldMatcher {
-        public static var messageType: MessageType { MessageType(306) }
+        public static var messageType: MessageType { MessageType(309) }
         public static var predicate: FieldNumber { 1 }
         public static var onMatch: FieldNumber { 2 }
     }
     /// xds.type.matcher.v3.Matcher.MatcherList.Predicate
     public enum XDSMatcherMatcherListPredicate {
-        public static var messageType: MessageType { MessageType(307) }
+        public static var messageType: MessageType { MessageType(310) }
         public static var singlePredicate: FieldNumber { 1 }
         public static var orMatcher: FieldNumber { 2 }
         public static var andMatcher: FieldNumber { 3 }
@@ -2161,34 +2183,34 @@ public enum XDS {
     }
     /// xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList
     public enum XDSMatcherMatcherListPredicatePredicateList {
-        public static var messageType: MessageType { MessageType(308) }
+        public static var messageType: MessageType { MessageType(311) }
         public static var predicate: FieldNumber { 1 }
     }
     /// xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate
     public enum XDSMatcherMatcherListPredicateSinglePredicate {
-        public static var messageType: MessageType { MessageType(309) }
+        public static var messageType: MessageType { MessageType(312) }
         public static var input: FieldNumber { 1 }
         public static var valueMatch: FieldNumber { 2 }
     }
     /// xds.type.matcher.v3.Matcher.OnMatch
     public enum XDSMatcherOnMatch {
-        public static var messageType: MessageType { MessageType(310) }
+        public static var messageType: MessageType { MessageType(313) }
         public static var matcher: FieldNumber { 1 }
         public static var action: FieldNumber { 2 }
     }
     /// xds.type.matcher.v3.RegexMatcher
     public enum XDSRegexMatcher {
-        public static var messageType: MessageType { MessageType(311) }
+        public static var messageType: MessageType { MessageType(314) }
         public static var googleRe2: FieldNumber { 1 }
         public static var regex: FieldNumber { 2 }
     }
     /// xds.type.matcher.v3.RegexMatcher.GoogleRE2
     public enum XDSRegexMatcherGoogleRE2 {
-        public static var messageType: MessageType { MessageType(312) }
+        public static var messageType: MessageType { MessageType(315) }
     }
     /// xds.type.matcher.v3.StringMatcher
     public enum XDSStringMatcher {
-        public static var messageType: MessageType { MessageType(313) }
+        public static var messageType: MessageType { MessageType(316) }
         public static var exact: FieldNumber { 1 }
         public static var `prefix`: FieldNumber { 2 }
         public static var suffix: FieldNumber { 3 }
@@ -2198,7 +2220,7 @@ public enum XDS {
     }
     /// xds.core.v3.TypedExtensionConfig
     public enum XDSTypedExtensionConfig {
-        public static var messageType: MessageType { MessageType(303) }
+        public static var messageType: MessageType { MessageType(306) }
         public static var name: FieldNumber { 1 }
         public static var typedConfig: FieldNumber { 2 }
     }

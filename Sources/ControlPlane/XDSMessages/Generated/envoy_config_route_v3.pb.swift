@@ -315,6 +315,14 @@ public nonisolated struct Envoy_Config_Route_V3_RateLimit: Sendable {
       set {actionSpecifier = .headerValueMatch(newValue)}
     }
 
+    public var metadata: Envoy_Config_Route_V3_RateLimit.Action.MetaData {
+      get {
+        if case .metadata(let v)? = actionSpecifier {return v}
+        return Envoy_Config_Route_V3_RateLimit.Action.MetaData()
+      }
+      set {actionSpecifier = .metadata(newValue)}
+    }
+
     public var `extension`: Envoy_Config_Core_V3_TypedExtensionConfig {
       get {
         if case .extension(let v)? = actionSpecifier {return v}
@@ -356,6 +364,7 @@ public nonisolated struct Envoy_Config_Route_V3_RateLimit: Sendable {
       case remoteAddress(Envoy_Config_Route_V3_RateLimit.Action.RemoteAddress)
       case genericKey(Envoy_Config_Route_V3_RateLimit.Action.GenericKey)
       case headerValueMatch(Envoy_Config_Route_V3_RateLimit.Action.HeaderValueMatch)
+      case metadata(Envoy_Config_Route_V3_RateLimit.Action.MetaData)
       case `extension`(Envoy_Config_Core_V3_TypedExtensionConfig)
       case maskedRemoteAddress(Envoy_Config_Route_V3_RateLimit.Action.MaskedRemoteAddress)
       case queryParameterValueMatch(Envoy_Config_Route_V3_RateLimit.Action.QueryParameterValueMatch)
@@ -495,6 +504,69 @@ public nonisolated struct Envoy_Config_Route_V3_RateLimit: Sendable {
       public init() {}
 
       fileprivate var _expectMatch: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
+    }
+
+    public nonisolated struct MetaData: Sendable {
+      // SwiftProtobuf.Message conformance is added in an extension below. See the
+      // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+      // methods supported on all messages.
+
+      public var descriptorKey: String = String()
+
+      public var metadataKey: Envoy_Type_Metadata_V3_MetadataKey {
+        get {_metadataKey ?? Envoy_Type_Metadata_V3_MetadataKey()}
+        set {_metadataKey = newValue}
+      }
+      /// Returns true if `metadataKey` has been explicitly set.
+      public var hasMetadataKey: Bool {self._metadataKey != nil}
+      /// Clears the value of `metadataKey`. Subsequent reads from it will return its default value.
+      public mutating func clearMetadataKey() {self._metadataKey = nil}
+
+      public var defaultValue: String = String()
+
+      public var source: Envoy_Config_Route_V3_RateLimit.Action.MetaData.Source = .dynamic
+
+      public var skipIfAbsent: Bool = false
+
+      public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+      public nonisolated enum Source: SwiftProtobuf.Enum, Swift.CaseIterable {
+        public typealias RawValue = Int
+        case dynamic // = 0
+        case routeEntry // = 1
+        case UNRECOGNIZED(Int)
+
+        public init() {
+          self = .dynamic
+        }
+
+        public init?(rawValue: Int) {
+          switch rawValue {
+          case 0: self = .dynamic
+          case 1: self = .routeEntry
+          default: self = .UNRECOGNIZED(rawValue)
+          }
+        }
+
+        public var rawValue: Int {
+          switch self {
+          case .dynamic: return 0
+          case .routeEntry: return 1
+          case .UNRECOGNIZED(let i): return i
+          }
+        }
+
+        // The compiler won't synthesize support with the UNRECOGNIZED case.
+        public static let allCases: [Envoy_Config_Route_V3_RateLimit.Action.MetaData.Source] = [
+          .dynamic,
+          .routeEntry,
+        ]
+
+      }
+
+      public init() {}
+
+      fileprivate var _metadataKey: Envoy_Type_Metadata_V3_MetadataKey? = nil
     }
 
     public nonisolated struct QueryParameterValueMatch: Sendable {
@@ -969,6 +1041,15 @@ public nonisolated struct Envoy_Config_Route_V3_Route: @unchecked Sendable {
     }
     set {_uniqueStorage()._action = .directResponse(newValue)}
   }
+
+  public var metadata: Envoy_Config_Core_V3_Metadata {
+    get {_storage._metadata ?? Envoy_Config_Core_V3_Metadata()}
+    set {_uniqueStorage()._metadata = newValue}
+  }
+  /// Returns true if `metadata` has been explicitly set.
+  public var hasMetadata: Bool {_storage._metadata != nil}
+  /// Clears the value of `metadata`. Subsequent reads from it will return its default value.
+  public mutating func clearMetadata() {_uniqueStorage()._metadata = nil}
 
   public var decorator: Envoy_Config_Route_V3_Decorator {
     get {_storage._decorator ?? Envoy_Config_Route_V3_Decorator()}
@@ -2358,7 +2439,7 @@ nonisolated extension Envoy_Config_Route_V3_RateLimit: SwiftProtobuf.Message, Sw
 
 nonisolated extension Envoy_Config_Route_V3_RateLimit.Action: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Envoy_Config_Route_V3_RateLimit.protoMessageName + ".Action"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}source_cluster\0\u{3}destination_cluster\0\u{3}request_headers\0\u{3}remote_address\0\u{3}generic_key\0\u{3}header_value_match\0\u{2}\u{3}extension\0\u{3}masked_remote_address\0\u{3}query_parameter_value_match\0\u{3}query_parameters\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}source_cluster\0\u{3}destination_cluster\0\u{3}request_headers\0\u{3}remote_address\0\u{3}generic_key\0\u{3}header_value_match\0\u{2}\u{2}metadata\0\u{1}extension\0\u{3}masked_remote_address\0\u{3}query_parameter_value_match\0\u{3}query_parameters\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2442,6 +2523,19 @@ nonisolated extension Envoy_Config_Route_V3_RateLimit.Action: SwiftProtobuf.Mess
         if let v = v {
           if hadOneofValue {try decoder.handleConflictingOneOf()}
           self.actionSpecifier = .headerValueMatch(v)
+        }
+      }()
+      case 8: try {
+        var v: Envoy_Config_Route_V3_RateLimit.Action.MetaData?
+        var hadOneofValue = false
+        if let current = self.actionSpecifier {
+          hadOneofValue = true
+          if case .metadata(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.actionSpecifier = .metadata(v)
         }
       }()
       case 9: try {
@@ -2530,6 +2624,10 @@ nonisolated extension Envoy_Config_Route_V3_RateLimit.Action: SwiftProtobuf.Mess
     case .headerValueMatch?: try {
       guard case .headerValueMatch(let v)? = self.actionSpecifier else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    }()
+    case .metadata?: try {
+      guard case .metadata(let v)? = self.actionSpecifier else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     }()
     case .extension?: try {
       guard case .extension(let v)? = self.actionSpecifier else { preconditionFailure() }
@@ -2817,6 +2915,64 @@ nonisolated extension Envoy_Config_Route_V3_RateLimit.Action.HeaderValueMatch: S
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
+}
+
+nonisolated extension Envoy_Config_Route_V3_RateLimit.Action.MetaData: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Route_V3_RateLimit.Action.protoMessageName + ".MetaData"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}descriptor_key\0\u{3}metadata_key\0\u{3}default_value\0\u{1}source\0\u{3}skip_if_absent\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.descriptorKey) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._metadataKey) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.defaultValue) }()
+      case 4: try { try decoder.decodeSingularEnumField(value: &self.source) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.skipIfAbsent) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.descriptorKey.isEmpty {
+      try visitor.visitSingularStringField(value: self.descriptorKey, fieldNumber: 1)
+    }
+    try { if let v = self._metadataKey {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if !self.defaultValue.isEmpty {
+      try visitor.visitSingularStringField(value: self.defaultValue, fieldNumber: 3)
+    }
+    if self.source != .dynamic {
+      try visitor.visitSingularEnumField(value: self.source, fieldNumber: 4)
+    }
+    if self.skipIfAbsent != false {
+      try visitor.visitSingularBoolField(value: self.skipIfAbsent, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Route_V3_RateLimit.Action.MetaData, rhs: Envoy_Config_Route_V3_RateLimit.Action.MetaData) -> Bool {
+    if lhs.descriptorKey != rhs.descriptorKey {return false}
+    if lhs._metadataKey != rhs._metadataKey {return false}
+    if lhs.defaultValue != rhs.defaultValue {return false}
+    if lhs.source != rhs.source {return false}
+    if lhs.skipIfAbsent != rhs.skipIfAbsent {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Route_V3_RateLimit.Action.MetaData.Source: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0DYNAMIC\0\u{1}ROUTE_ENTRY\0")
 }
 
 nonisolated extension Envoy_Config_Route_V3_RateLimit.Action.QueryParameterValueMatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -3385,11 +3541,12 @@ nonisolated extension Envoy_Config_Route_V3_RetryPolicy.RateLimitedRetryBackOff:
 
 nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Route"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}match\0\u{1}route\0\u{1}redirect\0\u{2}\u{2}decorator\0\u{4}\u{2}direct_response\0\u{4}\u{2}request_headers_to_add\0\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{3}request_headers_to_remove\0\u{3}typed_per_filter_config\0\u{1}name\0\u{1}tracing\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}match\0\u{1}route\0\u{1}redirect\0\u{1}metadata\0\u{1}decorator\0\u{4}\u{2}direct_response\0\u{4}\u{2}request_headers_to_add\0\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{3}request_headers_to_remove\0\u{3}typed_per_filter_config\0\u{1}name\0\u{1}tracing\0")
 
   fileprivate class _StorageClass {
     var _match: Envoy_Config_Route_V3_RouteMatch? = nil
     var _action: Envoy_Config_Route_V3_Route.OneOf_Action?
+    var _metadata: Envoy_Config_Core_V3_Metadata? = nil
     var _decorator: Envoy_Config_Route_V3_Decorator? = nil
     var _requestHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
     var _responseHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
@@ -3410,6 +3567,7 @@ nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftP
     init(copying source: _StorageClass) {
       _match = source._match
       _action = source._action
+      _metadata = source._metadata
       _decorator = source._decorator
       _requestHeadersToAdd = source._requestHeadersToAdd
       _responseHeadersToAdd = source._responseHeadersToAdd
@@ -3463,6 +3621,7 @@ nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftP
             _storage._action = .redirect(v)
           }
         }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._metadata) }()
         case 5: try { try decoder.decodeSingularMessageField(value: &_storage._decorator) }()
         case 7: try {
           var v: Envoy_Config_Route_V3_DirectResponseAction?
@@ -3510,6 +3669,9 @@ nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftP
       }()
       default: break
       }
+      try { if let v = _storage._metadata {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
       try { if let v = _storage._decorator {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
       } }()
@@ -3548,6 +3710,7 @@ nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftP
         let rhs_storage = _args.1
         if _storage._match != rhs_storage._match {return false}
         if _storage._action != rhs_storage._action {return false}
+        if _storage._metadata != rhs_storage._metadata {return false}
         if _storage._decorator != rhs_storage._decorator {return false}
         if _storage._requestHeadersToAdd != rhs_storage._requestHeadersToAdd {return false}
         if _storage._responseHeadersToAdd != rhs_storage._responseHeadersToAdd {return false}

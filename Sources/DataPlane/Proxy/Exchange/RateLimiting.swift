@@ -169,6 +169,12 @@ extension Worker {
                 let cluster = chooseCluster(exchange)
             else { return .none }
             return .value(shelf.tables(exchange.value.snapshot).clusters[cluster].name)
+        case .metadata:
+            let texts = exchange.route.metadata
+            let found = texts.indices.first { texts[$0].place.equals(action.value.name) }
+            let value = found.map { texts[$0].value } ?? ByteView("")
+            if !value.isEmpty { return .value(value) }
+            return given(action.value.value.isEmpty ? nil : action.value.value)
         case .callerIdentity:
             guard let peer = identities[exchange.value.downstream.value.identity],
                 let uri = peer.uriSANs.first

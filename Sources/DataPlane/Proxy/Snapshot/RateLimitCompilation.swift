@@ -154,6 +154,11 @@ extension SnapshotCompiler {
             (made.value, made.isExpected) = (arena.store(text: value), isExpected)
             made.parameters = try compile(matches, place)
             return made
+        case .metadata(let key, let path, let fallback, let skips):
+            var made = record(.metadata, key)
+            made.name = arena.store(text: path?.text ?? "")
+            (made.value, made.skipsIfAbsent) = (arena.store(text: fallback), skips)
+            return made
         case .callerIdentity(let key): return record(.callerIdentity, key)
         }
     }

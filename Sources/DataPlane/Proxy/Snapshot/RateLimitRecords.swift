@@ -55,6 +55,8 @@ struct RateLimitActionRecord: BitwiseCopyable {
         case headerMatch, parameterMatch
         case destinationCluster
         case callerIdentity
+        /// What the route's metadata have at the place `name`, else `value`.
+        case metadata
     }
 
     var kind: Kind
@@ -70,6 +72,12 @@ struct RateLimitActionRecord: BitwiseCopyable {
     var skipsIfAbsent = false
     var v4Bits: UInt8 = 32
     var v6Bits: UInt8 = 128
+}
+
+/// A text of a route's metadata, at a place as `MetadataPath` has it.
+struct MetadataRecord: BitwiseCopyable {
+    var place: ByteView
+    var value: ByteView
 }
 
 /// envoy.extensions.filters.http.ratelimit.v3

@@ -224,6 +224,10 @@ extension SnapshotCompiler {
         record.hostID = process.nameID(host.name)
         record.operation = arena.store(text: route.operation)
         record.tellsOperation = route.propagatesOperation
+        record.metadata = arena.store(
+            route.metadata.map {
+                MetadataRecord(place: arena.store(text: $0.key.text), value: arena.store(text: $0.value))
+            })
         if let tracing, let own = route.tracing {
             record.tracing = arena.store([
                 try compile(tracing.settings, own, isMesh: tracing.isMesh, place)

@@ -208,6 +208,7 @@ struct RouteRecord: BitwiseCopyable {
     var operation = ByteView("")
     /// The proxy on the other side gets to know it.
     var tellsOperation = true
+    var metadata = Table<MetadataRecord>()
     /// Weighted clusters have settings of their own.
     var hasClusterFilters = false
     /// Index of metadata that endpoints are passed over for when a request is repeated; -1 for none.
