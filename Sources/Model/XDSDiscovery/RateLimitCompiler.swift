@@ -142,7 +142,10 @@ extension ResourceCompiler {
     /// Of one descriptor.
     private static var actionsMax: Int { 10 }
 
-    mutating func rateLimitRules(_ node: ConfigNode, _ field: FieldNumber) -> [RateLimitRule] {
+    /// `ofFilter`: they stand in a filter's configuration, where alone Envoy looks at `hits_addend`.
+    mutating func rateLimitRules(_ node: ConfigNode, _ field: FieldNumber, ofFilter: Bool = true)
+        -> [RateLimitRule]
+    {
         node.children(field).map { rule in
             typealias F = XDS.RateLimit
             let actions = rule.children(F.actions)
@@ -154,6 +157,7 @@ extension ResourceCompiler {
                 disableKey: rule.message.text(F.disableKey), actions: actions.compactMap { action($0) })
             if let addend = rule.child(F.hitsAddend) {
                 typealias A = XDS.RateLimitHitsAddend
+                if !ofFilter { add("has an effect in 'rate_limits' of filters only", at: addend) }
                 guard let number = addend.message.wrappedUnsigned(A.number) else {
                     add("needs 'number'", at: addend)
                     return made

@@ -60,7 +60,7 @@ extension ResourceCompiler {
         }
         host.requiresTLS = node.message.enumerated(F.requireTls) != 0
         host.mirrors = node.children(F.requestMirrorPolicies).compactMap { mirror($0) }
-        let rules = rateLimitRules(node, F.rateLimits)
+        let rules = rateLimitRules(node, F.rateLimits, ofFilter: false)
         if !rules.isEmpty { host.rateLimits = rules }
         for (name, config) in node.entries(F.typedPerFilterConfig) {
             if let filter = routeFilter(name, config) {
@@ -264,7 +264,7 @@ extension ResourceCompiler {
         forward.mirrors = node.children(F.requestMirrorPolicies).compactMap { mirror($0) }
         forward.hashing = node.children(F.hashPolicy).compactMap { hashPolicy($0) }
         forward.subset = subsetCriteria(node.child(F.metadataMatch))
-        let rules = rateLimitRules(node, F.rateLimits)
+        let rules = rateLimitRules(node, F.rateLimits, ofFilter: false)
         if !rules.isEmpty { forward.rateLimits = rules }
         forward.includesHostRateLimits = message.wrappedBool(F.includeVhRateLimits) ?? false
         forward.internalRedirects = node.child(F.internalRedirectPolicy).map { internalRedirects($0) }
