@@ -161,7 +161,7 @@ final class PagesFixture {
         try server.apply(discovery.configuration)
         var facts = AdminPages.Facts()
         facts.version = "1.2.3"
-        facts.options = [("concurrency", "1"), ("log-level", "info")]
+        facts.options = { [("concurrency", "1"), ("log-level", "info")] }
         (facts.started, facts.startedAt) = (loop.now, loop.wallClock)
         var around = AdminPages.Surroundings()
         let calls = calls

@@ -1,3 +1,4 @@
+import COpenSSL
 import TLSTestSupport
 import TestSupport
 import Testing
@@ -173,6 +174,30 @@ struct PeerVerificationTests {
         #expect(try connect(elsewhere).failure?.reason == .untrustedIssuer)
         #expect(transport.verifiedChainMisses == 2 && transport.verifiedChains.count == 1)
         #expect(try connect(plain, now: testNow + 51).failure?.reason == .expired)
+    }
+
+    @Test("Sessions with one peer hold its certificate once, and know it by it", arguments: [true, false])
+    func sharedCertificates(ofClient: Bool) throws {
+        let mesh = try TestMesh()
+        let (serverContext, clientContext) = (try mesh.server(), try mesh.client())
+        let (serverSide, clientSide) = (TLSTransport(), TLSTransport())
+        var ends: [(client: TestPeer, server: TestPeer)] = []
+        for _ in 0..<3 {
+            let server = try TestPeer(serverContext, transport: serverSide)
+            let client = try TestPeer(clientContext, transport: clientSide)
+            converse(client, server)
+            #expect(client.progress == .done && server.progress == .done)
+            ends.append((client, server))
+        }
+        let peers = ends.map { ofClient ? $0.server : $0.client }
+        let certificates = peers.map { SSL_get0_peer_certificate($0.session.record.pointee.ssl) }
+        #expect(certificates[0] != nil && Set(certificates).count == 1)
+        #expect((ofClient ? serverSide : clientSide).verifiedChains.certificatesCount == 1)
+        let names = Set(peers.map { $0.session.peer?.spiffeID })
+        #expect(names.count == 1 && names.first != .some(nil))
+        // One that ends leaves it to the others.
+        ends.removeFirst()
+        #expect(ends[0].server.session.peer?.spiffeID == "spiffe://mesh.test/ns/shop/sa/web")
     }
 
     @Test("The memory of chains is bounded, and the oldest goes first")

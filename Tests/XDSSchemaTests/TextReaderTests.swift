@@ -233,6 +233,41 @@ struct TextReaderTests {
         }
     }
 
+    @Test(
+        "What stands in a text again and again is one message, and all that follows it stands where it stands"
+    )
+    func repeats() throws {
+        let clusters = (0..<5).map { number in
+            """
+            {"name": "cluster-\(number)",
+              "circuit_breakers": {"thresholds": [
+                {"max_requests": 7, "max_retries": 2}
+              ]}, "connect_timeout": "5s"}
+            """
+        }
+        let odd = #", {"name": "odd", "circuit_breakers": {"thresholds": [{"max_requests": 8}]}}"#
+        let text = #"{"static_resources": {"clusters": ["# + clusters.joined(separator: ", ") + odd + "]}}"
+        func read(_ sharesRepeats: Bool) throws -> (ConfigMessage, [ConfigMessage]) {
+            let message = try #require(
+                JSONReader.read(
+                    Array(text.utf8), as: XDS.Bootstrap.messageType, source: 1, bounds: .standard,
+                    sharesRepeats: sharesRepeats))
+            let statics = try #require(message.message(XDS.Bootstrap.staticResources))
+            return (message, statics.messages(XDS.BootstrapStaticResources.clusters))
+        }
+        let ((alone, aloneClusters), (shared, sharedClusters)) = (try read(false), try read(true))
+        #expect(alone == shared)
+        let identities = { (clusters: [ConfigMessage]) in
+            Set(clusters.map { $0.message(XDS.Cluster.circuitBreakers)?.identity })
+        }
+        #expect(identities(aloneClusters).count == 6 && identities(sharedClusters).count == 2)
+        for (one, other) in zip(aloneClusters, sharedClusters) {
+            for number in [XDS.Cluster.name, XDS.Cluster.circuitBreakers, XDS.Cluster.connectTimeout] {
+                #expect(one.position(of: number) == other.position(of: number))
+            }
+        }
+    }
+
     @Test("JSON that is read straight away says the same as by way of a tree, positions included")
     func straightJSON() throws {
         func compare(_ bytes: [UInt8], isTaken: Bool) {

@@ -25,6 +25,8 @@ struct ConfigurationSource {
     /// Once; then every configuration, in the turn in which it became so.
     var start: (_ changed: @escaping (Configuration) -> Void) -> Void = { _ in }
     var stop: () -> Void = {}
+    /// The start is over: what is seldom wanted from now on may take less room.
+    var settle: () -> Void = {}
     /// The last configuration is in force, all of it.
     var takenUp: () -> Void = {}
     /// The configuration cannot be taken up because of this resource. False if the source has nothing better.
@@ -67,6 +69,7 @@ struct ConfigurationSource {
         takenUp = { client.takenUp() }
         refuse = { client.refuse($0, $1, reason: $2) }
         let texts = file.texts
+        settle = { texts.compact() }
         bootstrap = {
             var problems = ConfigProblems()
             return texts.message(&problems)

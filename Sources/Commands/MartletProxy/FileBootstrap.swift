@@ -12,20 +12,46 @@ struct FileBootstrap {
 
     /// What was read, as it was: a message of ten thousand clusters takes many times the memory of its text, and is
     /// wanted again only to be shown.
-    struct Texts {
+    final class Texts {
         fileprivate struct Text {
-            var bytes: [UInt8]
+            var bytes: Bytes
             var name: String
+        }
+
+        fileprivate enum Bytes {
+            case plain([UInt8])
+            case compact(CompactBytes)
+
+            var all: [UInt8] {
+                switch self {
+                case .plain(let bytes): bytes
+                case .compact(let compact): compact.bytes
+                }
+            }
         }
 
         fileprivate var texts: [Text] = []
         fileprivate let options: ProxyOptions
 
+        fileprivate init(_ options: ProxyOptions) { self.options = options }
+
+        /// The start is over: from now on they take less room.
+        func compact() {
+            for index in texts.indices {
+                if case .plain(let bytes) = texts[index].bytes {
+                    texts[index].bytes = .compact(CompactBytes(bytes))
+                }
+            }
+        }
+
         /// As it is in force: merged, and with what the command line says of the node. nil if a problem was added.
-        func message(_ problems: inout ConfigProblems) -> ConfigMessage? {
+        func message(_ problems: inout ConfigProblems, sharesRepeats: Bool = false) -> ConfigMessage? {
             var message: ConfigMessage?
             for text in texts {
-                guard let read = FileBootstrap.text(text.bytes, named: text.name, &problems) else {
+                guard
+                    let read = FileBootstrap.text(
+                        text.bytes.all, named: text.name, sharesRepeats: sharesRepeats, &problems)
+                else {
                     return nil
                 }
                 if message == nil { message = read } else { message?.merge(read) }
@@ -41,28 +67,39 @@ struct FileBootstrap {
 
     /// nil if a problem was added.
     static func read(_ options: ProxyOptions, problems: inout ConfigProblems) -> FileBootstrap? {
-        var texts = Texts(options: options)
+        let texts = Texts(options)
         if let path = options.configPath {
             switch contents(path) {
-            case .success(let bytes): texts.texts.append(.init(bytes: bytes, name: path))
+            case .success(let bytes): texts.texts.append(.init(bytes: .plain(bytes), name: path))
             case .failure(let problem):
                 problems.add(ConfigProblem(file: path, path: "", text: problem.text))
                 return nil
             }
         }
         if let yaml = options.configYAML {
-            texts.texts.append(.init(bytes: Array(yaml.utf8), name: "--config-yaml"))
+            texts.texts.append(.init(bytes: .plain(Array(yaml.utf8)), name: "--config-yaml"))
         }
-        guard let message = texts.message(&problems) else { return nil }
         let surroundings = surroundings
-        let bootstrap = Bootstrap.compile(message, surroundings: surroundings, problems: &problems)
-        return bootstrap.map { FileBootstrap(bootstrap: $0, surroundings: surroundings, texts: texts) }
+        // What is shared has lost its position: whatever is wrong is looked for once more, to say where.
+        for sharesRepeats in [true, false] {
+            var found = problems
+            if let message = texts.message(&found, sharesRepeats: sharesRepeats),
+                let bootstrap = Bootstrap.compile(message, surroundings: surroundings, problems: &found)
+            {
+                problems = found
+                return FileBootstrap(bootstrap: bootstrap, surroundings: surroundings, texts: texts)
+            }
+            if !sharesRepeats { problems = found }
+        }
+        return nil
     }
 
     fileprivate static func text(
-        _ bytes: [UInt8], named name: String, _ problems: inout ConfigProblems
+        _ bytes: [UInt8], named name: String, sharesRepeats: Bool, _ problems: inout ConfigProblems
     ) -> ConfigMessage? {
-        TextReader.read(bytes, as: XDS.Bootstrap.messageType, file: name, problems: &problems)
+        TextReader.read(
+            bytes, as: XDS.Bootstrap.messageType, file: name, sharesRepeats: sharesRepeats,
+            problems: &problems)
     }
 
     fileprivate static func setNode(_ options: ProxyOptions, _ message: inout ConfigMessage) {

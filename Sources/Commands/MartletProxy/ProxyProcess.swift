@@ -20,7 +20,7 @@ final class ProxyProcess {
     /// How often a drain looks whether anything is still in flight.
     private static let drainInterval = Duration.milliseconds(20)
     private static let readinessInterval = Duration.milliseconds(100)
-    /// After it the start's code has run.
+    /// After it what was read and freed is tidied up, which takes a while with thousands of clusters.
     private static let settlingTime = Duration.milliseconds(200)
 
     private let options: ProxyOptions
@@ -125,7 +125,12 @@ final class ProxyProcess {
         guard isComplete, !isServing, checks.areFirstChecksDone else { return }
         isServing = true
         log.note(.info, "serving", detail: Self.summary(next))
-        loop.after(Self.settlingTime) { CodePages.giveBack() }
+        // At once, so that what requests use is mapped once only.
+        loop.atEndOfTurn { CodePages.giveBack() }
+        loop.after(Self.settlingTime) { [unowned self] in
+            self.source.settle()
+            SpareMemory.giveBack()
+        }
     }
 
     private func warmingClusters(_ configuration: Configuration) -> Set<String> {
@@ -246,7 +251,7 @@ final class ProxyProcess {
     private func makePages(workers: Int) -> AdminPages {
         var facts = AdminPages.Facts()
         facts.version = ProxyVersion.text
-        facts.options = options.shown(workers: workers)
+        facts.options = { [options] in options.shown(workers: workers) }
         facts.workers = workers
         (facts.started, facts.startedAt) = (loop.now, loop.wallClock)
         var surroundings = AdminPages.Surroundings()

@@ -32,10 +32,74 @@ struct Connection: BitwiseCopyable {
 
     enum Codec: UInt8, BitwiseCopyable { case undecided, http1, http2, tunnel }
 
+    // Thousands of idle ones are kept: what is of eight bytes comes first, what is shorter behind what leaves room for
+    // it, and the flags at the end.
+
+    var tls: TLSSession?
+    var session: Unowned<HTTP2Session>?
+    /// HTTP/2: when the peer is asked again whether it is there, and by when it has to say so.
+    var pingAt = MonotonicInstant.distantFuture
+    var pongBy = MonotonicInstant.distantFuture
+    var peer: SocketAddress
+    var local: SocketAddress
+    var opened: MonotonicInstant
+    var lastUsed: MonotonicInstant
+    var timerAt = MonotonicInstant.distantFuture
+    /// Downstream: its peer knows that it ends then; `distantFuture` as long as it does not.
+    var drainEnd = MonotonicInstant.distantFuture
+    /// Bytes that the socket took since the attempt under way began.
+    var sentInAttempt = 0
+    /// Downstream: among all of the process.
+    var number: UInt64 = 0
+    /// Downstream: `chain`.
+    var chainRecord: Reference<ChainRecord>?
+    /// Upstream: where it holds a place among the cluster's connections.
+    var limits: Unowned<ClusterLimits>?
+    /// Bytes that were read and not yet taken: part of a head, or what came while paused.
+    var remainder = PooledBuffer.none
     let descriptor: Descriptor
+    /// Ciphertext likewise.
+    var cipherRemainder = PooledBuffer.none
+    /// Requests that it has carried, the one under way included.
+    var requests: UInt32 = 0
+    /// HTTP/1: the exchange under way.
+    @Kept var exchange: ExchangePlace?
+    /// HTTP/2: streams with an exchange.
+    var streams: Int32 = 0
+    /// A tunnel's other end.
+    @Kept var tunnelPeer: ConnectionPlace?
+    /// Bytes before those of `pending`, in a pipe of the worker (see Splicing.swift).
+    var piped: Int32 = 0
+    /// Upstream: its neighbours among the idle ones.
+    @Kept var previous: ConnectionPlace?
+    /// The slot of its cluster; of a tunnel's downstream side too.
+    var cluster: Int32 = -1
+    @Kept var next: ConnectionPlace?
+    /// Upstream: the place of its endpoint in its cluster.
+    var endpoint: Int32 = -1
+    /// Bytes (ciphertext, if TLS) that the socket had no room for.
+    var pending = ByteQueue()
+    var pipe: Int32 = -1
+    var timer = TimerID.none
+    /// Downstream: what the log of its `tcp_proxy` will tell.
+    var tunnelRecord = SlabID.none
+    /// Downstream: in the snapshot that it was last brought up to, which is the one of this index on the worker's shelf.
+    var listener: Int32 = -1
+    var chain: Int32 = -1
+    var snapshot: Int32 = -1
+    /// Downstream: index into the worker's table of peer identities; -1 for none.
+    var identity: Int32 = -1
+    /// Downstream: its own rate limits, in the worker's list; -1 for none.
+    var limitsFirst: Int32 = -1
+    /// Upstream: bytes of an unfinished head that were looked at.
+    var headSeen: Int32 = 0
+    var progress = HeadProgress()
+
     let side: Side
     var phase: Phase
     var codec = Codec.undecided
+    /// A tunnel's large reads in a row, which a pipe would carry for less.
+    var largeReads: UInt8 = 0
     /// An edge said readable, and no short read has emptied the socket since.
     var mayRead = false
     /// The last edge carried a FIN or an error: read until it shows.
@@ -52,85 +116,25 @@ struct Connection: BitwiseCopyable {
     var isQueued = false
     /// Likewise, to write its session's frames.
     var isFlushQueued = false
-    var tls: TLSSession?
-    /// Bytes that were read and not yet taken: part of a head, or what came while paused.
-    var remainder = PooledBuffer.none
-    /// Ciphertext likewise.
-    var cipherRemainder = PooledBuffer.none
-    /// Bytes (ciphertext, if TLS) that the socket had no room for.
-    var pending = ByteQueue()
-    /// Bytes before those, in a pipe of the worker (see Splicing.swift).
-    var piped = 0
-    var pipe: Int32 = -1
-    /// A tunnel's large reads in a row, which a pipe would carry for less.
-    var largeReads: UInt8 = 0
-    var session: Unowned<HTTP2Session>?
-    /// HTTP/1: the exchange under way.
-    @Kept var exchange: ExchangePlace?
-    /// HTTP/2: when the peer is asked again whether it is there, and by when it has to say so.
-    var pingAt = MonotonicInstant.distantFuture
-    var pongBy = MonotonicInstant.distantFuture
-    /// HTTP/2: streams with an exchange.
-    var streams: Int32 = 0
-    /// A tunnel's other end.
-    @Kept var tunnelPeer: ConnectionPlace?
-    var progress = HeadProgress()
-    /// Upstream: bytes of an unfinished head that were looked at.
-    var headSeen: Int32 = 0
-
-    var peer: SocketAddress
-    var local: SocketAddress
-    var opened: MonotonicInstant
-    var lastUsed: MonotonicInstant
-    var timer = TimerID.none
-    var timerAt = MonotonicInstant.distantFuture
-    /// Requests that it has carried, the one under way included.
-    var requests: UInt32 = 0
-    /// Bytes that the socket took since the attempt under way began.
-    var sentInAttempt = 0
-
-    // Downstream.
-    var listener: Int32 = -1
-    var chain: Int32 = -1
-    var chainRecord: Reference<ChainRecord>?
-    var snapshot: Int32 = -1
-    /// `local` is where it was going before it was redirected here.
+    /// Downstream: `local` is where it was going before it was redirected here.
     var isRedirected = false
-    /// Index into the worker's table of peer identities; -1 for none.
-    var identity: Int32 = -1
-    /// Settled by the handshake.
+    /// Downstream: settled by the handshake.
     var tlsVersion = RecordedTLSVersion.none
-    /// Its own rate limits, in the worker's list; -1 for none.
-    var limitsFirst: Int32 = -1
-    /// Close it once the answer under way is written.
+    /// Downstream: close it once the answer under way is written.
     var closesAfterAnswer = false
-    /// Its peer knows that it ends then; `distantFuture` as long as it does not.
-    var drainEnd = MonotonicInstant.distantFuture
-
-    // Upstream.
-    var cluster: Int32 = -1
-    var endpoint: Int32 = -1
-    @Kept var previous: ConnectionPlace?
-    @Kept var next: ConnectionPlace?
+    /// Downstream: it is counted among its connection manager's.
+    var isCountedHTTP = false
     var isIdle = false
-    /// Its answer is complete; it goes to the pool once all that was read is looked at.
+    /// Upstream: its answer is complete; it goes to the pool once all that was read is looked at.
     var isReleased = false
-    /// It is counted among those being made.
+    /// Upstream: it is counted among those being made.
     var isConnecting = false
     /// Upstream: `local` has been asked for, since a log shows it.
     var knowsLocal = false
-    /// Downstream: among all of the process.
-    var number: UInt64 = 0
-    /// Downstream: it is counted among its connection manager's.
-    var isCountedHTTP = false
-    /// Downstream: what the log of its `tcp_proxy` will tell.
-    var tunnelRecord = SlabID.none
     /// It carries a tunnel's bytes and no requests.
     var isTunnelOnly = false
     /// It takes no more requests, but those it has go on.
     var isDraining = false
-    /// Where it holds a place among the cluster's connections.
-    var limits: Unowned<ClusterLimits>?
 
     init(
         descriptor: Descriptor, side: Side, phase: Phase, peer: SocketAddress, local: SocketAddress,

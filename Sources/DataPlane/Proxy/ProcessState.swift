@@ -148,6 +148,12 @@ public final class ProcessState: Sendable {
 
     // MARK: Things that outlive snapshots
 
+    /// So many clusters are about to be asked for.
+    func reserve(clusters count: Int) {
+        clusters.withLock { if $0.isEmpty { $0.reserveCapacity(count) } }
+        registry.reserve(count)
+    }
+
     /// The shared state of the cluster of that name; limits are set anew.
     func cluster(named name: String, normal: ClusterLimitSettings, high: ClusterLimitSettings)
         -> ProcessCluster

@@ -33,7 +33,7 @@ extension Worker {
                 _ = noteRead(connection, result, room: 0)
                 return true
             }
-            other.value.piped = count
+            other.value.piped = Int32(count)
             tunnelMoved(connection, other, count)
             guard other.value.canWrite, writePiped(other) else {
                 connection.value.isPaused = true
@@ -48,9 +48,10 @@ extension Worker {
         guard connection.value.pipe >= 0 else { return true }
         let pipe = pipes[Int(connection.value.pipe)]
         while connection.value.piped > 0 {
-            switch kernel.splice(pipe, into: connection.value.descriptor, count: connection.value.piped) {
+            let left = Int(connection.value.piped)
+            switch kernel.splice(pipe, into: connection.value.descriptor, count: left) {
             case .bytes(let count):
-                connection.value.piped -= count
+                connection.value.piped -= Int32(count)
                 if connection.value.phase == .closing { connection.value.lastUsed = now }
             case .wouldBlock:
                 connection.value.canWrite = false

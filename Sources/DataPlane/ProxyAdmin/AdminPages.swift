@@ -14,7 +14,7 @@ public final class AdminPages {
     public struct Facts: Sendable {
         public var version = ""
         /// As the command line has them, by long name without dashes.
-        public var options: [(name: String, value: String)] = []
+        public var options: @Sendable () -> [(name: String, value: String)] = { [] }
         public var workers = 1
         public var started = MonotonicInstant.zero
         public var startedAt = WallInstant(nanoseconds: 0)

@@ -14,7 +14,7 @@ extension AdminPages {
                 json.value("uptime_all_epochs", "\(uptimeSeconds)s")
                 json.value("hot_restart_version", "disabled")
                 json.object("command_line_options") { json in
-                    for option in facts.options {
+                    for option in facts.options() {
                         let name = String(option.name.map { $0 == "-" ? "_" : $0 })
                         if let number = Int(option.value) {
                             json.value(name, number)

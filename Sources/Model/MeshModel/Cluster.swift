@@ -52,19 +52,19 @@ public struct ClusterValues: Sendable, Equatable {
     /// Empty: the cluster's name.
     public var edsServiceName = ""
     public var localities: [LocalityEndpoints] = []
-    public var balancing = ClusterBalancing()
+    @Usual public var balancing = ClusterBalancing()
     public var connectTimeout: Duration = .seconds(5)
     public var normalLimits = Limits()
-    public var highLimits = Limits()
+    @Usual public var highLimits = Limits()
     public var perHostConnectionsMax: UInt32?
     @Rare public var tls: UpstreamTLS? = nil
     /// In order; the first whose labels are all in the endpoint's `envoy.transport_socket_match` metadata is used, an
     /// endpoint that matches none uses `tls`.
     public var transportMatches: [TransportMatch] = []
     public var upstreamProtocol = UpstreamProtocol.http1
-    public var http2 = HTTP2Options()
+    @Usual public var http2 = HTTP2Options()
     public var idleTimeout: Duration? = .seconds(3600)
-    public var maxConnectionDuration: Duration?
+    @Rare public var maxConnectionDuration: Duration? = nil
     public var maxRequestsPerConnection: Int?
     public var enablesTrailers = false
     public var headerKeyFormat = HTTPConnectionManager.HeaderKeyFormat.lowercase
@@ -74,7 +74,7 @@ public struct ClusterValues: Sendable, Equatable {
     public var panicThreshold = 50.0
     public var overprovisioningFactor: UInt32 = 140
     /// Of requests, refused for the sake of the service (`drop_overloads`).
-    public var dropShare = Fraction.none
+    @Usual public var dropShare = Fraction.none
     /// Priorities are as healthy as the weights of their healthy endpoints say, not their number.
     public var weighsHealth = false
     /// nil: nobody is put aside.
@@ -83,8 +83,8 @@ public struct ClusterValues: Sendable, Equatable {
     public var outliersMode = PolicyMode.enforce
     /// nil: nobody asks.
     @Rare public var healthCheck: HealthCheck? = nil
-    public var nameLookup = NameLookup()
-    public var originalDestination = OriginalDestination()
+    @Usual public var nameLookup = NameLookup()
+    @Usual public var originalDestination = OriginalDestination()
     /// martlet.v1.Cluster: retries within a share of requests over a window; replaces `retries` and `retryBudget`.
     @Rare public var windowBudget: WindowBudget? = nil
     /// martlet.v1.Cluster.
@@ -172,7 +172,7 @@ public struct Endpoint: Sendable, Equatable {
     /// `endpoint.hostname`
     public var hostname = ""
     public var health = Health.unknown
-    public var check = EndpointCheck()
+    @Usual public var check = EndpointCheck()
     public var weight: UInt32 = 1
     /// Metadata of `envoy.transport_socket_match`.
     public var transportLabels: [String: String] = [:]

@@ -15,6 +15,9 @@
         set { box = newValue.map { Box($0) } }
     }
 
+    /// Without looking at the value.
+    public var isNone: Bool { box == nil }
+
     /// To be given to other owners of an equal value.
     public var projectedValue: Self {
         get { self }

@@ -26,7 +26,7 @@ public struct VirtualHost: Sendable, Equatable {
     public var includesAttemptCountInRequest = false
     public var includesAttemptCountInResponse = false
     /// Bytes of a request's body that are kept to repeat it; nil: the listener's limit.
-    public var bufferLimit: Int?
+    @Rare public var bufferLimit: Int? = nil
     /// Of its routes too, as they say.
     @Rare public var rateLimits: [RateLimitRule]? = nil
     public var filters: [RouteFilter] = []
@@ -96,7 +96,7 @@ public struct RouteMatch: Sendable, Equatable {
     public var headers: [HeaderMatch] = []
     public var query: [QueryMatch] = []
     public var isGRPC = false
-    public var fraction: Fraction?
+    @Rare public var fraction: Fraction? = nil
 
     public init(path: Path) { self.path = path }
 }
@@ -183,15 +183,15 @@ public struct Forward: Sendable, Equatable {
 
     public var target: Target
     public var clusterNotFoundStatus = 503
-    public var pathRewrite: PathRewrite?
-    public var hostRewrite: HostRewrite?
+    @Rare public var pathRewrite: PathRewrite? = nil
+    @Rare public var hostRewrite: HostRewrite? = nil
     public var appendsForwardedHost = false
     public var timeout: Duration? = .seconds(15)
     /// nil: the connection manager's stream idle time-out; `.zero`: none.
-    public var idleTimeout: Duration?
-    public var maxStreamDuration: Duration?
+    @Rare public var idleTimeout: Duration? = nil
+    @Rare public var maxStreamDuration: Duration? = nil
     /// What `grpc-timeout` may ask for, in place of `maxStreamDuration`; `.zero`: anything; nil: it is not looked at.
-    public var grpcTimeoutMax: Duration?
+    @Rare public var grpcTimeoutMax: Duration? = nil
     /// Taken off what `grpc-timeout` asks for.
     public var grpcTimeoutOffset: Duration = .zero
     @Rare public var retryPolicy: RetryPolicy? = nil
@@ -204,7 +204,7 @@ public struct Forward: Sendable, Equatable {
     /// A CONNECT ends here: its bytes go to the endpoint as they are (`connect_config`).
     public var endsConnect = false
     public var mirrors: [Mirror] = []
-    public var internalRedirects: InternalRedirects?
+    @Rare public var internalRedirects: InternalRedirects? = nil
     @Rare public var rateLimits: [RateLimitRule]? = nil
     /// The virtual host's count too, whatever the filter says (`include_vh_rate_limits`).
     public var includesHostRateLimits = false
@@ -215,8 +215,8 @@ public struct Forward: Sendable, Equatable {
     public var propagatesDeadline = false
     /// martlet.v1.Route: what policies in shadow mode say.
     @Rare public var shadowRetryPolicy: RetryPolicy? = nil
-    public var shadowTimeout: Duration?
-    public var shadowPerTryTimeout: Duration?
+    @Rare public var shadowTimeout: Duration? = nil
+    @Rare public var shadowPerTryTimeout: Duration? = nil
 
     public init(target: Target) { self.target = target }
 }

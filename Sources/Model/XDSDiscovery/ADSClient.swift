@@ -164,8 +164,8 @@ public struct ADSClient {
 
     /// All of `configuration` is in force.
     public mutating func tookUp() {
-        for name in clusters.keys { clusters[name]?.confirm() }
-        for name in listeners.keys { listeners[name]?.confirm() }
+        for place in clusters.indices { clusters.values[place].confirm() }
+        for place in listeners.indices { listeners.values[place].confirm() }
         (confirmedRoutes, confirmedSecrets) = (routes, secrets)
         for index in subscriptions.indices {
             subscriptions[index].versionTakenUp = subscriptions[index].version
@@ -191,10 +191,10 @@ public struct ADSClient {
             if routes[name] == nil { expired.insert(Wait(kind: .routes, name: name)) }
         case .cluster, .listener:
             // It is as before: what is new is a secret of it.
-            let needed =
-                (clusters[name]?.both.flatMap(\.value.secrets.keys) ?? [])
-                + (listeners[name]?.both.flatMap(\.value.secrets.keys) ?? [])
-            let suspect = Set(needed).sorted().first {
+            var needed: Set<String> = []
+            clusters[name]?.forBoth { needed.formUnion($0.value.secrets.keys) }
+            listeners[name]?.forBoth { needed.formUnion($0.value.secrets.keys) }
+            let suspect = needed.sorted().first {
                 confirmedSecrets[$0] != nil && confirmedSecrets[$0] !== secrets[$0]
             }
             guard let suspect else { return nil }
@@ -411,19 +411,15 @@ extension ADSClient {
             break
         case .endpoints:
             for cluster in clusters.values {
-                for held in cluster.both { if let eds = held.value.eds { names[eds.name] = eds.timeout } }
+                cluster.forBoth { if let eds = $0.value.eds { names[eds.name] = eds.timeout } }
             }
         case .routes:
-            for listener in listeners.values {
-                for held in listener.both { names.merge(held.value.routes) { $1 } }
-            }
+            for listener in listeners.values { listener.forBoth { names.merge($0.value.routes) { $1 } } }
         case .secret:
             for cluster in clusters.values {
-                for held in cluster.both { names.merge(held.value.secrets) { $1 } }
+                cluster.forBoth { if !$0.value.secrets.isEmpty { names.merge($0.value.secrets) { $1 } } }
             }
-            for listener in listeners.values {
-                for held in listener.both { names.merge(held.value.secrets) { $1 } }
-            }
+            for listener in listeners.values { listener.forBoth { names.merge($0.value.secrets) { $1 } } }
             names = names.filter { surroundings.secrets[$0.key] == nil }
         case .manifest:
             // Nothing waits for it.
@@ -491,15 +487,15 @@ extension ADSClient {
     }
 
     private mutating func promote(_ output: inout Output) {
-        for (name, cluster) in clusters {
-            if let warming = cluster.warming, isWarm(warming.value) {
-                clusters[name]?.promote()
+        for place in clusters.indices {
+            if let warming = clusters.values[place].warming, isWarm(warming.value) {
+                clusters.values[place].promote()
                 output.isChanged = true
             }
         }
-        for (name, listener) in listeners {
-            if let warming = listener.warming, isWarm(warming.value) {
-                listeners[name]?.promote()
+        for place in listeners.indices {
+            if let warming = listeners.values[place].warming, isWarm(warming.value) {
+                listeners.values[place].promote()
                 output.isChanged = true
             }
         }

@@ -196,7 +196,10 @@ extension ResourceCompiler {
         guard let node else { return }
         typealias F = XDS.BootstrapStaticResources
         var names: Set<String> = []
-        for cluster in node.children(F.clusters) {
+        let clusters = node.children(F.clusters)
+        bootstrap.clusters.reserveCapacity(clusters.count)
+        names.reserveCapacity(clusters.count)
+        for cluster in clusters {
             let compiled = self.cluster(cluster)
             if !names.insert(compiled.cluster.name).inserted {
                 add("a second cluster '\(compiled.cluster.name)'", at: cluster, XDS.Cluster.name)

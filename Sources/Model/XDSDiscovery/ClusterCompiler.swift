@@ -53,6 +53,20 @@ extension ResourceCompiler {
 
     private mutating func limits(_ node: ConfigNode?, into cluster: inout Cluster) {
         guard let node else { return }
+        let identity = node.message.identity
+        if let known = lastLimits, known.message == identity {
+            (cluster.normalLimits, cluster.highLimits) = (known.normal, known.high)
+            cluster.perHostConnectionsMax = known.perHostConnections
+            return
+        }
+        let before = problems.list.count + problems.omitted
+        readLimits(node, into: &cluster)
+        if let identity, problems.list.count + problems.omitted == before {
+            lastLimits = (identity, cluster.normalLimits, cluster.highLimits, cluster.perHostConnectionsMax)
+        }
+    }
+
+    private mutating func readLimits(_ node: ConfigNode, into cluster: inout Cluster) {
         var seen: Set<Int32> = []
         for thresholds in node.children(XDS.CircuitBreakers.thresholds) {
             let priority = thresholds.message.enumerated(XDS.CircuitBreakersThresholds.priority)
@@ -320,6 +334,12 @@ extension ResourceCompiler {
             }
             assignment.weighsHealth = policy.bool(P.weightedPriorityHealth)
         }
+        let identity = node.message.identity(ofList: F.endpoints)
+        if let known = lastLocalities, known.list == identity, known.allowsNames == allowsNames {
+            assignment.localities = known.localities
+            return assignment
+        }
+        let before = problems.list.count + problems.omitted
         assignment.localities = node.children(F.endpoints).map { locality in
             typealias L = XDS.LocalityLbEndpoints
             var result = LocalityEndpoints(
@@ -336,6 +356,9 @@ extension ResourceCompiler {
             }
             result.priority = UInt32(clamping: locality.message.unsigned(L.priority))
             return result
+        }
+        if let identity, problems.list.count + problems.omitted == before {
+            lastLocalities = (identity, allowsNames, assignment.localities)
         }
         return assignment
     }

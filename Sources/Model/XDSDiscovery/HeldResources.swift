@@ -30,7 +30,12 @@ struct Warmed<Value> {
     }
 
     var isStatic: Bool { order != nil }
-    var both: [Held<Value>] { [active, warming].compactMap { $0 } }
+
+    func forBoth(_ body: (Held<Value>) -> Void) {
+        if let active { body(active) }
+        if let warming { body(warming) }
+    }
+
     /// nil is impossible: an entry is made when its first resource comes.
     var newest: (bytes: [UInt8]?, version: String) {
         let held = warming ?? active
@@ -71,7 +76,11 @@ struct Warmed<Value> {
         }
         fixed.sort { $0.order < $1.order }
         others.sort { $0.name < $1.name }
-        return fixed.map(\.held) + others.map(\.held)
+        var held: [Held<Value>] = []
+        held.reserveCapacity(fixed.count + others.count)
+        for entry in fixed { held.append(entry.held) }
+        for entry in others { held.append(entry.held) }
+        return held
     }
 }
 

@@ -63,6 +63,13 @@ struct ResourceCompiler {
     /// The last route's, which the next one shares if it has the same.
     var lastRetryPolicy = Rare<RetryPolicy>(wrappedValue: nil)
 
+    // What was made last of messages without fault, by their identity: one that stands in a text a thousand times is one
+    // message (`sharesRepeats`), and so is what becomes of it.
+    var lastRetryMessage: UInt?
+    var lastMatch: (message: UInt, match: RouteMatch)?
+    var lastLimits: (message: UInt, normal: Limits, high: Limits, perHostConnections: UInt32?)?
+    var lastLocalities: (list: UInt, allowsNames: Bool, localities: [LocalityEndpoints])?
+
     struct ClusterReference {
         var cluster: String
         /// Where it stands; the text of the way there is made only for a problem.

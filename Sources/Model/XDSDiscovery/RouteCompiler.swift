@@ -11,7 +11,10 @@ extension ResourceCompiler {
         let referencesBefore = clusterReferences.count
         var configuration = RouteConfiguration(name: node.message.text(F.name), virtualHosts: [])
         var domains: [String: String] = [:]
-        for host in node.children(F.virtualHosts) {
+        let hosts = node.children(F.virtualHosts)
+        configuration.virtualHosts.reserveCapacity(hosts.count)
+        domains.reserveCapacity(hosts.count)
+        for host in hosts {
             let value = virtualHost(host)
             for domain in value.domains {
                 if let other = domains.updateValue(value.name, forKey: domain) {
@@ -74,7 +77,7 @@ extension ResourceCompiler {
 
     private mutating func route(_ node: ConfigNode, hostPolicy: RetryPolicy?) -> Route? {
         typealias F = XDS.Route
-        guard let match = node.child(F.match).flatMap({ routeMatch($0) }) else { return nil }
+        guard let match = match(node) else { return nil }
         var route = Route(
             name: node.message.text(F.name), match: match, action: .direct(status: 500, body: []))
         if let forward = node.child(F.route) {
@@ -108,6 +111,17 @@ extension ResourceCompiler {
     }
 
     // MARK: Matches
+
+    private mutating func match(_ node: ConfigNode) -> RouteMatch? {
+        let identity = node.message.message(XDS.Route.match)?.identity
+        if let lastMatch, lastMatch.message == identity { return lastMatch.match }
+        let before = problems.list.count + problems.omitted
+        let match = node.child(XDS.Route.match).flatMap { routeMatch($0) }
+        if let identity, let match, problems.list.count + problems.omitted == before {
+            lastMatch = (identity, match)
+        }
+        return match
+    }
 
     private mutating func routeMatch(_ node: ConfigNode) -> RouteMatch? {
         typealias F = XDS.RouteMatch
@@ -242,9 +256,15 @@ extension ResourceCompiler {
             forward.grpcTimeoutMax = duration.message.duration(D.grpcTimeoutHeaderMax)
             forward.grpcTimeoutOffset = duration.message.duration(D.grpcTimeoutHeaderOffset) ?? .zero
         }
-        if let policy = node.child(F.retryPolicy).map({ retryPolicy($0) }) {
+        let identity = message.message(F.retryPolicy)?.identity
+        if let identity, identity == lastRetryMessage {
+            forward.$retryPolicy = lastRetryPolicy
+        } else if let child = node.child(F.retryPolicy) {
+            let before = problems.list.count + problems.omitted
+            let policy = retryPolicy(child)
             if lastRetryPolicy.wrappedValue != policy { lastRetryPolicy.wrappedValue = policy }
             forward.$retryPolicy = lastRetryPolicy
+            lastRetryMessage = problems.list.count + problems.omitted == before ? identity : nil
         }
         forward.hedges = message.message(F.hedgePolicy)?.bool(XDS.HedgePolicy.hedgeOnPerTryTimeout)
         forward.priority = message.enumerated(F.priority) == 1 ? .high : .normal

@@ -15,6 +15,18 @@ public struct ConfigMessage: Sendable {
         fields.first { $0.number == number }?.value
     }
 
+    /// The same for copies of one message, and for no other one as long as any of them lives; nil without fields.
+    public var identity: UInt? {
+        if fields.isEmpty { return nil }
+        return unsafe fields.withUnsafeBufferPointer { UInt(bitPattern: $0.baseAddress) }
+    }
+
+    /// The same of a list of the message; nil for an empty one.
+    public func identity(ofList number: FieldNumber) -> UInt? {
+        guard case .list(let values) = self[number], !values.isEmpty else { return nil }
+        return unsafe values.withUnsafeBufferPointer { UInt(bitPattern: $0.baseAddress) }
+    }
+
     /// Where the field is set; where the message stands if it is not.
     public func position(of number: FieldNumber) -> TextPosition {
         fields.first { $0.number == number }?.position ?? position

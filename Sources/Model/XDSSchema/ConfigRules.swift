@@ -97,6 +97,18 @@ struct FieldRule: Sendable {
         return nil
     }
 
+    /// Of a value that is no list, no map and no message.
+    func problem(_ value: ConfigValue) -> String? {
+        switch value {
+        case .text(let text): problem(text: text)
+        case .signed(let number): problem(number: Double(number), shown: String.init)
+        case .unsigned(let number): problem(number: Double(number), shown: String.init)
+        case .double(let number): problem(number: number, shown: String.init)
+        case .bytes(let bytes): problem(text: bytes.isEmpty ? "" : "x") == nil ? nil : "must not be empty"
+        case .bool, .enumerated, .message, .list, .map: nil
+        }
+    }
+
     /// RFC 9110's token, and `:` in front for pseudo-headers.
     private static func isNameByte(_ byte: UInt8, first: Bool) -> Bool {
         switch byte {
@@ -124,35 +136,47 @@ private struct RuleChecker {
     var problems: ConfigProblems
     var path: PathStack
 
+    /// Of messages that were sound, by their type: many are the same one.
+    var sound = InlineArray<16, UInt>(repeating: 0)
+
     mutating func check(_ message: ConfigMessage) {
+        guard let identity = message.identity else { return checkAnew(message) }
+        let place = Int(message.type.index & 15)
+        if sound[place] == identity { return }
+        let before = problems.list.count + problems.omitted
+        checkAnew(message)
+        if problems.list.count + problems.omitted == before { sound[place] = identity }
+    }
+
+    private mutating func checkAnew(_ message: ConfigMessage) {
         let info = TypeInfo.of(message.type)
         if info.form == .duration { checkDuration(message) }
-        for oneof in info.requiredOneofs {
+        for place in info.requiredOneofs.indices {
+            let oneof = info.requiredOneofs[place]
             let isSet = message.fields.contains {
-                message.type.field(numbered: $0.number.rawValue)?.oneof == oneof
+                info.field(numbered: $0.number.rawValue)?.oneof == oneof
             }
-            if !isSet { addMissing(oneof, message) }
+            if !isSet { addMissing(Int(oneof), message) }
         }
         // Both are in the order of the fields' numbers.
+        let rules = info.rules
         var next = 0
         for field in message.fields {
-            while next < info.rules.count, info.rules[next].info.number.rawValue < field.number.rawValue {
-                checkUnset(info.rules[next], message)
+            while next < rules.count, rules[next].info.number.rawValue < field.number.rawValue {
+                if rules[next].mindsAbsence { checkUnset(rules[next], message) }
                 next += 1
             }
-            var rule: RuledField?
-            if next < info.rules.count, info.rules[next].info.number == field.number {
-                rule = info.rules[next]
-                next += 1
+            let isRuled = next < rules.count && rules[next].info.number == field.number
+            if isRuled || field.value.holdsMessages {
+                path.push(.number(message.type, field.number))
+                if isRuled { apply(rules[next], field) }
+                descend(field)
+                path.pop()
             }
-            guard rule != nil || field.value.holdsMessages else { continue }
-            path.push(.number(message.type, field.number))
-            if let rule { apply(rule.rule, rule.info, field, position: field.position) }
-            descend(field)
-            path.pop()
+            if isRuled { next += 1 }
         }
-        while next < info.rules.count {
-            checkUnset(info.rules[next], message)
+        while next < rules.count {
+            if rules[next].mindsAbsence { checkUnset(rules[next], message) }
             next += 1
         }
     }
@@ -160,8 +184,20 @@ private struct RuleChecker {
     private mutating func checkUnset(_ ruled: RuledField, _ message: ConfigMessage) {
         guard ruled.info.oneof < 0 else { return }
         path.push(.number(message.type, ruled.info.number))
-        apply(ruled.rule, ruled.info, nil, position: message.position)
+        if ruled.rule.isRequired {
+            problems.add("is missing", path: path.text(), at: message.position)
+        } else if ruled.info.isRepeated {
+            checkCount(ruled, 0, at: message.position)
+        } else {
+            apply(ruled.rule, to: ruled.info.field.defaultValue, position: message.position)
+        }
         path.pop()
+    }
+
+    private mutating func checkCount(_ ruled: RuledField, _ count: Int, at position: TextPosition) {
+        if let problem = ruled.rule.problem(count: count) {
+            problems.add(problem, path: path.text(), at: position)
+        }
     }
 
     private mutating func addMissing(_ oneof: Int, _ message: ConfigMessage) {
@@ -176,10 +212,11 @@ private struct RuleChecker {
         let isValid =
             seconds.magnitude <= UInt64(DurationText.secondsMax) && nanos.magnitude < 1_000_000_000
             && (seconds == 0 || nanos == 0 || (seconds < 0) == (nanos < 0))
+        if isValid, seconds >= 0, nanos >= 0 { return }
         let here = path.text()
         if !isValid {
             problems.add("is not a valid duration", path: here, at: message.position)
-        } else if seconds < 0 || nanos < 0, problems.list.last?.path != here {
+        } else if problems.list.last?.path != here {
             // Where the API declares no bound Envoy refuses it all the same.
             problems.add("must not be negative", path: here, at: message.position)
         }
@@ -208,42 +245,34 @@ private struct RuleChecker {
         }
     }
 
+    private mutating func apply(_ ruled: RuledField, _ found: ConfigField) {
+        guard ruled.info.isRepeated else {
+            return apply(ruled.rule, to: found.value, position: found.position)
+        }
+        switch found.value {
+        case .list(let elements):
+            checkCount(ruled, elements.count, at: found.position)
+            guard let each = ruled.each else { return }
+            for index in elements.indices { apply(each, to: elements[index], at: index, found.position) }
+        case .map(let entries):
+            checkCount(ruled, entries.count, at: found.position)
+            guard let each = ruled.each else { return }
+            for index in entries.indices { apply(each, to: entries[index].value, at: index, found.position) }
+        case .bool, .signed, .unsigned, .double, .text, .bytes, .enumerated, .message: break
+        }
+    }
+
     private mutating func apply(
-        _ rule: FieldRule, _ field: FieldInfo, _ found: ConfigField?, position: TextPosition
+        _ rule: FieldRule, to element: ConfigValue, at index: Int, _ position: TextPosition
     ) {
-        if rule.isRequired, found == nil {
-            problems.add("is missing", path: path.text(), at: position)
-            return
-        }
-        if field.isRepeated {
-            var elements: [ConfigValue] = []
-            if case .list(let list) = found?.value { elements = list }
-            if case .map(let entries) = found?.value { elements = entries.map(\.value) }
-            if let problem = rule.problem(count: elements.count) {
-                problems.add(problem, path: path.text(), at: position)
-            }
-            guard let each = rule.each else { return }
-            for (index, element) in elements.enumerated() {
-                path.push(.index(index))
-                apply(each, to: element, position: position)
-                path.pop()
-            }
-            return
-        }
-        if let found {
-            apply(rule, to: found.value, position: position)
-        } else if !field.hasPresence {
-            apply(rule, to: field.field.defaultValue, position: position)
-        }
+        path.push(.index(index))
+        apply(rule, to: element, position: position)
+        path.pop()
     }
 
     private mutating func apply(_ rule: FieldRule, to value: ConfigValue, position: TextPosition) {
         var problem: String?
         switch value {
-        case .text(let text): problem = rule.problem(text: text)
-        case .signed(let number): problem = rule.problem(number: Double(number), shown: String.init)
-        case .unsigned(let number): problem = rule.problem(number: Double(number), shown: String.init)
-        case .double(let number): problem = rule.problem(number: number, shown: String.init)
         case .message(let message) where message.type == XDS.Duration.messageType:
             let nanoseconds = Double(message.signed(1)) * 1e9 + Double(message.signed(2))
             problem = rule.problem(number: nanoseconds) { bound in
@@ -252,13 +281,12 @@ private struct RuleChecker {
                     ? "0.000000001s (above zero)"
                     : DurationText.text(seconds: bound / 1_000_000_000, nanos: Int32(bound % 1_000_000_000))
             }
-        case .message(let message) where message.type.isWrapper:
+        case .message(let message) where TypeInfo.of(message.type).form == .wrapper:
             if let field = message.type.field(numbered: 1) {
                 return apply(rule, to: message[1] ?? field.defaultValue, position: position)
             }
-        case .bytes(let bytes):
-            if rule.problem(text: bytes.isEmpty ? "" : "x") != nil { problem = "must not be empty" }
-        case .bool, .enumerated, .message, .list, .map: break
+        case .message, .list, .map: break
+        case .bool, .signed, .unsigned, .double, .text, .bytes, .enumerated: problem = rule.problem(value)
         }
         if let problem { problems.add(problem, path: path.text(), at: position) }
     }

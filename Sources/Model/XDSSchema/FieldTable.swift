@@ -6,6 +6,13 @@ public struct FieldNumber: RawRepresentable, Hashable, Sendable, ExpressibleByIn
     public init(integerLiteral value: UInt32) { rawValue = value }
 }
 
+extension XDSFieldTable {
+    /// Of all messages.
+    static let fieldCount = (0..<messageCount).reduce(0) {
+        max($0, MessageType(UInt16($1)).fieldRange.upperBound)
+    }
+}
+
 /// A message of the API: an index into the table, whose messages are sorted by name.
 public struct MessageType: Hashable, Sendable {
     let index: UInt16

@@ -21,22 +21,44 @@
     private var lineStart = 0
     private var nodes = 0
     private var depth = 0
+    /// By type, the first fields of the last message of it, as they came: the next one has the same, most of the time.
+    private var order = [UInt8](repeating: 0, count: XDSFieldTable.messageCount << JSONReader.orderBits)
+    private static let orderBits = 3
     /// By type, the fields that the last message of it had.
     private var fieldCounts = [UInt8](repeating: 1, count: XDSFieldTable.messageCount)
     /// Long strings, by their hash: names and lists of conditions are there thousands of times.
     private var shared = [String](repeating: "", count: 256)
+    /// By field, where in `earlier` its last value is; -1 for none. Empty where nothing is shared.
+    private var earlierPlaces: [Int16] = []
+    private var earlier: [Earlier] = []
+
+    /// The last value of a field: its text, what that adds to what is counted, and what it says.
+    private struct Earlier {
+        var start = 0
+        var count = 0
+        var nodes = 0
+        var lines = 0
+        /// Bytes of its last line, if it has several.
+        var lastLine = 0
+        var value: ConfigValue?
+    }
+
+    /// Texts of such lengths are compared with what stood there before.
+    private static let repeated = 16...4096
+
     /// The last type URL, and its type.
     private var lastURL = ""
     private var lastType: MessageType?
 
     /// nil: read it with `TextReader`.
     static func read(
-        _ bytes: [UInt8], as type: MessageType, source: Int, bounds: TextBounds
+        _ bytes: [UInt8], as type: MessageType, source: Int, bounds: TextBounds, sharesRepeats: Bool = false
     ) -> ConfigMessage? {
         guard TypeInfo.of(type).form == .object, bytes.count <= bounds.bytesMax else { return nil }
         return unsafe bytes.withUnsafeBufferPointer { input in
             guard let start = input.baseAddress else { return nil }
             var reader = unsafe JSONReader(bytes, start: start, source: source, bounds: bounds)
+            if sharesRepeats { reader.earlierPlaces = .init(repeating: -1, count: XDSFieldTable.fieldCount) }
             return try? reader.whole(type)
         }
     }
@@ -101,18 +123,38 @@
     private mutating func plainText() throws(Unusual) -> (text: UnsafeBufferPointer<UInt8>, isASCII: Bool) {
         try expect(UInt8(ascii: "\""))
         let begin = offset
-        var all: UInt8 = 0
-        while true {
-            let byte = next
-            if byte == UInt8(ascii: "\"") { break }
-            guard byte >= 0x20, byte != UInt8(ascii: "\\") else { throw Unusual() }
-            all |= byte
-            offset += 1
+        var place = begin
+        var all: UInt64 = 0
+        // Eight at a time: quote, backslash or control character. Above the first that is found others may seem to be.
+        while place + 8 <= count {
+            let word = unsafe UnsafeRawPointer(start + place).loadUnaligned(as: UInt64.self)
+            let (quote, slash) = (word ^ Self.each(0x22), word ^ Self.each(0x5C))
+            let ends =
+                ((quote &- Self.each(1)) & ~quote | (slash &- Self.each(1)) & ~slash
+                    | (word &- Self.each(0x20)) & ~word) & Self.each(0x80)
+            if ends != 0 {
+                let bits = UInt64(ends.trailingZeroBitCount & ~7)
+                all |= word & (1 << bits &- 1)
+                place += Int(bits >> 3)
+                break
+            }
+            all |= word
+            place += 8
         }
-        let text = unsafe UnsafeBufferPointer(start: start + begin, count: offset - begin)
-        offset += 1
-        return unsafe (text, all < 0x80)
+        while place < count, unsafe start[place] >= 0x20, unsafe start[place] != UInt8(ascii: "\""),
+            unsafe start[place] != UInt8(ascii: "\\")
+        {
+            unsafe all |= UInt64(start[place])
+            place += 1
+        }
+        guard place < count, unsafe start[place] == UInt8(ascii: "\"") else { throw Unusual() }
+        let text = unsafe UnsafeBufferPointer(start: start + begin, count: place - begin)
+        offset = place + 1
+        return unsafe (text, all & Self.each(0x80) == 0)
     }
+
+    /// The byte in each place of a word.
+    @inline(__always) private static func each(_ byte: UInt64) -> UInt64 { byte &* 0x0101_0101_0101_0101 }
 
     private mutating func string() throws(Unusual) -> String {
         let (text, isASCII) = unsafe try plainText()
@@ -126,13 +168,39 @@
     @inline(__always)
     private mutating func string(of text: UnsafeBufferPointer<UInt8>) -> String {
         if text.count < Self.sharedMin { return unsafe String(decoding: text, as: UTF8.self) }
-        var hash = UInt(truncatingIfNeeded: text.count)
-        for index in 0..<text.count { hash = unsafe (hash &* 31) &+ UInt(text[index]) }
-        let place = Int(hash & 255)
-        if unsafe shared[place].utf8.elementsEqual(text) { return shared[place] }
+        // Its ends tell most apart.
+        let whole = UnsafeRawBufferPointer(text)
+        let ends =
+            unsafe whole.loadUnaligned(as: UInt64.self)
+            &+ whole.loadUnaligned(fromByteOffset: text.count - 8, as: UInt64.self) &* 31
+        let place = Int(truncatingIfNeeded: (ends &* 0x9E37_79B9_7F4A_7C15) >> 56)
+        let isSame = unsafe shared[place].utf8.withContiguousStorageIfAvailable { known in
+            unsafe known.count == text.count && Self.areEqual(known, text)
+        }
+        if isSame == true { return shared[place] }
         let string = unsafe String(decoding: text, as: UTF8.self)
         shared[place] = string
         return string
+    }
+
+    /// Of two of the same length, of at least 8 bytes.
+    @inline(__always)
+    private static func areEqual(_ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>)
+        -> Bool
+    {
+        let (left, right) = (UnsafeRawBufferPointer(left), UnsafeRawBufferPointer(right))
+        var place = 0
+        while place + 8 < left.count {
+            if unsafe left.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+                != right.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+            {
+                return false
+            }
+            place += 8
+        }
+        let last = left.count - 8
+        return unsafe left.loadUnaligned(fromByteOffset: last, as: UInt64.self)
+            == right.loadUnaligned(fromByteOffset: last, as: UInt64.self)
     }
 
     // MARK: Messages
@@ -176,11 +244,12 @@
         }
         if isContinued { try expect(UInt8(ascii: ",")) }
         message.fields.reserveCapacity(Int(fieldCounts[Int(info.type.index)]))
-        var (seen, seenBeyond, oneofs) = (UInt64(0), UInt64(0), UInt64(0))
+        var (seen, seenBeyond, oneofs, turn) = (UInt64(0), UInt64(0), UInt64(0), 0)
         repeat {
             skipBlanks()
             let keyPosition = position
-            let index = try fieldIndex(info)
+            let index = try fieldIndex(info, turn)
+            turn += 1
             let bit = UInt64(1) << UInt64(index & 63)
             guard (index < 64 ? seen : seenBeyond) & bit == 0 else { throw Unusual() }
             if index < 64 { seen |= bit } else { seenBeyond |= bit }
@@ -217,12 +286,18 @@
         }
     }
 
-    private mutating func fieldIndex(_ info: TypeInfo) throws(Unusual) -> Int {
+    /// Of the field that is the `turn`th one of its message.
+    private mutating func fieldIndex(_ info: TypeInfo, _ turn: Int) throws(Unusual) -> Int {
         let (name, isASCII) = unsafe try plainText()
-        if let index = unsafe info.index(named: name) { return index }
+        let place = Int(info.type.index) << Self.orderBits + min(turn, 1 << Self.orderBits - 1)
+        let guess = Int(order[place])
+        if let index = unsafe info.index(named: name, guess: guess) {
+            if index != guess { order[place] = UInt8(clamping: index) }
+            return index
+        }
         // Its JSON name, perhaps.
         guard isASCII, let field = unsafe info.type.field(named: String(decoding: name, as: UTF8.self)),
-            let index = info.fields.firstIndex(where: { $0.field == field })
+            let index = info.fields.indices.first(where: { info.fields[$0].field == field })
         else { throw Unusual() }
         return index
     }
@@ -294,8 +369,55 @@
             return nil
         }
         if field.kind == .map { return try map(field) }
+        if !earlierPlaces.isEmpty, field.kind == .message || field.isRepeated {
+            return try shared(field)
+        }
         guard field.isRepeated else { return try single(field) }
         return .list(try list(field))
+    }
+
+    /// The last value of the field once more, if its text stands here again. That ends with a bracket, brace or quote, so
+    /// that nothing can make it longer.
+    private mutating func shared(_ field: FieldInfo) throws(Unusual) -> ConfigValue? {
+        let index = Int(field.field.index)
+        let known = Int(earlierPlaces[index])
+        if known >= 0, let value = again(known) { return value }
+        let (start, nodesBefore, lineBefore) = (offset, nodes, line)
+        let value = field.isRepeated ? ConfigValue.list(try list(field)) : try single(field)
+        let length = offset - start
+        guard Self.repeated.contains(length), Self.isClosed(unsafe self.start[offset - 1]) else {
+            return value
+        }
+        let entry = Earlier(
+            start: start, count: length, nodes: nodes - nodesBefore, lines: line - lineBefore,
+            lastLine: offset - lineStart, value: value)
+        if known >= 0 {
+            earlier[known] = entry
+        } else if earlier.count < Int(Int16.max) {
+            earlierPlaces[index] = Int16(earlier.count)
+            earlier.append(entry)
+        }
+        return value
+    }
+
+    private static func isClosed(_ byte: UInt8) -> Bool {
+        byte == UInt8(ascii: "}") || byte == UInt8(ascii: "]") || byte == UInt8(ascii: "\"")
+    }
+
+    private mutating func again(_ place: Int) -> ConfigValue? {
+        let (begin, length) = (earlier[place].start, earlier[place].count)
+        guard offset + length <= count, unsafe start[offset] == start[begin],
+            unsafe Self.areEqual(
+                UnsafeBufferPointer(start: start + offset, count: length),
+                UnsafeBufferPointer(start: start + begin, count: length))
+        else { return nil }
+        offset += length
+        nodes += earlier[place].nodes
+        if earlier[place].lines > 0 {
+            line += earlier[place].lines
+            lineStart = offset - earlier[place].lastLine
+        }
+        return earlier[place].value
     }
 
     private mutating func list(_ field: FieldInfo) throws(Unusual) -> [ConfigValue] {
@@ -318,7 +440,7 @@
     }
 
     private mutating func map(_ field: FieldInfo) throws(Unusual) -> ConfigValue {
-        guard let valueField = TypeInfo.of(field.field.messageType).field(numbered: 2) else {
+        guard let entry = field.messageType, let valueField = TypeInfo.of(entry).field(numbered: 2) else {
             throw Unusual()
         }
         nodes += 1
@@ -347,7 +469,8 @@
     private mutating func single(_ field: FieldInfo) throws(Unusual) -> ConfigValue {
         switch field.kind {
         case .message:
-            let info = TypeInfo.of(field.field.messageType)
+            guard let type = field.messageType else { throw Unusual() }
+            let info = TypeInfo.of(type)
             if info.form == .other { return try unusual(field) }
             return .message(try message(info))
         case .string:

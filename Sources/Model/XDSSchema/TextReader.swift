@@ -10,12 +10,17 @@ public struct TextReader {
 
     /// nil if a problem was added; `file` is for the problems' location. Declared constraints are not checked
     /// yet: `ConfigMessage.validate` does it, after merging.
+    ///
+    /// `sharesRepeats`: of messages and lists that stand in a text again and again, as in generated ones, one value is
+    /// made, with the position of the first. Whoever finds a problem then reads again without, to say where it is.
     public static func read(
-        _ bytes: [UInt8], as type: MessageType, file: String, problems: inout ConfigProblems
+        _ bytes: [UInt8], as type: MessageType, file: String, sharesRepeats: Bool = false,
+        problems: inout ConfigProblems
     ) -> ConfigMessage? {
         let source = problems.addSource(file)
         if bytes.first(where: { !JSONText.isBlank($0) }) == UInt8(ascii: "{"),
-            let message = JSONReader.read(bytes, as: type, source: source, bounds: .standard)
+            let message = JSONReader.read(
+                bytes, as: type, source: source, bounds: .standard, sharesRepeats: sharesRepeats)
         {
             return message
         }

@@ -9,8 +9,10 @@ enum PeerVerification {
             unsafe X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED)
             return false
         }
+        var digest: Digest?
         if record.context.core.traits.trust != .anyCertificate {
-            guard let validity = unsafe chainValidity(store, leaf, record) else {
+            digest = unsafe chainDigest(store, leaf, record.context.core)
+            guard let validity = unsafe chainValidity(store, digest, record) else {
                 let result = unsafe X509_STORE_CTX_get_error(store)
                 record.fail(TLSFailure(verification: result))
                 if result == X509_V_OK { unsafe X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED) }
@@ -26,14 +28,17 @@ enum PeerVerification {
             return false
         }
         unsafe X509_STORE_CTX_set_error(store, X509_V_OK)
+        // Last, since it may free the leaf: the list is the one from which OpenSSL takes what the session keeps.
+        if let digest, let list = unsafe X509_STORE_CTX_get0_untrusted(store) {
+            unsafe record.transport.verifiedChains.share(digest, list)
+        }
         return true
     }
 
     /// When the whole chain is valid, if it is sound now; else nil, and the reason is in the store.
     private static func chainValidity(
-        _ store: OpaquePointer, _ leaf: OpaquePointer, _ record: SessionRecord
+        _ store: OpaquePointer, _ digest: Digest?, _ record: SessionRecord
     ) -> Validity? {
-        let digest = unsafe chainDigest(store, leaf, record.context.core)
         let now = record.now
         if let digest, let validity = record.transport.verifiedChains.validity(of: digest, at: now) {
             return validity

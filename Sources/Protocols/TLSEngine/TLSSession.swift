@@ -190,9 +190,9 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
         _ = unsafe SSL_shutdown(record.pointee.ssl)
     }
 
-    /// Gives back the 16 KB that OpenSSL 3.0 keeps from the last write, or from a ticket, until the next one,
+    /// Gives back the 17 KB that OpenSSL 3.0 keeps from the last write, or from a ticket, until the next one,
     /// `SSL_MODE_RELEASE_BUFFERS` or not. For a connection that has been quiet for a while: a session without
-    /// them takes about 20 KB, half of it the peer's certificate and OpenSSL's own record; giving them back
+    /// them takes about 16 KB, half of it OpenSSL's own record; giving them back
     /// after every request would cost 6 % of its instructions. Does nothing while a record is incomplete.
     public func releaseBuffers() { _ = unsafe SSL_free_buffers(record.pointee.ssl) }
 

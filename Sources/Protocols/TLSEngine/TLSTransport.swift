@@ -11,28 +11,36 @@ import MeshPrimitives
     public static let outputMax = 256 << 10
 
     let window: UnsafeMutablePointer<TransportWindow>
-    /// One for all sessions; each of them holds a reference.
-    let bio: OpaquePointer
-    private let method: OpaquePointer
+    /// One for all sessions; each of them holds a reference. Made for the first one: to start OpenSSL takes a while, which
+    /// a proxy without TLS has better use for.
+    private(set) lazy var bio: OpaquePointer = unsafe makeBIO()
+    private var method: OpaquePointer?
     var verifiedChains = VerifiedChains()
 
     public init() {
-        _ = martlet_openssl_init()
-        let type = BIO_get_new_index() | BIO_TYPE_SOURCE_SINK
-        guard let method = unsafe BIO_meth_new(type, "memory window"), let bio = unsafe makeBIO(method) else {
-            fatalError("out of memory")
-        }
-        unsafe (self.method, self.bio) = (method, bio)
         unsafe window = .allocate(capacity: 1)
         unsafe window.initialize(to: TransportWindow())
+    }
+
+    private func makeBIO() -> OpaquePointer {
+        _ = martlet_openssl_init()
+        let type = BIO_get_new_index() | BIO_TYPE_SOURCE_SINK
+        guard let method = unsafe BIO_meth_new(type, "memory window"), let bio = unsafe windowBIO(method)
+        else {
+            fatalError("out of memory")
+        }
+        unsafe self.method = method
         unsafe BIO_set_data(bio, window)
         unsafe BIO_set_init(bio, 1)
+        return unsafe bio
     }
 
     deinit {
         // Sessions keep their transport alive, so that this is the last reference.
-        unsafe BIO_free(bio)
-        unsafe BIO_meth_free(method)
+        if let method = unsafe method {
+            unsafe BIO_free(bio)
+            unsafe BIO_meth_free(method)
+        }
         unsafe free(window.pointee.output)
         unsafe window.deallocate()
     }
@@ -126,7 +134,7 @@ import MeshPrimitives
 }
 
 /// Reads from the window, and asks for a retry when it is empty; writes to the output, which always succeeds.
-private func makeBIO(_ method: OpaquePointer) -> OpaquePointer? {
+private func windowBIO(_ method: OpaquePointer) -> OpaquePointer? {
     unsafe BIO_meth_set_read(method) { bio, target, count in
         guard let bio = unsafe bio, let target = unsafe target, let data = unsafe BIO_get_data(bio) else {
             return -1

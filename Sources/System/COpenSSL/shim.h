@@ -64,6 +64,13 @@ static inline int martlet_certificates_push(STACK_OF(X509) *stack, X509 *certifi
     X509_free(certificate);
     return 0;
 }
+// With a reference of its own in the place of the one that was there.
+static inline int martlet_certificates_replace(STACK_OF(X509) *stack, int index, X509 *certificate) {
+    if (X509_up_ref(certificate) != 1) return 0;
+    X509_free(sk_X509_value(stack, index));
+    sk_X509_set(stack, index, certificate);
+    return 1;
+}
 static inline void martlet_certificates_free(STACK_OF(X509) *stack) { sk_X509_pop_free(stack, X509_free); }
 
 // Subject alternative names

@@ -76,12 +76,15 @@ import Glibc
         store([value]).reference(0)
     }
 
-    public func store(text: String) -> ByteView { store(bytes: Array(text.utf8)) }
+    public func store(text: String) -> ByteView { text.withByteView { store($0) } }
 
-    public func store(bytes: [UInt8]) -> ByteView {
-        guard !bytes.isEmpty else { return ByteView("") }
+    public func store(bytes: [UInt8]) -> ByteView { bytes.withByteView { store($0) } }
+
+    /// A copy of them.
+    private func store(_ bytes: ByteView) -> ByteView {
+        if bytes.isEmpty { return ByteView("") }
         let start = unsafe allocate(bytes.count, alignment: 1)
-        unsafe UnsafeMutableRawBufferPointer(start: start, count: bytes.count).copyBytes(from: bytes)
+        unsafe memcpy(start, bytes.pointer, bytes.count)
         return unsafe ByteView(UnsafeRawBufferPointer(start: start, count: bytes.count))
     }
 

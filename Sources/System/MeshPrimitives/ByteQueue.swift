@@ -3,12 +3,13 @@
 public struct ByteQueue: BitwiseCopyable, Sendable {
     fileprivate var first = SlabID.none
     fileprivate var last = SlabID.none
-    /// Bytes in it.
-    public fileprivate(set) var count = 0
+    @usableFromInline var bytes: UInt32 = 0
 
     public init() {}
 
-    @inlinable public var isEmpty: Bool { count == 0 }
+    /// Bytes in it; below 2^32.
+    @inlinable public var count: Int { Int(bytes) }
+    @inlinable public var isEmpty: Bool { bytes == 0 }
 }
 
 /// Where queues keep their blocks. One for each thread.
@@ -25,7 +26,7 @@ public struct ByteQueueStore: ~Copyable {
 
     public mutating func append(_ bytes: ByteView, to queue: inout ByteQueue, pool: inout BufferPool) {
         var rest = bytes
-        queue.count += bytes.count
+        queue.bytes += UInt32(bytes.count)
         while !rest.isEmpty {
             if queue.last.isNone || blocks[queue.last].buffer.room == 0 {
                 addBlock(for: rest.count, to: &queue, &pool)
@@ -62,7 +63,7 @@ public struct ByteQueueStore: ~Copyable {
 
     public mutating func consume(_ n: Int, from queue: inout ByteQueue, pool: inout BufferPool) {
         precondition(n >= 0 && n <= queue.count)
-        queue.count -= n
+        queue.bytes -= UInt32(n)
         var rest = n
         while rest > 0 || (!queue.first.isNone && blocks[queue.first].buffer.isEmpty) {
             let first = queue.first

@@ -152,7 +152,16 @@ extension Array where Element == UInt8 {
 extension String {
     /// A view of the UTF-8 for the length of one call.
     @inlinable public func withByteView<T, E: Error>(_ body: (ByteView) throws(E) -> T) throws(E) -> T {
-        try Array(utf8).withByteView(body)
+        var text = self
+        let result: Result<T, E> = text.withUTF8 { buffer in
+            do throws(E) {
+                guard let start = buffer.baseAddress else { return .success(try body(ByteView(""))) }
+                return .success(try unsafe body(ByteView(base: start, count: buffer.count)))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
     }
 }
 

@@ -39,10 +39,12 @@ extension SnapshotCompiler {
         var members: [EndpointSet.Member] = []
         var kept: [ClusterEndpoints.Kept] = []
         var metadata: [[String: MetadataValue]] = []
-        for (index, locality) in cluster.localities.enumerated() {
+        let (localities, transports) = (cluster.localities, cluster.transportMatches)
+        let balancing = cluster.balancing
+        for (index, locality) in localities.enumerated() {
             for endpoint in locality.endpoints {
                 guard case .numeric(let address) = endpoint.address else { continue }
-                let match = cluster.transportMatches.first { match in
+                let match = transports.first { match in
                     match.labels.allSatisfy { endpoint.transportLabels[$0.key] == $0.value }
                 }
                 let tls = match.map(\.tls) ?? cluster.tls
@@ -54,7 +56,7 @@ extension SnapshotCompiler {
                         weight: endpoint.weight, priority: locality.priority, tls: context,
                         sni: arena.store(text: tls?.sni ?? ""), text: arena.store(text: address.description)))
                 let known = shared.endpoints.endpoint(
-                    address, context: "\(match?.name ?? "")/\(context >= 0)",
+                    ClusterEndpoints.Key(address, transport: match?.name ?? "", isTLS: context >= 0),
                     marks: EndpointMarks(endpoint.health), newMarks: uncheckedMarks(endpoint, cluster),
                     at: now)
                 kept.append(known)
@@ -62,7 +64,7 @@ extension SnapshotCompiler {
                     EndpointSet.Member(
                         known.state, weight: max(endpoint.weight, 1), priority: locality.priority,
                         locality: index, isCanary: endpoint.metadata["canary"] == .bool(true),
-                        hashKey: hashKey(endpoint, cluster.balancing), metadata: endpoint.metadata))
+                        hashKey: hashKey(endpoint, balancing), metadata: endpoint.metadata))
                 metadata.append(endpoint.metadata)
             }
         }
@@ -103,11 +105,11 @@ extension SnapshotCompiler {
         _ cluster: Cluster, _ shared: ProcessCluster, _ members: [EndpointSet.Member],
         _ kept: [ClusterEndpoints.Kept], _ metadata: [[String: MetadataValue]]
     ) -> ClusterTargets {
-        var balancing = BalancingSettings(
-            hashing: cluster.balancing.hashing, slowStart: cluster.balancing.slowStart)
-        balancing.hashBalanceFactor = cluster.balancing.hashBalanceFactor
+        let own = cluster.balancing
+        var balancing = BalancingSettings(hashing: own.hashing, slowStart: own.slowStart)
+        balancing.hashBalanceFactor = own.hashBalanceFactor
         balancing.weighsHealth = cluster.weighsHealth
-        balancing.locality = locality(cluster.balancing)
+        balancing.locality = locality(own)
         let detector = shared.endpoints.detector(cluster.outliers)
         if let index = previousClusters[cluster.name], let previous,
             previous.configuration.clusters[index] == cluster
@@ -119,17 +121,22 @@ extension SnapshotCompiler {
                 return known
             }
         }
+        var localities = cluster.localities.map {
+            EndpointSet.Locality($0.name, priority: $0.priority, weight: $0.weight ?? 0)
+        }
+        if localities == Self.onlyLocality { localities = Self.onlyLocality }
         let set = EndpointSet(
             members, overprovisioningFactor: max(cluster.overprovisioningFactor, 1),
             panicThreshold: UInt32(min(max(cluster.panicThreshold, 0), 100)),
-            localities: cluster.localities.map {
-                EndpointSet.Locality($0.name, priority: $0.priority, weight: $0.weight ?? 0)
-            }, balancing: balancing)
+            localities: localities, balancing: balancing)
         return ClusterTargets(
             set: set, kept: kept,
-            subsets: cluster.balancing.subsets.map { SubsetTable(set, metadata: metadata, $0) },
+            subsets: own.subsets.map { SubsetTable(set, metadata: metadata, $0) },
             detector: detector, outliersMode: cluster.outliersMode)
     }
+
+    /// What most clusters have, in one place for all of them.
+    private static let onlyLocality = [EndpointSet.Locality(LocalityName())]
 
     private func locality(_ balancing: ClusterBalancing) -> LocalityBalancing {
         switch balancing.localities {

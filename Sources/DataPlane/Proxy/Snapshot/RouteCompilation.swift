@@ -102,29 +102,19 @@ extension SnapshotCompiler {
         var domains: [DomainRecord] = []
         var suffixes: [DomainRecord] = []
         var prefixes: [DomainRecord] = []
+        // Records are large: to grow step by step would touch several times their memory.
+        routes.reserveCapacity(
+            configuration.virtualHosts.reduce(0) { $0 + $1.routes.count + ($1.requiresTLS ? 1 : 0) })
+        hosts.reserveCapacity(configuration.virtualHosts.count)
+        domains.reserveCapacity(configuration.virtualHosts.count)
         for (index, host) in configuration.virtualHosts.enumerated() {
             let first = routes.count
             for route in host.routes {
                 var record = try compile(route, host, Int32(index), configuration, place)
-                let hostPlace = "\(place)/\(configuration.name)/\(host.name)"
-                let hostLevel = FilterLevel(host.filters, hostPlace, hostPlace)
-                let routeLevel = FilterLevel(
-                    route.filters, "\(hostPlace)/\(route.name)/\(route.match.path)",
-                    "\(hostPlace)#\(routes.count)")
-                record.filters = try settings(for: filters, defaults, [routeLevel, hostLevel], place)
-                if case .forward(let forward) = route.action, case .clusters(let list) = forward.target,
-                    list.contains(where: { !$0.filters.isEmpty })
-                {
-                    var clusters = record.clusters.indices.map { record.clusters[$0] }
-                    for (index, cluster) in list.enumerated() {
-                        let clusterLevel = FilterLevel(
-                            cluster.filters, "\(routeLevel.place)/\(cluster.cluster)",
-                            "\(routeLevel.key)#\(index)")
-                        clusters[index].filters = try settings(
-                            for: filters, defaults, [clusterLevel, routeLevel, hostLevel], place)
-                    }
-                    record.clusters = arena.store(clusters)
-                    record.hasClusterFilters = true
+                if saysToFilters(route, host) {
+                    try compileFilters(
+                        of: route, host, in: configuration, index: routes.count, into: &record, filters,
+                        defaults, place)
                 }
                 routes.append(record)
             }
@@ -165,13 +155,63 @@ extension SnapshotCompiler {
         return table
     }
 
+    private func saysToFilters(_ route: Route, _ host: VirtualHost) -> Bool {
+        if !route.filters.isEmpty || !host.filters.isEmpty { return true }
+        guard case .forward(let forward) = route.action, case .clusters(let list) = forward.target else {
+            return false
+        }
+        return list.contains { !$0.filters.isEmpty }
+    }
+
+    /// What the route, its host and its weighted clusters say to filters. `index` is the route's among all.
+    private mutating func compileFilters(
+        of route: Route, _ host: VirtualHost, in configuration: RouteConfiguration, index: Int,
+        into record: inout RouteRecord, _ filters: [HTTPFilter], _ defaults: Table<FilterRecord>,
+        _ place: String
+    ) throws(CompileError) {
+        let hostPlace = "\(place)/\(configuration.name)/\(host.name)"
+        let hostLevel = FilterLevel(host.filters, hostPlace, hostPlace)
+        let routeLevel = FilterLevel(
+            route.filters, "\(hostPlace)/\(route.name)/\(route.match.path)", "\(hostPlace)#\(index)")
+        record.filters = try settings(for: filters, defaults, [routeLevel, hostLevel], place)
+        guard case .forward(let forward) = route.action, case .clusters(let list) = forward.target,
+            list.contains(where: { !$0.filters.isEmpty })
+        else { return }
+        var clusters = record.clusters.indices.map { record.clusters[$0] }
+        for (number, cluster) in list.enumerated() {
+            let clusterLevel = FilterLevel(
+                cluster.filters, "\(routeLevel.place)/\(cluster.cluster)", "\(routeLevel.key)#\(number)")
+            clusters[number].filters = try settings(
+                for: filters, defaults, [clusterLevel, routeLevel, hostLevel], place)
+        }
+        record.clusters = arena.store(clusters)
+        record.hasClusterFilters = true
+    }
+
     /// The trees of the host's routes, which are those from `first` on.
     private mutating func compile(
         _ host: VirtualHost, _ routes: inout [RouteRecord], from first: Int, _ place: String
     ) throws(CompileError) -> VirtualHostRecord {
+        let takesAll = host.routes.first.map { self.takesAll($0.match) } == true
+        var (trees, connects) = ((plain: PathTree(), folded: PathTree()), [Int32]())
+        // One that takes every path with a slash in front leaves nothing for a tree to find: without one there is no path.
+        if host.routes.count != 1 || !takesAll || host.routes[0].match.path != .prefix("/") {
+            trees = try compileTrees(host, &routes, from: first, &connects, place)
+        }
+        return VirtualHostRecord(
+            name: arena.store(text: host.name), tree: trees.plain, foldedTree: trees.folded,
+            connects: arena.store(connects), takesAll: takesAll ? Int32(first) : -1, toHTTPS: -1,
+            attemptCountInRequest: host.includesAttemptCountInRequest,
+            attemptCountInResponse: host.includesAttemptCountInResponse,
+            rateLimitRules: try compile(host.rateLimits ?? [], place))
+    }
+
+    private mutating func compileTrees(
+        _ host: VirtualHost, _ routes: inout [RouteRecord], from first: Int, _ connects: inout [Int32],
+        _ place: String
+    ) throws(CompileError) -> (plain: PathTree, folded: PathTree) {
         var tree = PathTreeBuilder()
         var folded = PathTreeBuilder(foldsCase: true)
-        var connects: [Int32] = []
         for (offset, route) in host.routes.enumerated() {
             let index = Int32(first + offset)
             switch route.match.path {
@@ -188,13 +228,7 @@ extension SnapshotCompiler {
                 }
             }
         }
-        return VirtualHostRecord(
-            name: arena.store(text: host.name), tree: tree.build(in: arena),
-            foldedTree: folded.build(in: arena), connects: arena.store(connects),
-            takesAll: host.routes.first.map { takesAll($0.match) } == true ? Int32(first) : -1, toHTTPS: -1,
-            attemptCountInRequest: host.includesAttemptCountInRequest,
-            attemptCountInResponse: host.includesAttemptCountInResponse,
-            rateLimitRules: try compile(host.rateLimits ?? [], place))
+        return (tree.build(in: arena), folded.build(in: arena))
     }
 
     private func takesAll(_ match: RouteMatch) -> Bool {
@@ -220,7 +254,7 @@ extension SnapshotCompiler {
     ) throws(CompileError) -> RouteRecord {
         var record = RouteRecord()
         record.name = arena.store(text: route.name)
-        record.nameID = process.nameID(route.name.isEmpty ? route.match.path.text : route.name)
+        record.nameID = nameID(of: route)
         record.hostID = process.nameID(host.name)
         record.operation = arena.store(text: route.operation)
         record.tellsOperation = route.propagatesOperation
@@ -235,18 +269,22 @@ extension SnapshotCompiler {
         }
         record.host = hostIndex
         try compile(route.match, into: &record, place)
-        func ordered(
+        // Those of a weighted cluster, the route, the host and the configuration.
+        func edits(
             _ inner: [HeaderEdit], _ route: [HeaderEdit], _ host: [HeaderEdit], _ outer: [HeaderEdit]
-        ) -> [[HeaderEdit]] {
+        ) throws(CompileError) -> Int32 {
+            if inner.isEmpty, route.isEmpty, host.isEmpty, outer.isEmpty { return -1 }
             // As Envoy does it: those of a weighted cluster come first either way.
-            [inner]
-                + (configuration.mostSpecificHeaderMutationsWin
-                    ? [outer, host, route] : [route, host, outer])
+            return try store(
+                [inner]
+                    + (configuration.mostSpecificHeaderMutationsWin
+                        ? [outer, host, route] : [route, host, outer]),
+                place)
         }
-        record.requestEdits = try store(
-            ordered([], route.requestHeaders, host.requestHeaders, configuration.requestHeaders), place)
-        record.answerEdits = try store(
-            ordered([], route.responseHeaders, host.responseHeaders, configuration.responseHeaders), place)
+        record.requestEdits = try edits(
+            [], route.requestHeaders, host.requestHeaders, configuration.requestHeaders)
+        record.answerEdits = try edits(
+            [], route.responseHeaders, host.responseHeaders, configuration.responseHeaders)
         switch route.action {
         case .direct(let status, let body):
             record.action = .direct
@@ -261,38 +299,44 @@ extension SnapshotCompiler {
             record.rateLimitRules = try compile(forward.rateLimits ?? [], place)
             record.includesHostRateLimits = forward.includesHostRateLimits
             guard case .clusters(let list) = forward.target else { break }
-            var table = weighted(list, route: record)
+            var records = weighted(list, route: record)
             for (index, cluster) in list.enumerated() {
                 if !cluster.requestHeaders.isEmpty {
-                    table.records[index].requestEdits = try store(
-                        ordered(
-                            cluster.requestHeaders, route.requestHeaders, host.requestHeaders,
-                            configuration.requestHeaders), place)
+                    records[index].requestEdits = try edits(
+                        cluster.requestHeaders, route.requestHeaders, host.requestHeaders,
+                        configuration.requestHeaders)
                 }
                 if !cluster.responseHeaders.isEmpty {
-                    table.records[index].answerEdits = try store(
-                        ordered(
-                            cluster.responseHeaders, route.responseHeaders, host.responseHeaders,
-                            configuration.responseHeaders), place)
+                    records[index].answerEdits = try edits(
+                        cluster.responseHeaders, route.responseHeaders, host.responseHeaders,
+                        configuration.responseHeaders)
                 }
             }
-            setSubsets(&table.records, list, forward.subset)
-            record.clusters = arena.store(table.records)
+            setSubsets(&records, list, forward.subset)
+            record.clusters = arena.store(records)
         }
         return record
     }
 
+    /// Of the route, or its match where it has no name: thousands of routes in a row take all that comes.
+    private mutating func nameID(of route: Route) -> NameID {
+        if !route.name.isEmpty { return process.nameID(route.name) }
+        if let lastMatch, lastMatch.path == route.match.path { return lastMatch.id }
+        let id = process.nameID(route.match.path.text)
+        lastMatch = (route.match.path, id)
+        return id
+    }
+
     func weighted(
         _ list: [WeightedCluster], route: RouteRecord?
-    ) -> (records: [WeightedClusterRecord], table: Table<WeightedClusterRecord>) {
+    ) -> [WeightedClusterRecord] {
         var sum: UInt64 = 0
-        let records = list.map { cluster in
+        return list.map { cluster in
             sum += UInt64(cluster.weight)
             return WeightedClusterRecord(
                 cluster: clusterIndices[cluster.cluster] ?? -1, weightEnd: sum,
                 requestEdits: route?.requestEdits ?? -1, answerEdits: route?.answerEdits ?? -1)
         }
-        return (records, arena.store(records))
     }
 
     // MARK: Matches
@@ -392,28 +436,45 @@ extension SnapshotCompiler {
         route.redirect = Int32(redirects.count - 1)
     }
 
-    private mutating func compile(_ policy: RetryPolicy, into record: inout RouteRecord, _ place: String)
-        throws(CompileError)
+    private mutating func compile(
+        _ shared: Rare<RetryPolicy>, into record: inout RouteRecord, _ place: String
+    ) throws(CompileError) {
+        if shared != lastRetry.policy {
+            guard let policy = shared.wrappedValue else { return }
+            lastRetry = (shared, try compile(policy, place))
+        }
+        let retry = lastRetry.record
+        record.retry = retry.settings
+        record.omittedMetadata = retry.omittedMetadata
+        record.idempotencyHeader = retry.idempotencyHeader
+        record.retriableHeaders = retry.answers
+        record.retriableRequestHeaders = retry.requests
+        record.resetFields = retry.resetFields
+    }
+
+    private mutating func compile(_ policy: RetryPolicy, _ place: String) throws(CompileError) -> RetryRecord
     {
-        record.retry = settings(policy)
+        var record = RetryRecord()
+        record.settings = settings(policy)
         record.omittedMetadata = store(policy.omittedMetadata)
         record.idempotencyHeader = arena.store(text: policy.idempotencyHeader ?? "")
         var answers: [HeaderMatchRecord] = []
         for match in policy.retriableHeaders { answers.append(try compile(match, place)) }
-        record.retriableHeaders = arena.store(answers)
+        record.answers = arena.store(answers)
         var requests: [HeaderMatchRecord] = []
         for match in policy.retriableRequestHeaders { requests.append(try compile(match, place)) }
-        record.retriableRequestHeaders = arena.store(requests)
+        record.requests = arena.store(requests)
         record.resetFields = arena.store(
             policy.resetHeaders.map {
                 ResetFieldRecord(name: arena.store(text: $0.name), format: $0.format)
             })
+        return record
     }
 
     private mutating func compileShadow(of forward: Forward, into record: inout RouteRecord) {
         guard
-            forward.shadowRetryPolicy != nil || forward.shadowTimeout != nil
-                || forward.shadowPerTryTimeout != nil
+            !forward.$shadowRetryPolicy.isNone || !forward.$shadowTimeout.isNone
+                || !forward.$shadowPerTryTimeout.isNone
         else { return }
         var shadow = ShadowRecord()
         if let policy = forward.shadowRetryPolicy {
@@ -446,12 +507,14 @@ extension SnapshotCompiler {
         record.mirrors = compile(forward.mirrors.isEmpty ? host.mirrors : forward.mirrors)
         record.internalRedirects = compile(forward.internalRedirects)
         record.endsConnect = forward.endsConnect
-        let upgrades = forward.upgrades.sorted { $0.key < $1.key }
-        record.upgradesTaken = arena.store(upgrades.filter(\.value).map { arena.store(text: $0.key) })
-        record.upgradesRefused = arena.store(upgrades.filter { !$0.value }.map { arena.store(text: $0.key) })
-        if let policy = forward.retryPolicy ?? host.retryPolicy {
-            try compile(policy, into: &record, place)
+        if !forward.upgrades.isEmpty {
+            let upgrades = forward.upgrades.sorted { $0.key < $1.key }
+            record.upgradesTaken = arena.store(upgrades.filter(\.value).map { arena.store(text: $0.key) })
+            record.upgradesRefused = arena.store(
+                upgrades.filter { !$0.value }.map { arena.store(text: $0.key) })
         }
+        let policy = forward.$retryPolicy.isNone ? host.$retryPolicy : forward.$retryPolicy
+        if !policy.isNone { try compile(policy, into: &record, place) }
         record.retry.hedgesOnPerTryTimeout = forward.hedges ?? host.hedges
         compileShadow(of: forward, into: &record)
         record.pathRewrite.matched = matchedLength(match)

@@ -129,6 +129,17 @@ struct PathRewriteRecord: BitwiseCopyable {
     var isNone: Bool { prefix.isEmpty && regex == nil }
 }
 
+/// A retry policy, compiled.
+struct RetryRecord: BitwiseCopyable {
+    var settings = RetrySettings.none
+    var omittedMetadata: Int32 = -1
+    /// Lower case, empty for none.
+    var idempotencyHeader = ByteView("")
+    var answers = Table<HeaderMatchRecord>()
+    var requests = Table<HeaderMatchRecord>()
+    var resetFields = Table<ResetFieldRecord>()
+}
+
 struct RouteRecord: BitwiseCopyable {
     enum Action: UInt8, BitwiseCopyable { case forward, redirect, direct }
 

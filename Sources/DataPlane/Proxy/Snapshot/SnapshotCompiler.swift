@@ -79,6 +79,10 @@ struct SnapshotCompiler {
     var tracing: (settings: Tracing, isMesh: Bool)?
     /// By pattern, among the snapshot's objects.
     var expressions: [String: Int] = [:]
+    /// What the last route without a name takes, and what that is called.
+    var lastMatch: (path: RouteMatch.Path, id: NameID)?
+    /// Of the last route with a policy: most of them share one.
+    var lastRetry = (policy: Rare<RetryPolicy>(wrappedValue: nil), record: RetryRecord())
     private(set) var previous: Snapshot?
 
     private struct ContextKey: Hashable {
@@ -99,11 +103,17 @@ struct SnapshotCompiler {
         compiler.runtime = configuration.runtime
         compiler.nodeCluster = configuration.nodeCluster
         compiler.nodeID = configuration.nodeID
+        let count = configuration.clusters.count
+        compiler.clusterIndices.reserveCapacity(count)
+        process.reserve(clusters: count)
         for (index, cluster) in configuration.clusters.enumerated() {
             compiler.clusterIndices[cluster.name] = Int32(index)
         }
         compiler.lookBack(configuration)
         var clusters: [ClusterRecord] = []
+        clusters.reserveCapacity(count)
+        compiler.objects.clusters.reserveCapacity(count)
+        compiler.objects.targets.reserveCapacity(count)
         for cluster in configuration.clusters {
             var record = try CompileError.about(.cluster(cluster.name)) { () throws(CompileError) in
                 try compiler.compile(cluster)
@@ -150,25 +160,26 @@ struct SnapshotCompiler {
             if case .zoneAware = objects.targets[objects.targets.count - 1].set.balancing.locality {
                 true
             } else { false }
+        let (balancing, http2) = (cluster.balancing, cluster.http2)
         let isPlain: Bool =
-            switch cluster.balancing.policy {
-            case .roundRobin, .leastLoaded, .random: cluster.balancing.slowStart == nil
+            switch balancing.policy {
+            case .roundRobin, .leastLoaded, .random: balancing.slowStart == nil
             case .hashed, .peakEWMA: false
             }
         return ClusterRecord(
             name: arena.store(text: cluster.name), slot: Int32(shared.slot), process: Unowned(shared),
-            endpoints: arena.store(endpoints), policy: cluster.balancing.policy,
+            endpoints: arena.store(endpoints), policy: balancing.policy,
             looksAtRequest: cluster.discovery == .originalDestination || !isPlain || zones
-                || cluster.balancing.subsets != nil,
+                || balancing.subsets != nil,
             connectTimeout: cluster.connectTimeout.nanoseconds,
             idleTimeout: cluster.idleTimeout?.nanoseconds ?? 0,
             maxConnectionDuration: cluster.maxConnectionDuration?.nanoseconds ?? 0,
             maxRequests: Int32(clamping: cluster.maxRequestsPerConnection ?? 0),
             upstreamProtocol: upstreamProtocol(cluster.upstreamProtocol),
             enablesTrailers: cluster.enablesTrailers,
-            http2StreamsMax: Int32(clamping: max(cluster.http2.maxConcurrentStreams, 1)),
-            http2StreamWindow: min(max(cluster.http2.initialStreamWindow, 65_535), 1 << 20),
-            http2ConnectionWindow: min(max(cluster.http2.initialConnectionWindow, 65_535), 4 << 20),
+            http2StreamsMax: Int32(clamping: max(http2.maxConcurrentStreams, 1)),
+            http2StreamWindow: min(max(http2.initialStreamWindow, 65_535), 1 << 20),
+            http2ConnectionWindow: min(max(http2.initialConnectionWindow, 65_535), 4 << 20),
             setsSNIFromHost: cluster.setsSNIFromHost,
             validatesSANFromHost: cluster.validatesSANFromHost,
             requestNames: cluster.headerKeyFormat == .properCase ? .proper : .lower,
@@ -390,7 +401,7 @@ struct SnapshotCompiler {
             record.http = try compile(manager, place)
         case .tcp(let proxy):
             record.kind = .tcp
-            record.tcp.clusters = weighted(proxy.clusters, route: nil).table
+            record.tcp.clusters = arena.store(weighted(proxy.clusters, route: nil))
             record.tcp.hashesSourceAddress = proxy.hashesSourceAddress
             record.tcp.idleTimeout = proxy.idleTimeout?.nanoseconds ?? 0
             record.tcp.durationMax = proxy.durationMax?.nanoseconds ?? 0

@@ -18,29 +18,63 @@ final class ClusterEndpoints: Sendable {
         let isShadow: Bool
     }
 
+    /// How an endpoint is known: one that is reached in different ways is several.
+    struct Key: Hashable, Sendable {
+        let address: SocketAddress
+        /// The transport match.
+        let transport: String
+        let isTLS: Bool
+
+        init(_ address: SocketAddress, transport: String = "", isTLS: Bool = false) {
+            (self.address, self.transport, self.isTLS) = (address, transport, isTLS)
+        }
+    }
+
+    /// Most clusters have few endpoints, and there are clusters by the thousand: a table only where it is of use.
+    private struct Known {
+        private static let listMax = 8
+
+        private var list: [(key: Key, kept: Kept)] = []
+        private var table: [Key: Kept] = [:]
+
+        subscript(_ key: Key) -> Kept? {
+            table.isEmpty ? list.first { $0.key == key }?.kept : table[key]
+        }
+
+        mutating func insert(_ kept: Kept, _ key: Key) {
+            if table.isEmpty, list.count < Self.listMax { return list.append((key, kept)) }
+            for (key, kept) in list { table[key] = kept }
+            list = []
+            table[key] = kept
+        }
+
+        mutating func removeAll(where isUnwanted: (Kept) -> Bool) {
+            if list.contains(where: { isUnwanted($0.kept) }) { list.removeAll { isUnwanted($0.kept) } }
+            if !table.isEmpty { table = table.filter { !isUnwanted($0.value) } }
+        }
+    }
+
     private struct Content {
-        var table: [String: Kept] = [:]
+        var known = Known()
         var targets: ClusterTargets?
         var intervalEnd = MonotonicInstant.distantFuture
     }
 
     private let content = Mutex(Content())
 
-    /// What is known of the endpoint, or that with these and `newMarks`; `context` tells apart those that are reached in different ways.
+    /// What is known of the endpoint, or that with these and `newMarks`.
     func endpoint(
-        _ address: SocketAddress, context: String, marks: EndpointMarks, newMarks: EndpointMarks = [],
-        at now: MonotonicInstant
+        _ key: Key, marks: EndpointMarks, newMarks: EndpointMarks = [], at now: MonotonicInstant
     ) -> Kept {
         content.withLock { content in
-            let key = "\(address)|\(context)"
-            if let known = content.table[key] {
+            if let known = content.known[key] {
                 known.state.mark(adding: marks, removing: .discovered.subtracting(marks))
                 return known
             }
-            let state = EndpointState(address: address, marks: marks.union(newMarks))
+            let state = EndpointState(address: key.address, marks: marks.union(newMarks))
             state.becameHealthy(at: now)
             let kept = Kept(state: state, monitor: OutlierMonitor())
-            content.table[key] = kept
+            content.known.insert(kept, key)
             return kept
         }
     }
@@ -49,10 +83,10 @@ final class ClusterEndpoints: Sendable {
     func adopt(_ targets: ClusterTargets, at now: MonotonicInstant) {
         content.withLock { content in
             let staying = Set(targets.kept.map { ObjectIdentifier($0.state) })
-            content.table = content.table.filter { _, kept in
-                staying.contains(ObjectIdentifier(kept.state))
-                    || kept.state.requestsActive.load(ordering: .relaxed) > 0
-                    || kept.state.connectionsActive.load(ordering: .relaxed) > 0
+            content.known.removeAll { kept in
+                !staying.contains(ObjectIdentifier(kept.state))
+                    && kept.state.requestsActive.load(ordering: .relaxed) == 0
+                    && kept.state.connectionsActive.load(ordering: .relaxed) == 0
             }
             let old = content.targets
             content.targets = targets
@@ -78,7 +112,7 @@ final class ClusterEndpoints: Sendable {
     /// Nobody is to find it any more; who has it goes on with it.
     func forget(_ state: EndpointState) {
         content.withLock { content in
-            content.table = content.table.filter { $0.value.state !== state }
+            content.known.removeAll { $0.state === state }
         }
     }
 

@@ -104,6 +104,9 @@ struct HostPool {
     var isFree: Bool { !isCurrent && users == 0 && connections == 0 }
 }
 
+/// The order of one new host: what most clusters have, in one place for all of them.
+private let onlyFirst: [Int32] = [0]
+
 extension Worker {
     func clusterScope(_ connection: ConnectionPlace) -> ClusterScope {
         clusterScope(slot: connection.value.cluster)
@@ -166,6 +169,15 @@ extension Worker {
     }
 
     private mutating func adoptHosts(_ slot: Int, _ targets: ClusterTargets, _ record: ClusterRecord) {
+        if clusters[slot].hosts.isEmpty, targets.kept.count == 1 {
+            let endpoint = record.endpoints.reference(0)
+            clusters[slot].hosts.append(
+                HostPool(
+                    address: endpoint.value.address, kept: targets.kept[0], tls: endpoint.value.tls,
+                    sni: endpoint.value.sni.text))
+            clusters[slot].order = onlyFirst
+            return
+        }
         var places: [ObjectIdentifier: Int32] = [:]
         for host in clusters[slot].hosts.indices where clusters[slot].hosts[host].base < 0 {
             places[ObjectIdentifier(clusters[slot].hosts[host].state)] = Int32(host)

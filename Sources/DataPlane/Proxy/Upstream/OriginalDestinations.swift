@@ -54,7 +54,8 @@ extension Worker {
         guard free != nil || clusters[slot].hosts.count < Self.originalHostsMax else { return nil }
         let kept = clusters[slot].process.with { cluster in
             cluster.endpoints.endpoint(
-                address, context: "original/\(settings.tls >= 0)", marks: [], at: now)
+                ClusterEndpoints.Key(address, transport: "original", isTLS: settings.tls >= 0), marks: [],
+                at: now)
         }
         var host = HostPool(address: address, kept: kept, tls: settings.tls, sni: settings.sni.text)
         host.isOriginal = true

@@ -213,6 +213,10 @@ public struct ExchangeRecord: Sendable, BitwiseCopyable {
 
     public init() {}
 
+    static var bytesWithOneAttempt: Int {
+        MemoryLayout<Self>.size - (attemptsMax - 1) * MemoryLayout<AttemptRecord>.stride
+    }
+
     /// Of its bytes those that say something: attempts that were not made stand at the end.
     var bytesUsed: Int {
         MemoryLayout<Self>.size - (Self.attemptsMax - attemptsKept) * MemoryLayout<AttemptRecord>.stride

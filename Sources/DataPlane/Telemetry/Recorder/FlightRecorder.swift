@@ -4,27 +4,38 @@ import Synchronization
 /// The last requests of one worker. The worker writes, anybody may read at any time: a slot that is being written while
 /// it is read is left out (a sequence lock for each slot).
 @safe public final class FlightRecorder: @unchecked Sendable {
-    private static let wordsPerRecord = (MemoryLayout<ExchangeRecord>.size + 7) / 8
-    /// A slot's sequence number, then its record.
-    private static let wordsPerSlot = wordsPerRecord + 1
+    private static var wordsPerRecord: Int { (MemoryLayout<ExchangeRecord>.size + 7) / 8 }
+    /// Of a record with one attempt. What further ones add lies apart, so that it takes memory where there were some.
+    private static var wordsPerStart: Int { (ExchangeRecord.bytesWithOneAttempt + 7) / 8 }
+    /// A slot's sequence number, then the start of its record.
+    private static var wordsPerSlot: Int { wordsPerStart + 1 }
+    private static var wordsPerRest: Int { wordsPerRecord - wordsPerStart }
 
     /// Requests that are kept.
     public let capacity: Int
     private let words: UnsafeMutablePointer<Atomic<UInt64>>
+    private let rests: UnsafeMutablePointer<Atomic<UInt64>>
     private let written = Atomic<UInt64>(0)
 
     public init(capacity: Int = 1024) {
         precondition(capacity > 0 && capacity <= 1 << 20)
         self.capacity = capacity
-        let count = capacity * Self.wordsPerSlot
-        // Zeroed memory is what an `Atomic` of 0 looks like, and costs nothing until requests come.
+        unsafe words = Self.zeros(capacity * Self.wordsPerSlot)
+        unsafe rests = Self.zeros(capacity * Self.wordsPerRest)
+    }
+
+    deinit {
+        unsafe free(words)
+        unsafe free(rests)
+    }
+
+    /// Zeroed memory is what an `Atomic` of 0 looks like, and costs nothing until requests come.
+    private static func zeros(_ count: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
         guard let memory = unsafe calloc(count, MemoryLayout<Atomic<UInt64>>.stride) else {
             fatalError("out of memory")
         }
-        unsafe words = memory.assumingMemoryBound(to: Atomic<UInt64>.self)
+        return unsafe memory.assumingMemoryBound(to: Atomic<UInt64>.self)
     }
-
-    deinit { unsafe free(words) }
 
     /// For the one thread whose recorder this is.
     public func append(_ record: ExchangeRecord) {
@@ -36,13 +47,19 @@ import Synchronization
     public func append(inPlace record: inout ExchangeRecord) {
         let number = written.load(ordering: .relaxed)
         let used = record.bytesUsed
-        let slot = unsafe words + Int(number % UInt64(capacity)) * Self.wordsPerSlot
+        let place = Int(number % UInt64(capacity))
+        let slot = unsafe words + place * Self.wordsPerSlot
+        let start = Self.wordsPerStart * 8
         // Odd while the slot is written; never the same for two records.
         unsafe slot[0].store(number &* 2 &+ 1, ordering: .relaxed)
         atomicMemoryFence(ordering: .releasing)
         unsafe withUnsafeBytes(of: &record) { bytes in
             // Halves of it may be seen: whoever does so finds the sequence changed and drops what it has.
-            if let start = bytes.baseAddress { unsafe memcpy(slot + 1, start, used) }
+            guard let base = bytes.baseAddress else { return }
+            unsafe memcpy(slot + 1, base, min(used, start))
+            if used > start {
+                unsafe memcpy(rests + place * Self.wordsPerRest, base + start, used - start)
+            }
         }
         unsafe slot[0].store(number &* 2 &+ 2, ordering: .releasing)
         written.store(number &+ 1, ordering: .releasing)
@@ -81,13 +98,19 @@ import Synchronization
 
     /// nil if another one has taken its place.
     private func read(_ number: UInt64) -> ExchangeRecord? {
-        let slot = unsafe words + Int(number % UInt64(capacity)) * Self.wordsPerSlot
+        let place = Int(number % UInt64(capacity))
+        let slot = unsafe words + place * Self.wordsPerSlot
+        let rest = unsafe rests + place * Self.wordsPerRest
         let sequence = number &* 2 &+ 2
         guard unsafe slot[0].load(ordering: .acquiring) == sequence else { return nil }
         return unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Self.wordsPerRecord) {
             buffer in
-            for word in 0..<Self.wordsPerRecord {
+            for word in 0..<Self.wordsPerStart {
                 unsafe buffer[word] = slot[word + 1].load(ordering: .relaxed)
+            }
+            // Of one with fewer attempts whatever another one left, which nobody looks at.
+            for word in 0..<Self.wordsPerRest {
+                unsafe buffer[Self.wordsPerStart + word] = rest[word].load(ordering: .relaxed)
             }
             atomicMemoryFence(ordering: .acquiring)
             guard unsafe slot[0].load(ordering: .relaxed) == sequence else { return nil }

@@ -56,6 +56,13 @@ public final class StatisticsRegistry: Sendable {
         return block
     }
 
+    /// So many names are about to be asked for.
+    public func reserve(_ count: Int) {
+        state.withLock {
+            if $0.entries.count < count { $0.entries.reserveCapacity($0.entries.count + count) }
+        }
+    }
+
     // Colons in names become underscores, as Envoy has them in addresses and names.
     public func cluster(_ name: String) -> ClusterScope { ClusterScope(page: page(.cluster, name)) }
     public func http(_ prefix: String) -> HTTPScope { HTTPScope(page: page(.http, prefix)) }
@@ -123,7 +130,7 @@ public final class StatisticsRegistry: Sendable {
     }
 
     private static func sanitized(_ name: String) -> String {
-        name.contains(":") ? String(name.map { $0 == ":" ? "_" : $0 }) : name
+        name.utf8.contains(UInt8(ascii: ":")) ? String(name.map { $0 == ":" ? "_" : $0 }) : name
     }
 
     private static func sums(page: Int, words: Int, _ blocks: [CounterBlock]) -> [UInt64] {

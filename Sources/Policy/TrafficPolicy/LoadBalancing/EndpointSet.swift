@@ -54,7 +54,9 @@ import Synchronization
 
     public let members: [Member]
     public let localities: [Locality]
-    public let balancing: BalancingSettings
+    public var balancing: BalancingSettings { ownBalancing?.settings ?? BalancingSettings() }
+    /// nil: as usual.
+    private let ownBalancing: OwnBalancing?
     /// Percent by which capacity is taken to exceed need: 140 unless the assignment says otherwise.
     public let overprovisioningFactor: UInt32
     /// Below this percentage of usable endpoints health is ignored; 0: never.
@@ -83,7 +85,8 @@ import Synchronization
                     : $0.locality < localities.count && localities[$0.locality].priority == $0.priority
             })
         self.members = members
-        (self.localities, self.balancing, self.whole) = (localities, balancing, whole)
+        (self.localities, self.whole) = (localities, whole)
+        ownBalancing = balancing == BalancingSettings() ? nil : OwnBalancing(balancing)
         (self.overprovisioningFactor, self.panicThreshold) = (overprovisioningFactor, panicThreshold)
         unsafe states = .allocate(capacity: max(members.count, 1))
         for (index, member) in members.enumerated() {
@@ -92,6 +95,13 @@ import Synchronization
     }
 
     deinit { unsafe states.deallocate() }
+
+    /// By itself, since few sets have one and it is larger than all the rest.
+    private final class OwnBalancing: Sendable {
+        let settings: BalancingSettings
+
+        init(_ settings: BalancingSettings) { self.settings = settings }
+    }
 
     public var count: Int { members.count }
     public subscript(_ index: Int) -> EndpointState { members[index].state }

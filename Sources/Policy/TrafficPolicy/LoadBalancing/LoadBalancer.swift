@@ -9,7 +9,8 @@ public struct LoadBalancer: ~Copyable {
     private var rows = OwnedList<BalancingPlan.Row>()
     private var priorities = OwnedList<BalancingPlan.Priority>()
     private var localities = OwnedList<LocalitySchedule>()
-    private var zone = ZonePicker()
+    /// One, where zones are looked at.
+    private var zone = OwnedList<ZonePicker>()
     private var slowStart: SlowStartSettings?
     private var balanceFactor: UInt32 = 0
     /// Kept, so that no other set can come to have its identity, and the tables stay.
@@ -154,7 +155,7 @@ public struct LoadBalancer: ~Copyable {
         case .pool(let pool): return Int(pool)
         case .localities(let index): return localities[Int(index)].pick()
         case .zones(let index):
-            let (pool, choice) = zone.pick(Int(index), &random)
+            let (pool, choice) = zone[0].pick(Int(index), &random)
             lastZone = choice
             return pool
         }
@@ -245,7 +246,8 @@ public struct LoadBalancer: ~Copyable {
         for pool in plan.pools { pools.append(endpointPool(pool, set, start, now)) }
         localities = OwnedList()
         for entries in plan.localities { localities.append(LocalitySchedule(entries, start: start)) }
-        zone = ZonePicker(plan, set)
+        zone = OwnedList()
+        if plan.zone != nil { zone.append(ZonePicker(plan, set)) }
         tables = OwnedList()
         for table in plan.tables { tables.append(table.map { HashTable.Unowned($0) }) }
         lineUp(plan, start)

@@ -30,6 +30,7 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#include <malloc.h>
 
 int accept4(int fd, struct sockaddr *__restrict address, socklen_t *__restrict size, int flags);
 
