@@ -26,6 +26,7 @@ import Testing
         [(":method", "GET"), (":scheme", "http"), (":path", "*"), (":authority", "a.test")],
         [(":method", "GET"), (":scheme", "http"), (":path", "/a b"), (":authority", "a.test")],
         [(":method", "GET"), (":scheme", "http"), (":path", "/\u{1}"), (":authority", "a.test")],
+        [(":method", "GET"), (":scheme", "http"), (":path", "/a#b"), (":authority", "a.test")],
         [(":method", "G T"), (":scheme", "http"), (":path", "/"), (":authority", "a.test")],
         [(":method", ""), (":scheme", "http"), (":path", "/"), (":authority", "a.test")],
         [(":method", "GET"), (":scheme", "ftp"), (":path", "/"), (":authority", "a.test")],

@@ -9,7 +9,7 @@ enum {
     MARTLET_H2_NAME = 1,       // a token without upper-case letters
     MARTLET_H2_TOKEN = 2,      // a token
     MARTLET_H2_VALUE = 4,      // visible bytes, bytes above ASCII, space and tab
-    MARTLET_H2_PATH = 8,       // visible bytes and bytes above ASCII
+    MARTLET_H2_PATH = 8,       // visible bytes without "#" (fragments are never sent), and bytes above ASCII
     MARTLET_H2_AUTHORITY = 16  // what a host and a port are made of; no user information
 };
 
@@ -21,7 +21,7 @@ static const uint8_t martlet_h2_byte_classes[256] = {
 #define MARTLET_W (MARTLET_V | MARTLET_H2_AUTHORITY)
     ['\t'] = MARTLET_H2_VALUE,
     [' '] = MARTLET_H2_VALUE,
-    ['!'] = MARTLET_A, ['"'] = MARTLET_V, ['#'] = MARTLET_T, ['$'] = MARTLET_A, ['%'] = MARTLET_A,
+    ['!'] = MARTLET_A, ['"'] = MARTLET_V, ['#'] = MARTLET_T & ~MARTLET_H2_PATH, ['$'] = MARTLET_A, ['%'] = MARTLET_A,
     ['&'] = MARTLET_A, ['\''] = MARTLET_A, ['('] = MARTLET_W, [')'] = MARTLET_W, ['*'] = MARTLET_A,
     ['+'] = MARTLET_A, [','] = MARTLET_W, ['-'] = MARTLET_A, ['.'] = MARTLET_A, ['/'] = MARTLET_V,
     ['0' ... '9'] = MARTLET_A,
