@@ -103,5 +103,45 @@ extension SystemTests {
             let stats = try fetch(port: portal.port("admin"), "GET", "/stats").text
             #expect(stats.contains("http.outbound.shadow.fault_aborts: 2\n"), "\(stats)")
         }
+
+        @Test("A sidecar spares its own application: so much at once, and for so long")
+        func ownApplication() throws {
+            let peer = try HTTPPeer { $0.message.target == "/hang" ? .hang : .answer(200, body: "good") }
+            let control = try ControlUnderTest([
+                "mesh.yaml": ControlTests.mesh + ControlTests.service("orders", peer.port) + """
+                    ---
+                    apiVersion: martlet.mesh/v1
+                    kind: TimeoutPolicy
+                    metadata: {name: orders}
+                    spec: {targetRef: {kind: Service, name: orders}, direction: inbound, request: 3s}
+                    ---
+                    apiVersion: martlet.mesh/v1
+                    kind: CircuitBreakerPolicy
+                    metadata: {name: orders}
+                    spec: {targetRef: {kind: Service, name: orders}, direction: inbound, limits: {requests: 2}}
+
+                    """
+            ])
+            let orders = try SidecarUnderTest("orders", app: peer.port, control: control)
+            try orders.becomeReady()
+            let port = try orders.inboundPort()
+            let logs = { "\(control.process.logTail)\n\(orders.process.logTail)" }
+            try eventually("orders to answer\n\(logs())", within: 15) {
+                try fetch(port: port).status == 200 ? true : nil
+            }
+            let hanging = try (0..<2).map { _ in
+                let stream = try TCPStream(port: port)
+                try stream.sendRequest("GET", "/hang")
+                return stream
+            }
+            try eventually("both requests at the application\n\(logs())") {
+                peer.requests.count { $0.message.target == "/hang" } == 2 ? true : nil
+            }
+            let refused = try fetch(port: port)
+            #expect(
+                refused.status == 503 && refused["x-envoy-overloaded"] == "true", "\(refused)\n\(logs())")
+            for stream in hanging { #expect(try stream.readAnswer().status == 504, "\(logs())") }
+            #expect(try fetch(port: port).status == 200, "\(logs())")
+        }
     }
 }
