@@ -81,6 +81,32 @@ struct TLSTests {
         try proxy.expect(.sslHandshake as ListenerCounter, 1)
     }
 
+    @Test("A copy of a request names the caller as the request does")
+    func mirroredIdentity() throws {
+        let fixture = try TLSFixture()
+        let peer = try HTTPPeer()
+        let tls = try fixture.settings(try fixture.leaf("server"))
+        let proxy = try server(DownstreamTLS(settings: tls, requiresClientCertificate: true), [peer.port]) {
+            manager, _, forward in
+            manager.forwardClientCertificate = .sanitizeSet
+            manager.currentClientCertificate.uri = true
+            forward.mirrors = [Mirror(target: .cluster("peer"))]
+        }
+        let good = try fixture.leaf("good")
+        let answer = try curl(
+            "--cacert", fixture.root, "--cert", good.certificate, "--key", good.key,
+            "-H", "x-forwarded-client-cert: URI=spiffe://mesh/liar", "https://localhost:\(proxy.port)/")
+        #expect(answer.status == 200)
+        let both = try eventually("the request and its copy") {
+            peer.requests.count == 2 ? peer.requests.map(\.message) : nil
+        }
+        for field in ["x-forwarded-client-cert", "x-forwarded-proto"] {
+            #expect(both[0][field] == both[1][field])
+        }
+        #expect(both[0]["x-forwarded-proto"] == "https")
+        #expect(both[0]["x-forwarded-client-cert"]?.hasSuffix(";URI=spiffe://mesh/good") == true)
+    }
+
     @Test("A caller whose certificate is wrong or missing is refused, and counted")
     func refused() throws {
         let fixture = try TLSFixture()

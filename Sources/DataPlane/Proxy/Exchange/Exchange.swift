@@ -80,6 +80,8 @@ struct Exchange: BitwiseCopyable {
     /// A copy whose answer nobody gets.
     var isMirror = false
     var marksMirroredHost = false
+    /// Of a copy: its head says already what the caller's connection tells.
+    var namesCaller = false
     /// The first copy of this request, and of a copy the next one.
     @Kept var mirror: ExchangePlace?
     /// Of a copy: the request that it copies.

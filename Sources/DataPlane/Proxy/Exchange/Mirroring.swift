@@ -82,6 +82,7 @@ extension Worker {
         copy.value.record.startedAt = exchange.value.record.startedAt
         copy.value.requestEnded = exchange.value.requestEnded
         copy.value.timeout = exchange.value.timeout
+        nameCaller(of: exchange, in: copy)
         return copy
     }
 

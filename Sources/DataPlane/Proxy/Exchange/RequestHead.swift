@@ -36,7 +36,7 @@ extension Worker {
         let connection = exchange.value.downstream
         // After a redirect that was followed here they are our own.
         edits.controls = mayControl(exchange) || exchange.value.redirects > 0 ? .ofRouter : .ofOutside
-        if exchange.value.redirects == 0 {
+        if exchange.value.redirects == 0, !exchange.value.namesCaller {
             editForwarding(exchange, bytes, connection)
             editIdentity(exchange, bytes, connection)
         }
@@ -63,6 +63,20 @@ extension Worker {
         if !exchange.route.pathRewrite.isNone, !exchange.chain.http.suppressesEnvoyHeaders {
             edits.set(.xEnvoyOriginalPath, bytes[exchange.head.path.range])
         }
+    }
+
+    /// A copy of a request has no connection to the caller: what its head is to say of that is written there now.
+    mutating func nameCaller(of exchange: ExchangePlace, in copy: ExchangePlace) {
+        let connection = exchange.value.downstream
+        guard connection.value.tls != nil, exchange.value.redirects == 0, !exchange.value.namesCaller else {
+            return
+        }
+        edits.reset(dropping: 0)
+        scratch.removeAll()
+        let bytes = exchange.value.headBytes.view
+        editForwarding(exchange, bytes, connection)
+        editIdentity(exchange, bytes, connection)
+        copy.value.namesCaller = rewriteHead(copy)
     }
 
     @inline(__always)

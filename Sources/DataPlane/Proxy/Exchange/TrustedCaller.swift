@@ -126,7 +126,7 @@ extension Worker {
     }
 
     /// The head anew, as `edits` has it; hop-by-hop fields stay for whoever forwards it. false: it would be too large.
-    private mutating func rewriteHead(_ exchange: ExchangePlace) -> Bool {
+    mutating func rewriteHead(_ exchange: ExchangePlace) -> Bool {
         let bytes = exchange.value.headBytes.view
         var buffer = pool.take(min(bytes.count + edits.addedBytes + 2, BufferPool.sizes.huge))
         var isWhole = buffer.append(bytes.prefix(Int(exchange.head.fieldsStart)))
