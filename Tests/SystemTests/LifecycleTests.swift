@@ -174,8 +174,8 @@ extension SystemTests {
                 message: "static_resources.clusters[0].transport_socket.typed_config"),
             BadCase(
                 testDescription: "a negative size",
-                yaml: Bootstrap(1, settings: "per_connection_buffer_limit_bytes: -1").yaml,
-                message: "static_resources.clusters[0].per_connection_buffer_limit_bytes"),
+                yaml: Bootstrap(1, settings: "circuit_breakers: {thresholds: [{max_requests: -1}]}").yaml,
+                message: "static_resources.clusters[0].circuit_breakers.thresholds[0].max_requests"),
             BadCase(testDescription: "no YAML at all", yaml: "static_resources: [", message: ":"),
         ]
 

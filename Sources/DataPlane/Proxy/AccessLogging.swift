@@ -199,9 +199,14 @@ extension Worker {
         exchange.value.loggedAnswer = kept
     }
 
+    @inline(__always)
     mutating func forgetLogged(_ exchange: ExchangePlace) {
+        if !exchange.value.loggedAnswer.isNone { dropLogged(exchange) }
+    }
+
+    @inline(never)
+    private mutating func dropLogged(_ exchange: ExchangePlace) {
         let kept = exchange.value.loggedAnswer
-        guard !kept.isNone else { return }
         if loggedHeads[kept].bytes.isAllocated { pool.give(&loggedHeads[kept].bytes) }
         if loggedHeads[kept].localBody.isAllocated { pool.give(&loggedHeads[kept].localBody) }
         loggedHeads.remove(kept)

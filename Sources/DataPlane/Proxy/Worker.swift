@@ -84,6 +84,8 @@ struct Worker: ~Copyable {
     var sentPath = PooledBuffer.none
     /// Names of a peer, for values of fields.
     var peerTexts = PooledBuffer.none
+    /// Some cluster has a `header_key_format`.
+    var namesByCluster = false
     let requestDropMask = Worker.requestDropMask()
     let answerDropMask = Worker.answerDropMask()
     var date = HTTPDate()

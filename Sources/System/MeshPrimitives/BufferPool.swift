@@ -160,6 +160,25 @@ import Glibc
         end &+= Int32(truncatingIfNeeded: n)
     }
 
+    /// In the lines from the readable byte at `first` on, names get a capital letter at the beginning of each word:
+    /// `Content-Type`. They are in lower case.
+    public mutating func capitalizeNames(from first: Int) {
+        precondition(first >= 0 && first <= count)
+        guard let base = unsafe base else { return }
+        var (isName, isInWord) = (true, false)
+        for index in (Int(start) + first)..<Int(end) {
+            let byte = unsafe base[index]
+            if byte == 0x0a {
+                (isName, isInWord) = (true, false)
+            } else if isName {
+                let isLetter = byte >= 0x61 && byte <= 0x7a
+                if isLetter, !isInWord { unsafe base[index] = byte & ~0x20 }
+                isInWord = isLetter || (byte >= 0x30 && byte <= 0x39)
+                isName = byte != 0x3a
+            }
+        }
+    }
+
     @unsafe @inlinable var block: UnsafeMutablePointer<UInt8>? { unsafe base }
 }
 
@@ -215,21 +234,6 @@ import Glibc
         }
         // The last word may overlap the one before it.
         unsafe Self.lowercaseWord(start + (count &- 8))
-    }
-
-    /// With letters of the first `count` bytes in lower case, but for the first of each word, which is a capital one.
-    public mutating func putCapitalized(_ bytes: ByteView, upTo count: Int) {
-        let start = unsafe next
-        unsafe putLowercased(bytes, upTo: count)
-        var isInWord = false
-        for index in 0..<count {
-            let byte = unsafe start.load(fromByteOffset: index, as: UInt8.self)
-            let isLetter = byte >= 0x61 && byte <= 0x7a
-            if isLetter, !isInWord {
-                unsafe start.storeBytes(of: byte & ~0x20, toByteOffset: index, as: UInt8.self)
-            }
-            isInWord = isLetter || (byte >= 0x30 && byte <= 0x39)
-        }
     }
 
     /// Eight bytes at once: adding carries into a byte's highest bit where it is at or above a bound, and bytes that have

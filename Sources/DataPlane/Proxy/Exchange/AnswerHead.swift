@@ -362,7 +362,7 @@ extension Worker {
     @inline(__always)
     func answerNames(_ exchange: ExchangePlace) -> NameCase {
         // Of our own answers none came with a name.
-        if exchange.value.upstream != nil, exchange.value.cluster >= 0,
+        if namesByCluster, exchange.value.upstream != nil, exchange.value.cluster >= 0,
             clusters[Int(exchange.value.cluster)].record?.value.keepsAnswerNames ?? false
         {
             return .kept

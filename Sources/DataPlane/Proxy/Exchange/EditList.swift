@@ -88,28 +88,38 @@ struct EditList: ~Copyable {
         return false
     }
 
+    @inline(__always)
     func drops(_ field: Field, in bytes: ByteView) -> Bool {
         field.isConnectionOption || removes(field, in: bytes)
     }
 
     /// The same without a look at what `Connection` says.
+    @inline(__always)
     func removes(_ field: Field, in bytes: ByteView) -> Bool {
-        if dropMask & field.name.bit != 0 { return true }
-        if field.name != .other { return false }
-        // None of them is shorter than `x-envoy-ip-tags`; longer names of callers mostly differ in their second byte.
-        if controls != .kept, field.nameCount >= 15, bytes[Int(field.nameStart) + 1] == UInt8(ascii: "-"),
+        dropMask & field.name.bit != 0 || (field.name == .other && removesOther(field, in: bytes))
+    }
+
+    /// A field whose name has no bit.
+    @inline(__always)
+    func removesOther(_ field: Field, in bytes: ByteView) -> Bool {
+        // No control is shorter than `x-envoy-ip-tags`; longer names of callers mostly differ in their second byte.
+        if field.nameCount >= 15, controls != .kept, bytes[Int(field.nameStart) + 1] == UInt8(ascii: "-"),
             dropsControl(field, in: bytes)
         {
             return true
         }
-        if dropNames.isEmpty { return false }
-        let name = bytes[Int(field.nameStart)..<(Int(field.nameStart) + Int(field.nameCount))]
-        for index in dropNames.indices where dropNames[index].equalsIgnoringCase(name) { return true }
-        return false
+        return !dropNames.isEmpty && dropsName(field, in: bytes)
     }
 }
 
 extension EditList {
+    @inline(never)
+    private func dropsName(_ field: Field, in bytes: ByteView) -> Bool {
+        let name = bytes[Int(field.nameStart)..<(Int(field.nameStart) + Int(field.nameCount))]
+        for index in dropNames.indices where dropNames[index].equalsIgnoringCase(name) { return true }
+        return false
+    }
+
     /// Envoy's retry state and router take these out of every request, its connection manager those of `ofOutside` and
     /// `ofEdge` (Envoy's documentation, "HTTP header manipulation").
     @inline(never)
@@ -157,29 +167,28 @@ extension PooledBuffer {
         guard room >= bytes.count &- Int(head.fieldsStart) &+ edits.addedBytes &+ 2,
             var writer = unsafe writer
         else { return false }
+        let dropMask = edits.dropMask
         for index in 0..<head.count {
             let field = head.field(index)
-            if edits.drops(field, in: bytes) { continue }
+            if field.isConnectionOption || dropMask & field.name.bit != 0 { continue }
+            if field.name == .other, edits.removesOther(field, in: bytes) { continue }
             let line = bytes[Int(field.nameStart)..<Int(field.lineEnd)]
-            switch names {
-            case .kept: unsafe writer.put(line)
-            case .lower: unsafe writer.putLowercased(line, upTo: Int(field.nameCount))
-            case .proper: unsafe writer.putCapitalized(line, upTo: Int(field.nameCount))
+            if names == .kept {
+                unsafe writer.put(line)
+            } else {
+                unsafe writer.putLowercased(line, upTo: Int(field.nameCount))
             }
         }
         for index in edits.additions.indices {
-            let name = edits.additions[index].name
-            if names == .proper {
-                unsafe writer.putCapitalized(name, upTo: name.count)
-            } else {
-                unsafe writer.put(name)
-            }
+            unsafe writer.put(edits.additions[index].name)
             unsafe writer.put(0x3a, 0x20)
             unsafe writer.put(edits.additions[index].value)
             unsafe writer.put(0x0d, 0x0a)
         }
         unsafe writer.put(0x0d, 0x0a)
+        let start = count
         unsafe commit(writer)
+        if names == .proper { capitalizeNames(from: start) }
         return true
     }
 

@@ -246,13 +246,14 @@ extension Worker {
         exchange.value.phase = .waiting
         exchange.value.retryAt = .distantFuture
         if cluster.value.hasBreaker, !passBreakers(exchange, cluster) { return }
-        var chosen = chooseHost(exchange, avoiding: exchange.route.retry.choosesAnew)
-        if cluster.value.hasNamedHosts, let base = chosen {
-            chosen = namedHost(exchange, Int(slot), of: base)
+        guard var host = chooseHost(exchange, avoiding: exchange.route.retry.choosesAnew) else {
+            return refuseWithoutHost(exchange)
         }
-        guard let host = chosen else {
-            counters.add(clusterScope(slot: slot), .upstreamCxNoneHealthy)
-            return refuseAttempt(exchange, .noHealthyUpstream)
+        if cluster.value.hasNamedHosts {
+            guard let named = namedHost(exchange, Int(slot), of: host) else {
+                return refuseWithoutHost(exchange)
+            }
+            host = named
         }
         exchange.value.endpoint = Int32(host)
         clusters[Int(slot)].hosts[host].users += 1
@@ -268,6 +269,12 @@ extension Worker {
         if exchange.value.isHedged { noteAttemptBeside(exchange, address) }
         armTimer(exchange)
         acquireConnection(exchange, Int(slot), host)
+    }
+
+    @inline(never)
+    private mutating func refuseWithoutHost(_ exchange: ExchangePlace) {
+        counters.add(clusterScope(slot: exchange.value.cluster), .upstreamCxNoneHealthy)
+        refuseAttempt(exchange, .noHealthyUpstream)
     }
 
     /// No attempt can be made.

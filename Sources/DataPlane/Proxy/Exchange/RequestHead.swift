@@ -242,7 +242,8 @@ extension Worker {
     @inline(__always)
     private func requestNames(_ exchange: ExchangePlace) -> NameCase {
         if exchange.chain.http.keepsRequestNames { return .kept }
-        return clusters[Int(exchange.value.cluster)].record?.value.requestNames ?? .lower
+        return namesByCluster
+            ? clusters[Int(exchange.value.cluster)].record?.value.requestNames ?? .lower : .lower
     }
 
     // MARK: HTTP/2

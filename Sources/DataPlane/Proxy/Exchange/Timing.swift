@@ -14,9 +14,7 @@ extension Worker {
         if exchange.value.requestControls.perTryTimeout >= 0 {
             perTry = exchange.value.requestControls.perTryTimeout
         }
-        if exchange.chain.http.respectsExpectedTimeout, mayControl(exchange),
-            let expected = expectedTimeout(exchange)
-        {
+        if exchange.chain.http.respectsExpectedTimeout, let expected = believedTimeout(exchange) {
             timeout = expected
         }
         // A try that may take as long as the request has no bound of its own.
@@ -50,6 +48,11 @@ extension Worker {
             exchange.value.tryDeadline = now.advanced(byNanoseconds: exchange.value.perTryTimeout)
         }
         armTimer(exchange)
+    }
+
+    @inline(never)
+    private func believedTimeout(_ exchange: ExchangePlace) -> Int64? {
+        mayControl(exchange) ? expectedTimeout(exchange) : nil
     }
 
     private func expectedTimeout(_ exchange: ExchangePlace) -> Int64? {

@@ -119,6 +119,7 @@ extension Worker {
     /// Brings the worker's clusters up to the newest snapshot.
     mutating func adoptClusters(_ snapshot: Snapshot) {
         for index in clusters.indices { clusters[index].record = nil }
+        namesByCluster = false
         clusters.reserve(snapshot.clusters.count)
         for index in snapshot.clusters.indices {
             let record = snapshot.clusters.reference(index)
@@ -128,6 +129,7 @@ extension Worker {
             (clusters[slot].process, clusters[slot].scope) = (process, scope)
             if record.value.isWarming { continue }
             clusters[slot].record = record
+            if record.value.keepsAnswerNames || record.value.requestNames != .lower { namesByCluster = true }
             adoptEndpoints(slot, snapshot, index)
         }
         for slot in clusters.indices where clusters[slot].record == nil {

@@ -56,8 +56,10 @@ import Synchronization
         unsafe withUnsafeBytes(of: &record) { bytes in
             // Halves of it may be seen: whoever does so finds the sequence changed and drops what it has.
             guard let base = bytes.baseAddress else { return }
-            unsafe memcpy(slot + 1, base, min(used, start))
-            if used > start {
+            if used <= start {
+                unsafe memcpy(slot + 1, base, used)
+            } else {
+                unsafe memcpy(slot + 1, base, start)
                 unsafe memcpy(rests + place * Self.wordsPerRest, base + start, used - start)
             }
         }
