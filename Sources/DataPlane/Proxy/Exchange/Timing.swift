@@ -116,7 +116,10 @@ extension Worker {
             left = left > 0 ? min(left, exchange.value.perTryTimeout) : exchange.value.perTryTimeout
         }
         if left > 0, !exchange.chain.http.suppressesEnvoyHeaders {
-            edits.add(.xEnvoyExpectedRqTimeoutMs, scratch.store(decimal: Int(max(1, left / 1_000_000))))
+            edits.add(
+                .xEnvoyExpectedRqTimeoutMs,
+                left == exchange.route.timeout
+                    ? exchange.route.timeoutText : scratch.store(decimal: Int(max(1, left / 1_000_000))))
         }
         if exchange.head.contains(.grpcTimeout) { editGRPCTimeout(exchange, left) }
     }

@@ -495,6 +495,9 @@ extension SnapshotCompiler {
         record.clusterNotFoundStatus = UInt16(forward.clusterNotFoundStatus)
         record.priority = forward.priority.rawValue
         record.timeout = forward.timeout?.nanoseconds ?? 0
+        if record.timeout > 0 {
+            record.timeoutText = arena.store(text: String(max(1, record.timeout / 1_000_000)))
+        }
         record.idleTimeout = forward.idleTimeout?.nanoseconds ?? -1
         record.maxStreamDuration = forward.maxStreamDuration?.nanoseconds ?? -1
         record.grpcTimeoutMax = forward.grpcTimeoutMax?.nanoseconds ?? -1

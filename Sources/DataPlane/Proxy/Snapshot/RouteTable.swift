@@ -163,6 +163,8 @@ struct RouteRecord: BitwiseCopyable {
     var priority: UInt8 = 0
     /// Nanoseconds; 0 for none.
     var timeout: Int64 = 0
+    /// Its milliseconds, as every request tells them; empty if there is none.
+    var timeoutText = ByteView("")
     /// Nanoseconds; 0 for none, -1 for the connection manager's.
     var idleTimeout: Int64 = -1
     /// Nanoseconds; 0 for none, -1 for the connection manager's.
