@@ -4,6 +4,7 @@ does not bite, connections to the origin kept and shared, no log."""
 
 import glob
 import os
+import re
 import shutil
 import subprocess
 
@@ -66,7 +67,8 @@ class Envoy:
         return self.binary is not None
 
     def version(self):
-        return output_of([self.binary, "--version"]).split("/")[1]
+        found = re.search(r"version: \w+/([0-9.]+)", output_of([self.binary, "--version"]))
+        return found[1] if found else "?"
 
     def command(self, hop, folder, base, single=False):
         config = write(base + ".json", envoyapi.bootstrap(hop, folder, is_martlet=False))
