@@ -256,8 +256,11 @@ struct ObservationTests {
     @Test("Fields of answers are logged as they were sent, the proxy's own answers' too")
     func loggedAnswers() throws {
         let directory = try TemporaryDirectory()
-        let peer = try HTTPPeer { _ in
-            .answer(200, fields: [("server", "theirs"), ("x-gone", "1"), ("x-two", "a"), ("x-two", "b")])
+        let long = String(repeating: "long ", count: 600)
+        let peer = try HTTPPeer { request in
+            let two = request.message.target == "/long" ? "\(long)." : "a"
+            return .answer(
+                200, fields: [("server", "theirs"), ("x-gone", "1"), ("x-two", two), ("x-two", "b")])
         }
         var configuration = ProxyFixture.configuration(endpoints: [peer.port]) { manager, _, _ in
             var log = AccessLog(destination: .file(directory.path("log")))
@@ -284,15 +287,17 @@ struct ObservationTests {
         #expect(try client.readAnswer().status == 404)
         try client.sendRequest("POST", "/", host: "b", fields: [("content-type", "application/grpc")])
         #expect(try client.readAnswer()["grpc-status"] == "12")
-        let lines = try eventually("four lines") { () -> [String]? in
+        try client.sendRequest("GET", "/long", host: "a")
+        #expect(try client.readAnswer().status == 200)
+        let lines = try eventually("five lines") { () -> [String]? in
             proxy.server.flushLogs()
             let lines = directory.read("log")?.split(separator: "\n").map(String.init) ?? []
-            return lines.count == 4 ? lines : nil
+            return lines.count == 5 ? lines : nil
         }
         #expect(
             lines == [
                 "envoy - 0 new - a - 200", "envoy text/plain 5 new - - - 200", "envoy - 0 - - - - 404",
-                "envoy application/grpc 0 - - - 12 200",
+                "envoy application/grpc 0 - - - 12 200", "envoy - 0 new - \(long). - 200",
             ])
     }
 

@@ -257,10 +257,10 @@ struct TextReaderTests {
         }
         let ((alone, aloneClusters), (shared, sharedClusters)) = (try read(false), try read(true))
         #expect(alone == shared)
-        let identities = { (clusters: [ConfigMessage]) in
-            Set(clusters.map { $0.message(XDS.Cluster.circuitBreakers)?.identity })
+        let places = { (clusters: [ConfigMessage]) in
+            Set(clusters.map { $0.message(XDS.Cluster.circuitBreakers)?.storage?.address })
         }
-        #expect(identities(aloneClusters).count == 6 && identities(sharedClusters).count == 2)
+        #expect(places(aloneClusters).count == 6 && places(sharedClusters).count == 2)
         for (one, other) in zip(aloneClusters, sharedClusters) {
             for number in [XDS.Cluster.name, XDS.Cluster.circuitBreakers, XDS.Cluster.connectTimeout] {
                 #expect(one.position(of: number) == other.position(of: number))

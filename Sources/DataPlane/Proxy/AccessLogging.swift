@@ -163,7 +163,9 @@ extension Worker {
     @inline(never)
     private mutating func keepAnswerFields(_ exchange: ExchangePlace, _ bytes: ByteView) {
         let names = exchange.chain.http.loggedAnswerNames
-        var logged = LoggedHead(head: MessageHead(), bytes: pool.take(BufferPool.sizes.small))
+        // No field has more than the lines that it is from.
+        let room = min(bytes.count + edits.addedBytes, BufferPool.sizes.huge)
+        var logged = LoggedHead(head: MessageHead(), bytes: pool.take(room))
         for index in names.indices {
             let (name, known) = (names[index], FieldName(names[index]))
             guard let value = edits.value(named: name, known, in: answer, bytes) else { continue }

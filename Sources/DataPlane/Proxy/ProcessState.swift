@@ -45,8 +45,6 @@ public final class ProcessState: Sendable {
     let isStopped = Atomic(false)
     /// As access logs show it.
     let hostname = ProcessState.readHostname()
-    /// This host's first IPv4 address that others can reach; nil if it has none.
-    let address = ProcessState.addressOfThisHost
     private let drained = Atomic<UInt64>(0)
     /// By worker, the generation of the snapshot that it has taken up.
     private let adopted: Mutex<[UInt64]>
@@ -76,6 +74,7 @@ public final class ProcessState: Sendable {
         return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
+    /// This host's first IPv4 address that others can reach; nil if it has none. Asked for when it is first needed.
     static let addressOfThisHost: SocketAddress? = {
         var list: UnsafeMutablePointer<ifaddrs>?
         guard unsafe getifaddrs(&list) == 0 else { return nil }

@@ -104,7 +104,7 @@ public struct MeshBootstrap: Sendable, Equatable {
         file: (name: String, bytes: [UInt8])?, environment: (String) -> String? = { _ in nil },
         arguments: [(key: String, value: String)] = [], problems: inout ConfigProblems
     ) -> MeshBootstrap? {
-        let before = problems.list.count + problems.omitted
+        let before = problems.count
         var reader = MeshBootstrapReader(problems: problems)
         if let file { reader.readFile(file.name, file.bytes) }
         for key in keys {
@@ -114,7 +114,7 @@ public struct MeshBootstrap: Sendable, Equatable {
         for (key, value) in arguments { reader.take(key, value, from: "--\(key)") }
         let bootstrap = reader.bootstrap()
         problems = reader.problems
-        return problems.list.count + problems.omitted == before ? bootstrap : nil
+        return problems.count == before ? bootstrap : nil
     }
 }
 

@@ -78,7 +78,7 @@ extension Bootstrap {
         _ message: ConfigMessage, surroundings: ConfigSurroundings, problems: inout ConfigProblems
     ) -> Bootstrap? {
         guard message.validate(problems: &problems) else { return nil }
-        let before = problems.list.count + problems.omitted
+        let before = problems.count
         var surroundings = surroundings
         let node = ConfigNode(message, root: "")
         var reader = ResourceCompiler(surroundings: surroundings, problems: problems)
@@ -89,7 +89,7 @@ extension Bootstrap {
         compiler.staticResources(node.child(XDS.Bootstrap.staticResources), into: &bootstrap)
         compiler.checkReferences(bootstrap)
         problems = compiler.problems
-        return problems.list.count + problems.omitted == before ? bootstrap : nil
+        return problems.count == before ? bootstrap : nil
     }
 }
 

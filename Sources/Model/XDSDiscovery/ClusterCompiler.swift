@@ -53,16 +53,16 @@ extension ResourceCompiler {
 
     private mutating func limits(_ node: ConfigNode?, into cluster: inout Cluster) {
         guard let node else { return }
-        let identity = node.message.identity
-        if let known = lastLimits, known.message == identity {
+        let source = node.message.storage
+        if let known = lastLimits, known.source == source {
             (cluster.normalLimits, cluster.highLimits) = (known.normal, known.high)
             cluster.perHostConnectionsMax = known.perHostConnections
             return
         }
-        let before = problems.list.count + problems.omitted
+        let before = problems.count
         readLimits(node, into: &cluster)
-        if let identity, problems.list.count + problems.omitted == before {
-            lastLimits = (identity, cluster.normalLimits, cluster.highLimits, cluster.perHostConnectionsMax)
+        if let source, problems.count == before {
+            lastLimits = (source, cluster.normalLimits, cluster.highLimits, cluster.perHostConnectionsMax)
         }
     }
 
@@ -334,12 +334,12 @@ extension ResourceCompiler {
             }
             assignment.weighsHealth = policy.bool(P.weightedPriorityHealth)
         }
-        let identity = node.message.identity(ofList: F.endpoints)
-        if let known = lastLocalities, known.list == identity, known.allowsNames == allowsNames {
+        let list = node.message.storage(ofList: F.endpoints)
+        if let known = lastLocalities, known.list == list, known.allowsNames == allowsNames {
             assignment.localities = known.localities
             return assignment
         }
-        let before = problems.list.count + problems.omitted
+        let before = problems.count
         assignment.localities = node.children(F.endpoints).map { locality in
             typealias L = XDS.LocalityLbEndpoints
             var result = LocalityEndpoints(
@@ -357,8 +357,8 @@ extension ResourceCompiler {
             result.priority = UInt32(clamping: locality.message.unsigned(L.priority))
             return result
         }
-        if let identity, problems.list.count + problems.omitted == before {
-            lastLocalities = (identity, allowsNames, assignment.localities)
+        if let list, problems.count == before {
+            lastLocalities = (list, allowsNames, assignment.localities)
         }
         return assignment
     }

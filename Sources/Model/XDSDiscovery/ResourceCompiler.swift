@@ -63,12 +63,14 @@ struct ResourceCompiler {
     /// The last route's, which the next one shares if it has the same.
     var lastRetryPolicy = Rare<RetryPolicy>(wrappedValue: nil)
 
-    // What was made last of messages without fault, by their identity: one that stands in a text a thousand times is one
-    // message (`sharesRepeats`), and so is what becomes of it.
-    var lastRetryMessage: UInt?
-    var lastMatch: (message: UInt, match: RouteMatch)?
-    var lastLimits: (message: UInt, normal: Limits, high: Limits, perHostConnections: UInt32?)?
-    var lastLocalities: (list: UInt, allowsNames: Bool, localities: [LocalityEndpoints])?
+    // What was made last of messages without fault: one that stands in a text a thousand times is one message
+    // (`sharesRepeats`), and so is what becomes of it.
+    typealias Source = SharedStorage<ConfigField>
+    var lastRetrySource: Source?
+    var lastMatch: (source: Source, match: RouteMatch)?
+    var lastLimits: (source: Source, normal: Limits, high: Limits, perHostConnections: UInt32?)?
+    var lastLocalities:
+        (list: SharedStorage<ConfigValue>, allowsNames: Bool, localities: [LocalityEndpoints])?
 
     struct ClusterReference {
         var cluster: String

@@ -113,12 +113,12 @@ extension ResourceCompiler {
     // MARK: Matches
 
     private mutating func match(_ node: ConfigNode) -> RouteMatch? {
-        let identity = node.message.message(XDS.Route.match)?.identity
-        if let lastMatch, lastMatch.message == identity { return lastMatch.match }
-        let before = problems.list.count + problems.omitted
+        let source = node.message.message(XDS.Route.match)?.storage
+        if let lastMatch, lastMatch.source == source { return lastMatch.match }
+        let before = problems.count
         let match = node.child(XDS.Route.match).flatMap { routeMatch($0) }
-        if let identity, let match, problems.list.count + problems.omitted == before {
-            lastMatch = (identity, match)
+        if let source, let match, problems.count == before {
+            lastMatch = (source, match)
         }
         return match
     }
@@ -256,15 +256,15 @@ extension ResourceCompiler {
             forward.grpcTimeoutMax = duration.message.duration(D.grpcTimeoutHeaderMax)
             forward.grpcTimeoutOffset = duration.message.duration(D.grpcTimeoutHeaderOffset) ?? .zero
         }
-        let identity = message.message(F.retryPolicy)?.identity
-        if let identity, identity == lastRetryMessage {
+        let source = message.message(F.retryPolicy)?.storage
+        if let source, source == lastRetrySource {
             forward.$retryPolicy = lastRetryPolicy
         } else if let child = node.child(F.retryPolicy) {
-            let before = problems.list.count + problems.omitted
+            let before = problems.count
             let policy = retryPolicy(child)
             if lastRetryPolicy.wrappedValue != policy { lastRetryPolicy.wrappedValue = policy }
             forward.$retryPolicy = lastRetryPolicy
-            lastRetryMessage = problems.list.count + problems.omitted == before ? identity : nil
+            lastRetrySource = problems.count == before ? source : nil
         }
         forward.hedges = message.message(F.hedgePolicy)?.bool(XDS.HedgePolicy.hedgeOnPerTryTimeout)
         forward.priority = message.enumerated(F.priority) == 1 ? .high : .normal
@@ -487,7 +487,7 @@ extension ResourceCompiler {
         let text = node.message.text(number)
         if let known = conditionLists[text] { return known }
         var words: [String] = []
-        let before = problems.list.count + problems.omitted
+        let before = problems.count
         for word in text.split(separator: ",") {
             let name = word.filter { $0 != " " }.lowercased()
             if name.isEmpty { continue }
@@ -496,7 +496,7 @@ extension ResourceCompiler {
             }
             words.append(name)
         }
-        if problems.list.count + problems.omitted == before { conditionLists[text] = words }
+        if problems.count == before { conditionLists[text] = words }
         return words
     }
 }

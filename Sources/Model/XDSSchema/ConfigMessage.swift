@@ -15,16 +15,13 @@ public struct ConfigMessage: Sendable {
         fields.first { $0.number == number }?.value
     }
 
-    /// The same for copies of one message, and for no other one as long as any of them lives; nil without fields.
-    public var identity: UInt? {
-        if fields.isEmpty { return nil }
-        return unsafe fields.withUnsafeBufferPointer { UInt(bitPattern: $0.baseAddress) }
-    }
+    /// Tells copies of one message from all others; nil without fields.
+    public var storage: SharedStorage<ConfigField>? { SharedStorage(fields) }
 
     /// The same of a list of the message; nil for an empty one.
-    public func identity(ofList number: FieldNumber) -> UInt? {
-        guard case .list(let values) = self[number], !values.isEmpty else { return nil }
-        return unsafe values.withUnsafeBufferPointer { UInt(bitPattern: $0.baseAddress) }
+    public func storage(ofList number: FieldNumber) -> SharedStorage<ConfigValue>? {
+        guard case .list(let values) = self[number] else { return nil }
+        return SharedStorage(values)
     }
 
     /// Where the field is set; where the message stands if it is not.
@@ -220,4 +217,21 @@ extension ConfigMessage {
 
 extension FieldDescriptor {
     var isAny: Bool { kind == .message && messageType == XDS.AnyMessage.messageType }
+}
+
+/// An array by its place in memory: equal for copies of one, and for no others. The array is kept, so that the place
+/// cannot become another one's.
+public struct SharedStorage<Element: Sendable>: Equatable, Sendable {
+    private let elements: [Element]
+
+    /// nil for an empty one.
+    init?(_ elements: [Element]) {
+        if elements.isEmpty { return nil }
+        self.elements = elements
+    }
+
+    /// As a number, for as long as somebody keeps the array.
+    var address: UInt { unsafe elements.withUnsafeBufferPointer { UInt(bitPattern: $0.baseAddress) } }
+
+    public static func == (left: Self, right: Self) -> Bool { left.address == right.address }
 }

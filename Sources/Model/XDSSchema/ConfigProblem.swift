@@ -47,6 +47,8 @@ public struct ConfigProblems: Sendable {
     public init(countMax: Int = 100) { self.countMax = countMax }
 
     public var isEmpty: Bool { list.isEmpty }
+    /// Those that are not listed included.
+    public var count: Int { list.count + omitted }
 
     public mutating func addSource(_ name: String) -> Int {
         sources.append(name)

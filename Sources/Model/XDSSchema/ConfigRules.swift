@@ -123,11 +123,11 @@ extension ConfigMessage {
     /// Checks the constraints that the API declares, in this message and all within; true if none is broken.
     @discardableResult
     public func validate(path: String = "", problems: inout ConfigProblems) -> Bool {
-        let before = problems.list.count + problems.omitted
+        let before = problems.count
         var checker = RuleChecker(problems: problems, path: PathStack(root: path))
         checker.check(self)
         problems = checker.problems
-        return problems.list.count + problems.omitted == before
+        return problems.count == before
     }
 }
 
@@ -136,16 +136,16 @@ private struct RuleChecker {
     var problems: ConfigProblems
     var path: PathStack
 
-    /// Of messages that were sound, by their type: many are the same one.
+    /// Where messages lie that were sound, by their type: many are the same one. What is checked keeps them all.
     var sound = InlineArray<16, UInt>(repeating: 0)
 
     mutating func check(_ message: ConfigMessage) {
-        guard let identity = message.identity else { return checkAnew(message) }
+        guard let address = message.storage?.address else { return checkAnew(message) }
         let place = Int(message.type.index & 15)
-        if sound[place] == identity { return }
-        let before = problems.list.count + problems.omitted
+        if sound[place] == address { return }
+        let before = problems.count
         checkAnew(message)
-        if problems.list.count + problems.omitted == before { sound[place] = identity }
+        if problems.count == before { sound[place] = address }
     }
 
     private mutating func checkAnew(_ message: ConfigMessage) {

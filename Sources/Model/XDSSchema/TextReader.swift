@@ -36,11 +36,11 @@ public struct TextReader {
             problems.add(error.text, path: "", at: error.position)
             return nil
         case .success(let node):
-            let before = problems.list.count + problems.omitted
+            let before = problems.count
             var reader = TextReader(problems: problems, path: PathStack(root: ""))
             let message = reader.message(node, type)
             problems = reader.problems
-            return problems.list.count + problems.omitted == before ? message : nil
+            return problems.count == before ? message : nil
         }
     }
 

@@ -26,13 +26,13 @@ public struct WireReader {
             problems.add("\(bytes.count) bytes are more than \(bytesMax)", path: path)
             return nil
         }
-        let before = problems.list.count + problems.omitted
+        let before = problems.count
         var reader = WireReader(
             bytes: bytes, keepsAnyPacked: keepsAnyPacked, problems: problems, path: PathStack(root: path))
         reader.skipsUnknown = skipsUnknown
         let message = try? reader.message(type, in: 0..<bytes.count)
         problems = reader.problems
-        return problems.list.count + problems.omitted == before ? message : nil
+        return problems.count == before ? message : nil
     }
 
     /// The text of field 1, the last one if it is there more than once, whatever else the bytes hold; nil if

@@ -67,6 +67,15 @@ import Glibc
         return unsafe UnsafeRawPointer(found) - UnsafeRawPointer(base)
     }
 
+    @inlinable public func lastIndex(of byte: UInt8) -> Int? {
+        var index = count
+        while index > 0 {
+            index -= 1
+            if self[index] == byte { return index }
+        }
+        return nil
+    }
+
     @inlinable public func equals(_ other: ByteView) -> Bool {
         unsafe count == other.count && memcmp(base, other.base, count) == 0
     }
@@ -134,17 +143,23 @@ import Glibc
     }
 }
 
+extension ByteView {
+    /// `body`'s outcome, through closures that cannot name their error.
+    @unsafe @inlinable static func result<T, E: Error>(
+        _ buffer: UnsafeBufferPointer<UInt8>, _ body: (ByteView) throws(E) -> T
+    ) -> Result<T, E> {
+        do throws(E) {
+            return .success(try unsafe body(ByteView(UnsafeRawBufferPointer(buffer))))
+        } catch {
+            return .failure(error)
+        }
+    }
+}
+
 extension Array where Element == UInt8 {
     /// A view for the length of one call.
     @inlinable public func withByteView<T, E: Error>(_ body: (ByteView) throws(E) -> T) throws(E) -> T {
-        let result: Result<T, E> = unsafe withUnsafeBufferPointer { buffer in
-            do throws(E) {
-                guard let start = buffer.baseAddress else { return .success(try body(ByteView(""))) }
-                return .success(try unsafe body(ByteView(base: start, count: buffer.count)))
-            } catch {
-                return .failure(error)
-            }
-        }
+        let result: Result<T, E> = unsafe withUnsafeBufferPointer { unsafe ByteView.result($0, body) }
         return try result.get()
     }
 }
@@ -153,14 +168,7 @@ extension String {
     /// A view of the UTF-8 for the length of one call.
     @inlinable public func withByteView<T, E: Error>(_ body: (ByteView) throws(E) -> T) throws(E) -> T {
         var text = self
-        let result: Result<T, E> = text.withUTF8 { buffer in
-            do throws(E) {
-                guard let start = buffer.baseAddress else { return .success(try body(ByteView(""))) }
-                return .success(try unsafe body(ByteView(base: start, count: buffer.count)))
-            } catch {
-                return .failure(error)
-            }
-        }
+        let result: Result<T, E> = text.withUTF8 { unsafe ByteView.result($0, body) }
         return try result.get()
     }
 }

@@ -130,7 +130,7 @@ extension Worker {
     private mutating func addEarlierLimits(_ exchange: ExchangePlace) {
         let text = exchange.value.earlierLimits.view
         var end = text.count
-        let names: [FieldName] = [.xRatelimitReset, .xRatelimitRemaining, .xRatelimitLimit]
+        let names: InlineArray<3, FieldName> = [.xRatelimitReset, .xRatelimitRemaining, .xRatelimitLimit]
         var index = 0
         while end > 0 {
             var start = end - 1

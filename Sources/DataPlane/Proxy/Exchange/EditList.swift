@@ -167,11 +167,9 @@ extension PooledBuffer {
         guard room >= bytes.count &- Int(head.fieldsStart) &+ edits.addedBytes &+ 2,
             var writer = unsafe writer
         else { return false }
-        let dropMask = edits.dropMask
         for index in 0..<head.count {
             let field = head.field(index)
-            if field.isConnectionOption || dropMask & field.name.bit != 0 { continue }
-            if field.name == .other, edits.removesOther(field, in: bytes) { continue }
+            if edits.drops(field, in: bytes) { continue }
             let line = bytes[Int(field.nameStart)..<Int(field.lineEnd)]
             if names == .kept {
                 unsafe writer.put(line)

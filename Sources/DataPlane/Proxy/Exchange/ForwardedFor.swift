@@ -16,29 +16,11 @@ struct ForwardedFor {
             rest = rest.prefix(comma)
         }
         if let comma = rest.lastIndex(of: UInt8(ascii: ",")) { rest = rest.dropFirst(comma + 1) }
-        return SocketAddress(numeric: rest.trimmingSpace)
+        return SocketAddress(numeric: rest.trimmed)
     }
 
     /// There is one address: nobody but the caller's neighbour has spoken.
     var isSingle: Bool { list.lastIndex(of: UInt8(ascii: ",")) == nil }
-}
-
-extension ByteView {
-    fileprivate func lastIndex(of byte: UInt8) -> Int? {
-        var index = count
-        while index > 0 {
-            index -= 1
-            if self[index] == byte { return index }
-        }
-        return nil
-    }
-
-    fileprivate var trimmingSpace: ByteView {
-        var (start, end) = (0, count)
-        while start < end, self[start] == 0x20 || self[start] == 0x09 { start += 1 }
-        while end > start, self[end - 1] == 0x20 || self[end - 1] == 0x09 { end -= 1 }
-        return self[start..<end]
-    }
 }
 
 extension SocketAddress {

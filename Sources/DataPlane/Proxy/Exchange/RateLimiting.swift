@@ -55,8 +55,11 @@ extension Worker {
         if !exchange.value.earlierLimits.isAllocated {
             exchange.value.earlierLimits = pool.take(BufferPool.sizes.small)
         }
-        for number in [Int(decision.limit), Int(decision.remaining), Int(decision.resetSeconds)] {
-            _ = exchange.value.earlierLimits.append(decimal: number)
+        let numbers: InlineArray<3, Int> = [
+            Int(decision.limit), Int(decision.remaining), Int(decision.resetSeconds),
+        ]
+        for index in numbers.indices {
+            _ = exchange.value.earlierLimits.append(decimal: numbers[index])
             _ = exchange.value.earlierLimits.append(" ")
         }
     }

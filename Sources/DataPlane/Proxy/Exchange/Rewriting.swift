@@ -43,15 +43,19 @@ extension Worker {
             let value = edits.value(named: header, FieldName(header), in: exchange.head, bytes)
             return value.flatMap { $0.isEmpty ? nil : $0 }
         }
-        if let rewrite = exchange.route.hostFromPath {
-            let path = Self.withoutQuery(bytes[exchange.head.path.range])
-            let start = scratch.count
-            let fits = rewrite.regex.with {
-                $0.replace(in: path, with: rewrite.substitution, to: &scratch)
-            }
-            return fits ? scratch.view.dropFirst(start) : nil
-        }
+        if exchange.route.hostFromPath != nil { return hostFromPath(exchange, bytes) }
         return exchange.route.rewritesHostAutomatically ? endpointName(exchange) : nil
+    }
+
+    /// What the route makes of the path (`host_rewrite_path_regex`), in `scratch`; nil: the path does not fit.
+    mutating func hostFromPath(_ exchange: ExchangePlace, _ bytes: ByteView) -> ByteView? {
+        guard let rewrite = exchange.route.hostFromPath else { return nil }
+        let path = Self.withoutQuery(bytes[exchange.head.path.range])
+        let start = scratch.count
+        let fits = rewrite.regex.with {
+            $0.replace(in: path, with: rewrite.substitution, to: &scratch)
+        }
+        return fits ? scratch.view.dropFirst(start) : nil
     }
 
     /// `x-forwarded-host` gets the host that the caller meant, unless that is its last one already.
@@ -62,9 +66,8 @@ extension Worker {
         let name = FieldName.xForwardedHost
         guard let before = edits.value(named: name.text, name, in: exchange.head, bytes), !before.isEmpty
         else { return edits.set(name, host) }
-        var last = 0
-        while let comma = before.firstIndex(of: UInt8(ascii: ","), from: last) { last = comma + 1 }
-        if before.dropFirst(last).trimmed.equals(host) { return }
+        let last = before.lastIndex(of: UInt8(ascii: ",")).map { before.dropFirst($0 + 1) } ?? before
+        if last.trimmed.equals(host) { return }
         let start = scratch.count
         _ = scratch.append(before)
         _ = scratch.append(",")
@@ -82,7 +85,7 @@ extension Worker {
 
     // MARK: Path
 
-    static func withoutQuery(_ target: ByteView) -> ByteView {
+    private static func withoutQuery(_ target: ByteView) -> ByteView {
         target.prefix(target.firstIndex(of: UInt8(ascii: "?")) ?? target.count)
     }
 

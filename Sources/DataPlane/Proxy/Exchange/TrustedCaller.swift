@@ -120,7 +120,7 @@ extension Worker {
             _ = scratch.append(given)
             _ = scratch.append(",")
         }
-        (peer.isLoopback ? process.address ?? peer : peer).appendHost(to: &scratch)
+        (peer.isLoopback ? exchange.chain.http.ownAddress ?? peer : peer).appendHost(to: &scratch)
         edits.drop(.xForwardedFor)
         edits.add(.xForwardedFor, scratch.view.dropFirst(start))
     }

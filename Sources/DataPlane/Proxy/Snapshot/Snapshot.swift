@@ -238,6 +238,8 @@ struct HTTPChainRecord: BitwiseCopyable {
     var via = ByteView("")
     var usesRemoteAddress = false
     var skipsXFFAppend = false
+    /// What `x-forwarded-for` says of a peer on this host; nil: that peer's own address.
+    var ownAddress: SocketAddress?
     var trustedHops: UInt32 = 0
     var appendsForwardedPort = false
     var believesForwardedFor = true

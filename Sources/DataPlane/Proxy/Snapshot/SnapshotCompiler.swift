@@ -510,6 +510,7 @@ struct SnapshotCompiler {
     private func compileCallers(of manager: HTTPConnectionManager, into http: inout HTTPChainRecord) {
         http.usesRemoteAddress = manager.usesRemoteAddress
         http.skipsXFFAppend = manager.skipsXFFAppend
+        if manager.usesRemoteAddress { http.ownAddress = ProcessState.addressOfThisHost }
         http.trustedHops = UInt32(clamping: manager.trustedHops)
         http.appendsForwardedPort = manager.appendsForwardedPort
         http.believesForwardedFor = manager.believesForwardedFor

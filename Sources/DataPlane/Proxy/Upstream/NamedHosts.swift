@@ -17,20 +17,25 @@ extension Worker {
         var oldest: Int?
         var count = 0
         for host in clusters[slot].hosts.indices where clusters[slot].hosts[host].base >= 0 {
-            let pool = clusters[slot].hosts[host]
-            if pool.isCurrent, pool.base == base, pool.name.withByteView({ $0.equalsIgnoringCase(name) }) {
+            if isNamed(name, slot, host, of: base) {
                 clusters[slot].hosts[host].lastChosen = now
                 return host
             }
             count += 1
-            guard pool.users == 0 else { continue }
-            if oldest.map({ pool.lastChosen < clusters[slot].hosts[$0].lastChosen }) ?? true { oldest = host }
+            guard clusters[slot].hosts[host].users == 0 else { continue }
+            let lastChosen = clusters[slot].hosts[host].lastChosen
+            if oldest.map({ lastChosen < clusters[slot].hosts[$0].lastChosen }) ?? true { oldest = host }
         }
         if count >= Self.namedHostsMax {
             guard let oldest else { return nil }
             retire(slot, oldest)
         }
         return addNamedHost(name.text.lowercased(), slot, of: base)
+    }
+
+    private func isNamed(_ name: ByteView, _ slot: Int, _ host: Int, of base: Int) -> Bool {
+        clusters[slot].hosts[host].isCurrent && clusters[slot].hosts[host].base == Int32(base)
+            && clusters[slot].hosts[host].name.withByteView { $0.equalsIgnoringCase(name) }
     }
 
     private mutating func addNamedHost(_ name: String, _ slot: Int, of base: Int) -> Int {
@@ -64,13 +69,9 @@ extension Worker {
             name = exchange.route.hostRewrite
         } else if !header.isEmpty {
             name = exchange.head.value(named: header, in: bytes) ?? name
-        } else if let rewrite = exchange.route.hostFromPath {
+        } else if exchange.route.hostFromPath != nil {
             scratch.removeAll()
-            let path = Self.withoutQuery(bytes[exchange.head.path.range])
-            let fits = rewrite.regex.with {
-                $0.replace(in: path, with: rewrite.substitution, to: &scratch)
-            }
-            if fits { name = scratch.view }
+            name = hostFromPath(exchange, bytes) ?? name
         }
         if let colon = RouteTable.portColon(name) { name = name.prefix(colon) }
         if name.count > 2, name[0] == UInt8(ascii: "["), name[name.count - 1] == UInt8(ascii: "]") {
