@@ -13,8 +13,8 @@ struct ClosingTests {
         static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + [0, 0, 0, 4, 0, 0, 0, 0, 0]
         let client: TCPStream
 
-        init(_ proxy: ProxyFixture) throws {
-            client = try proxy.client()
+        init(_ client: TCPStream) throws {
+            self.client = client
             try client.send(Self.preface)
         }
 
@@ -47,7 +47,7 @@ struct ClosingTests {
             manager.drainTimeout = .milliseconds(300)
         }
         let proxy = try ProxyFixture(first)
-        let caller = try Frames(proxy)
+        let caller = try Frames(proxy.client())
         try caller.get(stream: 1)
         #expect(try caller.next(1) != nil)
         // The listener goes.
@@ -60,6 +60,28 @@ struct ClosingTests {
         #expect(try caller.next(7) == nil)
     }
 
+    @Test("A first request that crosses a change of its listener is answered, and told of it")
+    func firstRequestCrossing() throws {
+        let peer = try HTTPPeer(200, body: "x")
+        let first = ProxyFixture.configuration(endpoints: [peer.port]) { manager, _, _ in
+            manager.drainTimeout = .seconds(1)
+        }
+        let proxy = try ProxyFixture(first)
+        let (client, silent, caller) = (try proxy.client(), try proxy.client(), try proxy.client())
+        try proxy.expect(.downstreamCxActive as ListenerCounter, 3)
+        try proxy.server.apply(Configuration(listeners: [], clusters: first.clusters))
+        try proxy.expect(.downstreamCxDrainClose, 3)
+        try client.sendRequest()
+        #expect(try client.readAnswer()["connection"] == "close")
+        #expect(try client.readToEnd().isEmpty)
+        let frames = try Frames(caller)
+        #expect(try frames.goAway() == UInt32(Int32.max))
+        try frames.get(stream: 1)
+        #expect(try frames.next(1) != nil)
+        #expect(try frames.goAway() == 1)
+        #expect(try silent.readToEnd().isEmpty)
+    }
+
     @Test("Requests beyond max_requests_per_connection end an HTTP/2 connection too")
     func requestsMax() throws {
         let peer = try HTTPPeer(200, body: "x")
@@ -67,7 +89,7 @@ struct ClosingTests {
             manager.drainTimeout = .milliseconds(50)
             manager.maxRequestsPerConnection = 2
         }
-        let caller = try Frames(proxy)
+        let caller = try Frames(proxy.client())
         for stream: UInt8 in [1, 3] {
             try caller.get(stream: stream)
             if stream == 1 { #expect(try caller.next(1) != nil) }

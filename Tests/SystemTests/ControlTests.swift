@@ -201,6 +201,16 @@ extension SystemTests {
                 }
             }
 
+            /// The stories of the requests that failed, as both sidecars tell them.
+            var failures: String {
+                [ordersSidecar, portalSidecar].flatMap { sidecar in
+                    let recorder = try? fetch(port: sidecar.port("admin"), "GET", "/recorder").text
+                    return (recorder ?? "no recorder").split(separator: "\n").filter {
+                        $0.contains("\"status\":5")
+                    }
+                }.joined(separator: "\n")
+            }
+
             var logs: String {
                 [control.process, ordersSidecar.process, portalSidecar.process].map(\.logTail).joined(
                     separator: "\n")
@@ -337,10 +347,12 @@ extension SystemTests {
                 let direct = try? fetch(port: inbound, "GET", "/direct", patience: 3)
                 #expect((direct?.status == 200) == (mode != "strict"), "\(mode)\n\(mesh.logs)")
             }
+            // The recorders' depth is less than what is still to come.
+            let failures = mesh.failures
             #expect(try load.exitStatus(within: 20) == 0, "\(load.logTail)")
             #expect(
                 load.log.contains("\"status\":{\"2xx\":2000}"),
-                "every request is answered: \(load.logTail)\n\(mesh.logs)")
+                "every request is answered: \(load.logTail)\n\(failures)\n\(mesh.logs)")
         }
 
         @Test(

@@ -91,7 +91,7 @@ extension Worker {
                 !isDraining
             else { continue }
             counters.add(connection.chain.http.scope, .downstreamCxDrainClose)
-            startDrain(connection)
+            startDrain(connection, waitMin: connection.chain.http.drainTimeout)
         }
     }
 

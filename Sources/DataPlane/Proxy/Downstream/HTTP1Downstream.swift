@@ -299,11 +299,11 @@ extension Worker {
     /// news are still answered (`drain_timeout`): HTTP/2 is told by a first GOAWAY, HTTP/1.1 by the next answer.
     mutating func startDrain(_ connection: ConnectionPlace, waitMin: Int64 = 0) {
         guard connection.value.phase == .open, connection.value.drainEnd == .distantFuture else { return }
-        // Nothing has come on it yet: there is nobody to be told.
+        // Nothing has come on it yet: there is nobody to be told, but a first request may be on its way.
         let isSilent = connection.value.codec == .undecided
-        let wait = isSilent ? 0 : max(connection.chain.http.drainTimeout, waitMin)
+        let wait = isSilent ? waitMin : max(connection.chain.http.drainTimeout, waitMin)
         connection.value.drainEnd = now.advanced(byNanoseconds: wait)
-        if connection.value.codec == .http1 { connection.value.closesAfterAnswer = true }
+        if connection.value.codec != .http2 { connection.value.closesAfterAnswer = true }
         guard wait > 0 else { return endDrained(connection) }
         setTimer(connection, at: connection.value.drainEnd)
         guard connection.value.codec == .http2 else { return }

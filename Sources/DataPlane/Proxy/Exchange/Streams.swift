@@ -24,6 +24,10 @@ extension Worker {
         counters.add(connection.chain.http.scope, .downstreamCxHttp2Total)
         counters.add(connection.chain.http.scope, .downstreamCxHttp2Active)
         startKeepalive(connection)
+        if connection.value.drainEnd != .distantFuture {
+            connection.value.closesAfterAnswer = false
+            session.goAway(.notice)
+        }
         enqueueFlush(connection)
     }
 
