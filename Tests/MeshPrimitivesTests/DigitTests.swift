@@ -16,6 +16,17 @@ import Testing
         pool.give(&buffer)
     }
 
+    @Test("Parts of an address come out as their digits")
+    func octets() {
+        var pool = BufferPool()
+        for number in UInt8.min...UInt8.max {
+            var buffer = pool.take(100)
+            let fits = buffer.append(octet: number)
+            #expect(fits && buffer.view.text == String(number))
+            pool.give(&buffer)
+        }
+    }
+
     @Test("Digits are all written or none, up to the buffer's last byte")
     func room() {
         var pool = BufferPool()

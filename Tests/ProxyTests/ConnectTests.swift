@@ -60,7 +60,7 @@ struct ConnectTests {
         try proxy.expect(.downstreamRqActive, 0)
     }
 
-    @Test("Without the endpoint it is 503, and where it is not allowed 403")
+    @Test("Without the endpoint it is 503, where it is not allowed 403, and without a route 404")
     func refused() throws {
         let gone = try HTTPPeer()
         gone.stop()
@@ -69,6 +69,8 @@ struct ConnectTests {
         try missing.expect(.upstreamCxActive, 0)
         let strict = try proxy(to: gone.port, ends: true) { manager, _ in manager.upgrades = [] }
         #expect(try connect(strict).head.status == 403)
+        let routeless = try ProxyFixture([gone]) { manager, _, _ in manager.upgrades = ["websocket"] }
+        #expect(try connect(routeless).head.status == 404)
     }
 
     @Test("A CONNECT that is passed on opens a tunnel when the next proxy says so, and only then")

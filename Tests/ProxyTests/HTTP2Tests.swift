@@ -105,6 +105,24 @@ struct HTTP2Tests {
         #expect(result.status == 92)
     }
 
+    @Test("An endpoint that does not speak HTTP/2 is a 502")
+    func otherProtocol() throws {
+        let peer = try RawPeer { stream in
+            _ = try stream.read(24)
+            try stream.send("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+            _ = try stream.readToEnd()
+        }
+        let proxy = try ProxyFixture(
+            ProxyFixture.configuration(endpoints: [peer.port]) { _, cluster, _ in
+                cluster.upstreamProtocol = .http2
+            })
+        let client = try proxy.client()
+        try client.sendRequest()
+        #expect(try client.readAnswer().status == 502)
+        #expect(try eventually("a record") { proxy.lastRecord }.flags == .upstreamProtocolError)
+        try proxy.expect(.upstreamCxProtocolError, 1)
+    }
+
     @Test("An endpoint that drains lets its streams end, and gets no new ones")
     func goAway() throws {
         let peer = try HTTPPeer { request in

@@ -253,6 +253,28 @@ struct ObservationTests {
         #expect(directory.read("standard.log")?.split(separator: "\n").count == 3)
     }
 
+    @Test("The log says why a connection to an endpoint failed")
+    func loggedRefusal() throws {
+        let directory = try TemporaryDirectory()
+        let gone = try HTTPPeer()
+        gone.stop()
+        let proxy = try ProxyFixture([gone]) { manager, _, _ in
+            var log = AccessLog(destination: .file(directory.path("log")))
+            log.format = .text("%RESPONSE_CODE_DETAILS% %UPSTREAM_TRANSPORT_FAILURE_REASON%\n")
+            manager.accessLogs = [log]
+        }
+        let client = try proxy.client()
+        try client.sendRequest()
+        #expect(try client.readAnswer().status == 503)
+        let line = try eventually("a line") { () -> String? in
+            proxy.server.flushLogs()
+            return directory.read("log").flatMap { $0.isEmpty ? nil : $0 }
+        }
+        let reason = "delayed_connect_error:_Connection_refused"
+        let details = "upstream_reset_before_response_started{remote_connection_failure|\(reason)}"
+        #expect(line == "\(details) \(reason)\n")
+    }
+
     @Test("Fields of answers are logged as they were sent, the proxy's own answers' too")
     func loggedAnswers() throws {
         let directory = try TemporaryDirectory()

@@ -95,6 +95,17 @@ import Glibc
         return append(word: (digits | Self.asciiZeros) >> UInt64(8 &* zeros), count: 8 &- zeros)
     }
 
+    /// Decimal digits: a part of an IPv4 address.
+    @inlinable public mutating func append(octet: UInt8) -> Bool {
+        let number = UInt64(octet)
+        if number < 10 { return append(octet &+ 0x30) }
+        let hundreds = (number &* 41) >> 12
+        let rest = number &- hundreds &* 100
+        let tens = (rest &* 103) >> 10
+        let digits = hundreds | tens << 8 | (rest &- tens &* 10) << 16 | 0x30_3030
+        return number < 100 ? append(word: digits >> 8, count: 2) : append(word: digits, count: 3)
+    }
+
     @inlinable static var asciiZeros: UInt64 { 0x3030_3030_3030_3030 }
 
     /// The digits of a number below 10^8, one a byte, the first one in the lowest: split into halves of four, two and one

@@ -68,12 +68,12 @@ extension Worker {
             if answerIsEdited { edits.removeAdditions(FieldName.server.text) }
             edits.add(.server, exchange.chain.http.serverName)
         case .appendIfAbsent:
-            if !answer.contains(.server), !answerIsEdited || !edits.addsField(FieldName.server.text) {
+            if !answer.contains(.server), !answerIsEdited || !edits.adds(.server) {
                 edits.add(.server, exchange.chain.http.serverName)
             }
         case .passThrough: break
         }
-        if !answer.contains(.date), !answerIsEdited || !edits.addsField(FieldName.date.text) {
+        if !answer.contains(.date), !answerIsEdited || !edits.adds(.date) {
             edits.add(.date, dateText())
         }
         answerIsEdited = false
@@ -314,7 +314,7 @@ extension Worker {
             case .none:
                 exchange.value.framing = .none
                 // An HTTP/2 stream that ended with its head says nothing of a length.
-                if !answer.contains(.contentLength), !edits.addsField(FieldName.contentLength.text) {
+                if !answer.contains(.contentLength), !edits.adds(.contentLength) {
                     edits.add(.contentLength, ByteView("0"))
                 }
             case .bytes: exchange.value.framing = .length

@@ -51,14 +51,14 @@ struct EditList: ~Copyable {
     }
 
     mutating func add(_ name: FieldName, _ value: ByteView) {
-        add(name.text, value, name)
+        add(name, name.text, value)
     }
 
     mutating func add(_ name: ByteView, _ value: ByteView) {
-        add(name, value, FieldName(name))
+        add(FieldName(name), name, value)
     }
 
-    private mutating func add(_ name: ByteView, _ value: ByteView, _ known: FieldName) {
+    mutating func add(_ known: FieldName, _ name: ByteView, _ value: ByteView) {
         additions.append(Addition(name: name, value: value, known: known))
         addedBytes &+= Self.lineBytes(name, value)
     }
@@ -71,7 +71,9 @@ struct EditList: ~Copyable {
     /// Takes back what was added under that name.
     mutating func removeAdditions(_ name: ByteView) {
         // A look is quicker than the call below, and there is seldom one.
-        if addsField(name) { removeAdditions { $0.equalsIgnoringCase(name) } }
+        for index in additions.indices where additions[index].name.equalsIgnoringCase(name) {
+            return removeAdditions { $0.equalsIgnoringCase(name) }
+        }
     }
 
     mutating func removeAdditions(where isUnwanted: (ByteView) -> Bool) {
@@ -83,8 +85,9 @@ struct EditList: ~Copyable {
         }
     }
 
-    func addsField(_ name: ByteView) -> Bool {
-        for index in additions.indices where additions[index].name.equalsIgnoringCase(name) { return true }
+    /// Of a name that has a bit.
+    func adds(_ name: FieldName) -> Bool {
+        for index in additions.indices where additions[index].known == name { return true }
         return false
     }
 

@@ -122,12 +122,16 @@ extension Worker {
         if isConnect, exchange.value.downstreamStream == 0 { exchange.value.closesDownstream = true }
         let isUpgrade = isConnect || (exchange.head.hasUpgrade && !isUpgrade(exchange, to: "h2c"))
         exchange.value.isUpgrade = isUpgrade && takesUpgrade(exchange)
-        guard exchange.value.hasRoute || (isConnect && !exchange.value.isUpgrade) else {
+        // As in Envoy: where nothing is ever upgraded, CONNECT is refused before routes are looked at.
+        let isRefused = isConnect && !exchange.value.isUpgrade && exchange.chain.http.upgrades.isEmpty
+        guard exchange.value.hasRoute || isRefused else {
             counters.add(exchange.chain.http.scope, .noRoute)
             return answerLocally(exchange, .noRoute)
         }
         if isUpgrade, !exchange.value.isUpgrade, isConnect || !exchange.chain.http.ignoresUnknownUpgrades {
             counters.add(exchange.chain.http.scope, .downstreamRqWsOnNonWsRoute)
+            // What follows is no longer HTTP to a caller that did not wait for the answer.
+            if exchange.value.downstreamStream == 0 { exchange.value.closesDownstream = true }
             return answerLocally(exchange, .upgradeFailed)
         }
         switch exchange.route.action {

@@ -24,6 +24,13 @@ extension Worker {
         let table = shelf.tables(exchange.value.snapshot).edits[Int(list)]
         if table.readsRequest, case .answer = head { recallRequest(exchange) }
         let records = table.records
+        if table.isPlain {
+            for index in records.indices {
+                let edit = records.reference(index)
+                edits.add(edit.value.known, edit.value.name, edit.value.value)
+            }
+            return
+        }
         var next = 0
         while next < records.count {
             let level = records[next].level
@@ -224,7 +231,7 @@ extension EditList {
     mutating func set(_ known: FieldName, _ name: ByteView, _ value: ByteView) {
         drop(known, name)
         removeAdditions(name)
-        add(name, value)
+        add(known, name, value)
     }
 
     mutating func set(_ name: FieldName, _ value: ByteView) { set(name, name.text, value) }

@@ -71,33 +71,38 @@ extension Worker {
         let limiter = record.value.limiter
         guard record.value.isPerConnection else {
             guard record.value.hasDescriptors else { return limiter.with { $0.limit.take(at: now) } }
-            let found = limiter.with { matches(record, exchange, $0.limit) }
-            return limiter.with { $0.limit.take(found, at: now) }
+            return limiter.with { takeToken(record, exchange, $0.limit) }
         }
         let connection = exchange.value.downstream
         let limit = connectionLimits.limit(limiter, first: &connection.value.limitsFirst, at: now)
         guard record.value.hasDescriptors else { return limit.take(at: now) }
-        return limit.take(matches(record, exchange, limit), at: now)
+        return takeToken(record, exchange, limit)
+    }
+
+    private mutating func takeToken(
+        _ record: Reference<RateLimitRecord>, _ exchange: ExchangePlace, _ limit: DescriptorRateLimit
+    ) -> RateLimitDecision? {
+        var found = DescriptorMatches()
+        find(&found, record, exchange, limit)
+        return limit.take(found, at: now)
     }
 
     /// The request's descriptors that have buckets of their own.
-    private mutating func matches(
-        _ record: Reference<RateLimitRecord>, _ exchange: ExchangePlace, _ limit: DescriptorRateLimit
-    ) -> DescriptorMatches {
+    private mutating func find(
+        _ found: inout DescriptorMatches, _ record: Reference<RateLimitRecord>, _ exchange: ExchangePlace,
+        _ limit: DescriptorRateLimit
+    ) {
         scratch.removeAll()
-        var found = DescriptorMatches()
         if !record.value.rules.isEmpty {
-            add(record.value.rules, of: nil, exchange, limit, &found)
-            return found
+            return add(record.value.rules, of: nil, exchange, limit, &found)
         }
-        guard exchange.value.hasRoute, exchange.route.action == .forward else { return found }
+        guard exchange.value.hasRoute, exchange.route.action == .forward else { return }
         let rules = exchange.route.rateLimitRules
         add(rules, of: record.value.stage, exchange, limit, &found)
         if asksHost(exchange, record.value.hostRules) {
             let host = exchange.chain.http.routes.hosts.reference(Int(exchange.value.host))
             add(host.value.rateLimitRules, of: record.value.stage, exchange, limit, &found)
         }
-        return found
     }
 
     /// Whether the virtual host's rules count beside those of the route.

@@ -303,8 +303,8 @@ extension SocketAddress {
     func appendHost(to buffer: inout PooledBuffer) {
         guard family == .ipv4 else { return host.withByteView { _ = buffer.append($0) } }
         for part in 0..<4 {
-            if part > 0 { _ = buffer.append(".") }
-            _ = buffer.append(decimal: Int(low >> UInt64(24 - 8 * part) & 255))
+            if part > 0 { _ = buffer.append(UInt8(ascii: ".")) }
+            _ = buffer.append(octet: UInt8(truncatingIfNeeded: low >> UInt64(24 - 8 * part)))
         }
     }
 }

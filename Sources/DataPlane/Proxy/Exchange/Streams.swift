@@ -82,7 +82,7 @@ extension Worker {
             } else {
                 counters.add(connection.chain.http.scope, .downstreamCxProtocolError)
             }
-            failSession(connection)
+            failSession(connection, .protocolError)
             return bytes.count
         }
         enqueueFlush(connection)
@@ -164,8 +164,8 @@ extension Worker {
     }
 
     /// The session cannot go on: its streams end, and the connection with what is still to be written.
-    private mutating func failSession(_ connection: ConnectionPlace) {
-        if connection.value.side == .upstream { return upstreamSessionEnded(connection) }
+    private mutating func failSession(_ connection: ConnectionPlace, _ outcome: AttemptOutcome? = nil) {
+        if connection.value.side == .upstream { return upstreamSessionEnded(connection, outcome) }
         endStreams(of: connection)
         closeGracefully(connection)
     }
@@ -536,7 +536,8 @@ extension Worker {
     }
 
     /// The connection under many streams is gone.
-    mutating func upstreamSessionEnded(_ connection: ConnectionPlace) {
+    /// `outcome`: of requests without an answer; nil: the endpoint has gone away.
+    mutating func upstreamSessionEnded(_ connection: ConnectionPlace, _ outcome: AttemptOutcome? = nil) {
         close(connection)
         for index in 0..<exchanges.indexEnd {
             guard let exchange = exchanges.place(at: index), exchange.value.upstream == connection,
@@ -551,7 +552,8 @@ extension Worker {
                 attemptFailed(
                     exchange,
                     exchange.value.phase == .answering
-                        ? .resetMidAnswer : .resetBeforeAnswer(sent: .sent, wasReused: wasReused))
+                        ? .resetMidAnswer
+                        : outcome ?? .resetBeforeAnswer(sent: .sent, wasReused: wasReused))
             }
         }
     }

@@ -83,6 +83,7 @@ extension SnapshotCompiler {
             }
         }
         if records.isEmpty { return -1 }
+        table.isPlain = records.allSatisfy { $0.kind == .append && $0.format == nil && !$0.isOmitted }
         table.records = arena.store(records)
         edits.append(table)
         return Int32(edits.count - 1)

@@ -390,6 +390,8 @@ struct EditTable: BitwiseCopyable {
     var records = Table<EditRecord>()
     /// A value asks for a field of the request.
     var readsRequest = false
+    /// Literals that are added, whatever is there: no level looks at another.
+    var isPlain = false
 }
 
 /// One change of a field. The value is a literal, or rendered. Within a level removals come
@@ -408,6 +410,9 @@ struct EditRecord: BitwiseCopyable {
     var value = ByteView("")
     var format: HeaderValueFormat?
     var keepsEmpty = false
+
+    /// Its literal is empty, and so it says nothing.
+    var isOmitted: Bool { format == nil && value.isEmpty && !keepsEmpty }
 }
 
 /// Where to; what becomes of the path stands in the route.

@@ -82,16 +82,16 @@ extension Worker {
     }
 
     /// Metadata of endpoints that a further attempt is not to go to.
-    private func omitted(_ exchange: ExchangePlace) -> [String: MetadataValue] {
+    private func omitted(_ exchange: ExchangePlace) -> [String: MetadataValue]? {
         let index = exchange.value.attempts > 0 ? exchange.route.omittedMetadata : -1
-        return index < 0 ? [:] : shelf[exchange.value.snapshot].criteria[Int(index)]
+        return index < 0 ? nil : shelf[exchange.value.snapshot].criteria[Int(index)]
     }
 
     /// For a first attempt, or for one that is to go elsewhere (`retry_host_predicate`, `retry_priority`). `random` and the
     /// balancer are the worker's.
     private static func pick(
         _ exchange: ExchangePlace, _ set: EndpointSet, _ hash: UInt64?, avoiding: Bool,
-        _ metadata: [String: MetadataValue], _ balancer: inout LoadBalancer, at now: MonotonicInstant,
+        _ metadata: [String: MetadataValue]?, _ balancer: inout LoadBalancer, at now: MonotonicInstant,
         _ random: inout SeededRandom
     ) -> Int? {
         guard avoiding, exchange.value.attempts > 0 else {
@@ -106,7 +106,7 @@ extension Worker {
         guard retry.prioritiesUpdateFrequency > 0 else {
             return balancer.pick(
                 from: set, hash: hash, at: now, random: &random, avoiding: exchange.value.tried,
-                drawsMax: drawsMax, predicates: retry.hostPredicates, omitting: metadata)
+                drawsMax: drawsMax, predicates: retry.hostPredicates, omitting: metadata ?? [:])
         }
         var passed =
             exchange.value.priorities ?? PreviousPriorities(updateFrequency: retry.prioritiesUpdateFrequency)
@@ -114,7 +114,8 @@ extension Worker {
         defer { exchange.value.priorities = passed }
         return balancer.pick(
             from: set, hash: hash, at: now, random: &random, avoiding: exchange.value.tried,
-            drawsMax: drawsMax, predicates: retry.hostPredicates, omitting: metadata, priorities: &passed)
+            drawsMax: drawsMax, predicates: retry.hostPredicates, omitting: metadata ?? [:],
+            priorities: &passed)
     }
 
     private func countChoice(_ slot: Int, _ balancer: borrowing LoadBalancer) {

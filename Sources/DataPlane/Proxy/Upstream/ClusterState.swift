@@ -317,8 +317,8 @@ extension Worker {
         let descriptor: Descriptor
         switch result {
         case .connected(let socket), .inProgress(let socket): descriptor = socket
-        case .failed:
-            return connectFailedAtOnce(slot, host, limits)
+        case .failed(let error):
+            return connectFailedAtOnce(slot, host, limits, error)
         }
         var connection = Connection(
             descriptor: descriptor, side: .upstream, phase: .connecting, peer: address, local: address,
@@ -335,7 +335,7 @@ extension Worker {
         } catch {
             connections.remove(connection)
             kernel.close(descriptor)
-            return connectFailedAtOnce(slot, host, limits)
+            return connectFailedAtOnce(slot, host, limits, error)
         }
         clusters[slot].connectionCount += 1
         clusters[slot].hosts[host].connections += 1
@@ -351,11 +351,13 @@ extension Worker {
     }
 
     private mutating func connectFailedAtOnce(
-        _ slot: Int, _ host: Int, _ limits: Unowned<ClusterLimits>
+        _ slot: Int, _ host: Int, _ limits: Unowned<ClusterLimits>, _ error: SystemErrno? = nil
     ) -> ConnectionPlace? {
         counters.add(clusterScope(slot: Int32(slot)), .upstreamCxConnectFail)
         releasePlace(slot, limits)
+        if let error { transportFailure = failureTexts.id(of: "immediate connect error: \(error)") }
         failPending(slot, host, .connectFailed)
+        transportFailure = .none
         return nil
     }
 
@@ -370,7 +372,10 @@ extension Worker {
             process.log.note(
                 .debug, "connection refused", detail: error.description, peer: connection.value.peer,
                 local: nil)
-            return connectEnded(connection, .connectFailed)
+            transportFailure = failureTexts.id(of: "delayed connect error: \(error)")
+            connectEnded(connection, .connectFailed)
+            transportFailure = .none
+            return
         }
         connection.value.canWrite = true
         connection.value.mayRead = !readiness.isDisjoint(with: [.readable, .endOfStream])

@@ -5,7 +5,7 @@ struct FailureTexts {
     /// A text may hold what a peer has shown: so many different ones are kept, and others are one.
     private static let textsMax = 64
 
-    private var texts = ["TLS failure, one of too many different ones"]
+    private var texts = ["one of too many different failures"]
 
     mutating func id(of text: String) -> NameID {
         if let known = texts.firstIndex(of: text) { return NameID(UInt32(known) + 1) }

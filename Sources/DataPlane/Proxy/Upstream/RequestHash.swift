@@ -56,6 +56,9 @@ extension Worker {
 
     private mutating func headerHash(_ policy: HashPolicyRecord, _ exchange: ExchangePlace) -> UInt64? {
         let bytes = exchange.value.headBytes.view
+        if policy.known != .other, policy.rewrite == nil, let only = onlyValue(policy.known, exchange) {
+            return StableHash.xxHash64(only)
+        }
         var values = InlineArray<16, ByteView>(repeating: ByteView(""))
         var count = 0
         scratch.removeAll()
@@ -88,6 +91,17 @@ extension Worker {
         var hash: UInt64 = 0
         for index in 0..<count { hash = StableHash.xxHash64(values[index], seed: hash) }
         return hash
+    }
+
+    /// Of the field of that name, if there is just one.
+    private func onlyValue(_ name: FieldName, _ exchange: ExchangePlace) -> ByteView? {
+        guard exchange.head.contains(name) else { return nil }
+        var found: Int?
+        for index in 0..<exchange.head.count where exchange.head.field(index).name == name {
+            if found != nil { return nil }
+            found = index
+        }
+        return found.map { exchange.head.value($0, in: exchange.value.headBytes.view) }
     }
 
     private static func precedes(_ left: ByteView, _ right: ByteView) -> Bool {

@@ -17,7 +17,7 @@ public struct DescriptorKeys: Sendable {
 
 /// What one `RateLimit` of a route made of a request: pairs of key and value in the order of its actions, at most ten. It
 /// borrows the values' bytes and is dead with them. Each value is hashed once, while it is added.
-public struct RequestDescriptor: BitwiseCopyable {
+public struct RequestDescriptor: ~Copyable {
     public static let entriesMax = 10
 
     fileprivate var keys = InlineArray<10, UInt32>(repeating: 0)
@@ -128,7 +128,8 @@ public final class DescriptorTable: Sendable {
         for index in 0..<row.count {
             let (part, value) = (parts[row.first + index], descriptor.values[index])
             guard part.key == descriptor.keys[index], part.count == value.count else { return false }
-            for offset in 0..<part.count where bytes[part.start + offset] != value[offset] { return false }
+            let isSame = bytes.withByteView { $0[part.start..<(part.start + part.count)].equals(value) }
+            if !isSame { return false }
         }
         return true
     }
@@ -156,7 +157,7 @@ public final class DescriptorTable: Sendable {
 
 /// The descriptors of one request that have buckets, in the order of their rates; at most eight, further ones are not
 /// looked at. It borrows nothing.
-public struct DescriptorMatches: Sendable, BitwiseCopyable {
+public struct DescriptorMatches: ~Copyable {
     struct Match: Sendable, BitwiseCopyable {
         var index: Int32 = 0
         var isOpen = false
