@@ -93,6 +93,45 @@ struct OverloadPolicyTests {
         #expect(limits.thresholds.first?.maxRequests.value == 1024)
     }
 
+    @Test("Health checks in shadow mode are made by our own proxies where none is in force, by Envoy never")
+    func shadowChecks() throws {
+        let watched = Bench.policy("HealthCheckPolicy", "kind: Mesh", "mode: shadow, http: {path: /shadow}")
+        let bench = try Bench(two + watched)
+        let cluster = try bench.cluster("outbound|80|default/orders", for: Bench.node())
+        #expect(cluster.healthChecks.map(\.httpHealthCheck.path) == ["/shadow"])
+        #expect(try own(bench).healthCheckMode == .shadow)
+        let foreign = try bench.cluster("outbound|80|default/orders", for: Bench.node(isMartlet: false))
+        #expect(
+            foreign.healthChecks.isEmpty && foreign.typedExtensionProtocolOptions["martlet.cluster"] == nil)
+
+        let enforced = watched.replacing("mode: shadow", with: "mode: enforce").replacing(
+            "/shadow", with: "/now"
+        )
+        .replacing("name: healthcheckpolicy", with: "name: now")
+        let both = try Bench(two + watched + enforced)
+        let asked = try both.cluster("outbound|80|default/orders", for: Bench.node())
+        #expect(asked.healthChecks.map(\.httpHealthCheck.path) == ["/now"])
+        #expect(try own(both).healthCheckMode == .enforce)
+    }
+
+    @Test("A time-out in shadow mode stands beside the one that a sidecar has for its own application")
+    func shadowInbound() throws {
+        let bench = try Bench(
+            two
+                + Bench.policy(
+                    "TimeoutPolicy", "kind: Service, name: orders",
+                    "direction: inbound, mode: shadow, request: 3s"))
+        func route(_ node: ProxyNode) throws -> Route {
+            try bench.manager("inbound|8080", for: node).routeConfig.virtualHosts[0].routes[0]
+        }
+        let inForce = try route(Bench.node("orders"))
+        let own = try Martlet_V1_Route(unpackingAny: #require(inForce.typedPerFilterConfig["martlet.route"]))
+        #expect(own.shadow.timeout.seconds == 3 && inForce.route.timeout.seconds == 0)
+        #expect(try route(Bench.node("portal")).typedPerFilterConfig.isEmpty)
+        #expect(try route(Bench.node("orders", isMartlet: false)).typedPerFilterConfig.isEmpty)
+        #expect(try shadow(bench).shadow == Martlet_V1_Route.Shadow(), "callers have theirs")
+    }
+
     @Test("Everything about retries arrives")
     func retries() throws {
         let bench = try Bench(

@@ -119,6 +119,33 @@ struct HealthChecksTests {
         endpoint.stop()
     }
 
+    @Test("In shadow mode an endpoint that fails is asked, counted and marked, and worth what it was")
+    func shadow() throws {
+        let endpoint = try ScriptedEndpoint(loop, answer: Self.bad)
+        let state = EndpointState(address: endpoint.address)
+        var watched = cluster([state], http())
+        watched.check.mode = .shadow
+        watched.passed = { _ in Issue.record("outlier detection is told nothing") }
+        checker.update([watched])
+        #expect(checker.areFirstChecksDone, "nobody waits")
+        run { state.marks.isEmpty }
+        #expect(state.marks == EndpointMarks.checkFailed.inShadow && state.health == .healthy)
+        #expect((registry.snapshot().value("c", .healthCheckFailure) ?? 0) >= 1)
+        endpoint.answer = Self.good
+        run { !state.marks.isEmpty }
+        #expect(registry.snapshot().value("c", .healthCheckHealthy) == 1 && state.healthySince == nil)
+
+        endpoint.answer = Self.bad
+        run { state.marks.isEmpty }
+        checker.update([cluster([state], http())])
+        #expect(state.marks == .checkFailed, "what it was worth in shadow holds once the policy is in force")
+        checker.update([watched])
+        #expect(state.marks == EndpointMarks.checkFailed.inShadow && state.health == .healthy)
+        checker.stop()
+        #expect(state.marks.isEmpty)
+        endpoint.stop()
+    }
+
     @Test("Connections are made anew where they are not to be reused, and where the endpoint closes them")
     func connections() throws {
         let endpoint = try ScriptedEndpoint(loop, answer: Self.good)

@@ -135,8 +135,8 @@ final class ProxyProcess {
 
     private func warmingClusters(_ configuration: Configuration) -> Set<String> {
         let outcome = warming.update(
-            configuration.clusters.map { ($0.name, $0.healthCheck != nil) }, isServing: isServing,
-            at: loop.now
+            configuration.clusters.map { ($0.name, $0.healthCheck?.mode == .enforce) },
+            isServing: isServing, at: loop.now
         ) { checks.areFirstChecksDone(of: $0) }
         for name in outcome.expired {
             log.note(.warning, "cluster used before its first health checks are in", detail: name)

@@ -49,9 +49,7 @@ struct ClusterCompiler {
         let balancing = balancing(at: place, port: port.port)
         balancing.apply(to: &cluster, &options)
         balancing.setSubsets(&cluster, compiler.subsetKeys)
-        HealthCheckCompiler(
-            settings: compiler.policies.settings(HealthCheckSettings.self, at: place), port: port
-        ).apply(to: &cluster)
+        setHealthCheck(&cluster, &options, place, port)
         if proxyClass.isMartlet {
             cluster.typedExtensionProtocolOptions["martlet.cluster"] = Wire.packed(options)
         }
@@ -64,6 +62,20 @@ struct ClusterCompiler {
                 Wire.packed(options)
         }
         return cluster
+    }
+
+    private func setHealthCheck(
+        _ cluster: inout Cluster, _ options: inout Martlet_V1_Cluster, _ place: PolicyIndex.Place,
+        _ port: ServiceSpecification.Port
+    ) {
+        var settings = compiler.policies.settings(HealthCheckSettings.self, at: place)
+        if settings.check == nil, proxyClass.isMartlet,
+            let watched = compiler.policies.shadowSettings(HealthCheckSettings.self, at: place)
+        {
+            settings = watched.others
+            options.healthCheckMode = .shadow
+        }
+        HealthCheckCompiler(settings: settings, port: port).apply(to: &cluster)
     }
 
     /// To a collector of spans, in the clear.

@@ -97,6 +97,9 @@ struct ListenerCompiler {
                         // Callers bound the time; a second clock here would cut what they allow, unless somebody asks
                         // for it.
                         $0.route.timeout = .init(timeouts.request ?? .zero)
+                        if let own = shadow(timeouts, place) {
+                            $0.typedPerFilterConfig["martlet.route"] = Wire.packed(own)
+                        }
                     }
                 ]
             }
@@ -113,6 +116,15 @@ struct ListenerCompiler {
         filters += FaultCompiler.filters(compiler.policies, at: place, isMartlet: node.isMartlet)
         manager.httpFilters.insert(contentsOf: filters, at: 0)
         return filter(manager)
+    }
+
+    /// How long a policy in shadow mode would wait for the application; nil where none says another time.
+    private func shadow(_ timeouts: TimeoutSettings, _ place: PolicyIndex.Place) -> Martlet_V1_Route? {
+        guard node.isMartlet,
+            let watched = compiler.policies.shadowSettings(TimeoutSettings.self, at: place)?.others,
+            let request = watched.request, request != timeouts.request
+        else { return nil }
+        return .with { $0.shadow.timeout = .init(request) }
     }
 
     // MARK: Outbound

@@ -1,5 +1,6 @@
 /// `HealthCheckPolicy`: how callers' sidecars ask the endpoints of a service whether they are well. Without one nobody
 /// asks; endpoints are put aside by what their answers show (`CircuitBreakerPolicy.outlierDetection`).
+/// In shadow mode they ask, and balancing takes no notice; where a check is in force, only that one is made.
 public struct HealthCheckSettings: PolicySettings {
     public enum Check: Sendable, Equatable {
         /// `host`: nil for the service's own name.
@@ -27,6 +28,7 @@ public struct HealthCheckSettings: PolicySettings {
     public static var kind: ResourceKind { .healthCheckPolicy }
     public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service] }
     public static var directions: [PolicyDirection] { [.outbound] }
+    public static var runsInShadow: Bool { true }
 
     public static func policy(in specification: Resource.Specification) -> Policy<HealthCheckSettings>? {
         guard case .healthCheckPolicy(let policy) = specification else { return nil }

@@ -50,6 +50,7 @@ struct SpecificationChecker {
         case .timeoutPolicy(let policy):
             check(policy, of: resource)
             checkInbound(policy, in: resource)
+            checkShadow(policy, in: resource)
         case .circuitBreakerPolicy(let policy):
             check(policy, of: resource)
             checkInbound(policy, in: resource)
@@ -195,10 +196,20 @@ struct SpecificationChecker {
                 ("perTry", policy.settings.perTry != nil),
                 ("deadlinePropagation", policy.settings.propagatesDeadline != nil),
             ], resource)
-        if policy.mode == .shadow {
+    }
+
+    /// Whether a request would have taken too long shows when it is answered; the rest would not.
+    private mutating func checkShadow(_ policy: Policy<TimeoutSettings>, in resource: Resource) {
+        guard policy.mode == .shadow else { return }
+        let settings = policy.settings
+        for (name, isThere) in [
+            ("connect", settings.connect != nil), ("idle", settings.idle != nil),
+            ("stream", settings.stream != nil), ("connection", settings.connection != nil),
+            ("deadlinePropagation", settings.propagatesDeadline != nil),
+        ] where isThere {
             report(
-                resource, "spec.mode", "the proxies cannot run an inbound TimeoutPolicy in shadow yet",
-                "write enforce or off")
+                resource, "spec.\(name)", "is not decided in shadow mode",
+                "remove it: request and perTry are")
         }
     }
 

@@ -33,6 +33,9 @@ final class EndpointChecks {
     var isHealthy: Bool { state.isHealthy }
     var isDegraded: Bool { state.marks.contains(.checkDegraded) }
 
+    /// What they say is counted and shown, and nothing else.
+    private var isShadow: Bool { cluster.settings.check.mode != .enforce }
+
     func start() {
         publish(state.marks)
         arm(HealthCheckState.firstCheck(settings, random: &loop.random))
@@ -61,9 +64,7 @@ final class EndpointChecks {
     /// It is not checked any more: nothing of what checks said stays.
     func leave() {
         stop()
-        if member.state.mark(removing: HealthCheckState.marksOfChecks) {
-            cluster.settings.set.healthChanged()
-        }
+        publish([])
     }
 
     /// It is no endpoint any more; if it comes back, it is to be checked first.
@@ -132,7 +133,7 @@ final class EndpointChecks {
         switch result {
         case .passed:
             cluster.count(.healthCheckSuccess)
-            cluster.settings.passed(member.state)
+            if !isShadow { cluster.settings.passed(member.state) }
         case .failed(let failure):
             cluster.count(.healthCheckFailure)
             if failure == .network || failure == .timeout { cluster.count(.healthCheckNetworkFailure) }
@@ -142,24 +143,25 @@ final class EndpointChecks {
     private func carryOut(
         _ decision: HealthCheckDecision, _ cause: HealthCheckEventLog.Cause, reason: String
     ) {
-        if decision.becameHealthy { member.state.becameHealthy(at: loop.now) }
+        if decision.becameHealthy, !isShadow { member.state.becameHealthy(at: loop.now) }
         publish(decision.marks)
         guard !decision.events.isEmpty else { return }
         cluster.countHealth()
         checker.eventLog.write(decision, cause, of: member, in: cluster.settings, at: loop.wallClock)
         if decision.events.contains(.ejectUnhealthy) {
             checker.log(
-                .warning, "\(cluster.settings.name): \(member.state.address) is not healthy: \(reason)"
-            )
+                .warning, "\(subject): \(member.state.address) is not healthy: \(reason)")
         } else if decision.events.contains(.addHealthy), !decision.isFirstCheck {
-            checker.log(.info, "\(cluster.settings.name): \(member.state.address) is healthy again")
+            checker.log(.info, "\(subject): \(member.state.address) is healthy again")
         }
     }
 
+    private var subject: String { isShadow ? "\(cluster.settings.name) (shadow)" : cluster.settings.name }
+
     private func publish(_ marks: EndpointMarks) {
-        let changed = member.state.mark(
-            adding: marks.intersection(HealthCheckState.marksOfChecks),
-            removing: HealthCheckState.marksOfChecks.subtracting(marks))
+        let all = HealthCheckState.marksOfChecks
+        let said = isShadow ? marks.inShadow : marks.intersection(all)
+        let changed = member.state.mark(adding: said, removing: all.union(all.inShadow).subtracting(said))
         if changed { cluster.settings.set.healthChanged() }
     }
 

@@ -164,7 +164,8 @@ final class ClusterChecks {
             }
             // It is watched on with what it was worth; checks that are only now wanted find it healthy.
             known?.stop()
-            let startsHealthy = !member.state.marks.contains(.checkFailed)
+            let marks = member.state.marks
+            let startsHealthy = !marks.union(marks.fromShadow).contains(.checkFailed)
             let checks = EndpointChecks(self, member, startsHealthy: startsHealthy)
             next[id] = checks
             checks.start()
@@ -185,7 +186,10 @@ final class ClusterChecks {
         (healthy, degraded) = (0, 0)
     }
 
-    var areFirstChecksDone: Bool { endpoints.values.allSatisfy { !$0.isFirst } }
+    /// Nobody waits for what nobody heeds.
+    var areFirstChecksDone: Bool {
+        settings.check.mode != .enforce || endpoints.values.allSatisfy { !$0.isFirst }
+    }
 
     var hasTraffic: Bool {
         if !sawTraffic { sawTraffic = checker.hasTraffic(settings.scope) }

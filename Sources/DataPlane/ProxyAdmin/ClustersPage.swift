@@ -89,8 +89,14 @@ extension AdminPages {
         ]
     }
 
-    /// Envoy's words, in its order.
+    /// Envoy's words, in its order; what checks in shadow mode say behind them.
     private static func healthFlags(_ endpoint: ProxyServer.EndpointStatus) -> String {
+        let words = flags(endpoint.marks)
+        let watched = flags(endpoint.marks.fromShadow).map { "/shadow_" + $0.dropFirst() }
+        return (words.isEmpty ? "healthy" : words.joined()) + watched.joined()
+    }
+
+    private static func flags(_ marks: EndpointMarks) -> [String] {
         let flags: [(EndpointMarks, String)] = [
             (.checkFailed, "/failed_active_hc"), (.ejected, "/failed_outlier_check"),
             (.discoveredUnhealthy, "/failed_eds_health"), (.checkDegraded, "/degraded_active_hc"),
@@ -98,8 +104,7 @@ extension AdminPages {
             (.excluded, "/excluded_via_immediate_hc_fail"), (.checkTimedOut, "/active_hc_timeout"),
             (.discoveredDraining, "/eds_status_draining"),
         ]
-        let text = flags.filter { endpoint.marks.contains($0.0) }.map(\.1).joined()
-        return text.isEmpty ? "healthy" : text
+        return flags.filter { marks.contains($0.0) }.map(\.1)
     }
 
     /// As a C++ stream writes a double: six digits that count.
@@ -173,6 +178,9 @@ extension AdminPages {
                 (.excluded, "excluded_via_immediate_hc_fail"), (.checkTimedOut, "active_hc_timeout"),
             ]
             for (mark, name) in flags where marks.contains(mark) { json.value(name, true) }
+            for (mark, name) in flags where marks.fromShadow.contains(mark) {
+                json.value("shadow_\(name)", true)
+            }
             switch endpoint.discoveredHealth {
             case .unknown, .healthy: json.value("eds_health_status", "HEALTHY")
             case .unhealthy, .timeout: json.value("eds_health_status", "UNHEALTHY")

@@ -15,6 +15,8 @@ public struct HealthCheck: Sendable, Equatable {
     public var reusesConnections = true
     /// Files that get a line of JSON for each event.
     public var eventLogPaths: [String] = []
+    /// martlet.v1.Cluster.health_check_mode: in shadow mode what comes of it is counted and shown only.
+    public var mode = PolicyMode.enforce
 
     public init(settings: HealthCheckSettings, kind: Kind) { (self.settings, self.kind) = (settings, kind) }
 }

@@ -30,6 +30,7 @@ extension ResourceCompiler {
         {
             cluster.panicThreshold = percent.message.double(XDS.Percent.value)
         }
+        cluster.healthCheck = healthCheck(node)
         for (_, options) in node.entries(XDS.Cluster.typedExtensionProtocolOptions) {
             protocolOptions(options, into: &cluster)
         }
@@ -37,7 +38,6 @@ extension ResourceCompiler {
         cluster.transportMatches = node.children(XDS.Cluster.transportSocketMatches).map { match in
             transportMatch(match)
         }
-        cluster.healthCheck = healthCheck(node)
         cluster.nameLookup = nameLookup(node)
         cluster.originalDestination = originalDestination(node, cluster)
         let eds = endpointSource(node, &cluster)
@@ -172,6 +172,7 @@ extension ResourceCompiler {
             httpOptions(node, into: &cluster)
         case XDS.MartletCluster.messageType:
             martletBalancing(node, into: &cluster)
+            cluster.healthCheck?.mode = mode(node.message.enumerated(XDS.MartletCluster.healthCheckMode))
             if let budget = node.message.message(XDS.MartletCluster.retryBudget) {
                 typealias F = XDS.MartletClusterRetryBudget
                 cluster.windowBudget = WindowBudget(

@@ -1142,6 +1142,7 @@ public enum XDS {
         public static var peakEwma: FieldNumber { 4 }
         public static var outliers: FieldNumber { 5 }
         public static var shadowBreaker: FieldNumber { 6 }
+        public static var healthCheckMode: FieldNumber { 7 }
     }
     /// martlet.v1.Cluster.Breaker
     public enum MartletClusterBreaker {

@@ -312,6 +312,11 @@ public nonisolated struct Martlet_V1_Cluster: @unchecked Sendable {
   /// Clears the value of `outliers`. Subsequent reads from it will return its default value.
   public mutating func clearOutliers() {_uniqueStorage()._outliers = nil}
 
+  public var healthCheckMode: Martlet_V1_Policy.Mode {
+    get {_storage._healthCheckMode}
+    set {_uniqueStorage()._healthCheckMode = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated struct RetryBudget: Sendable {
@@ -800,7 +805,7 @@ nonisolated extension Martlet_V1_Route.Shadow: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Cluster"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_budget\0\u{1}breaker\0\u{3}shadow_limits\0\u{3}peak_ewma\0\u{1}outliers\0\u{3}shadow_breaker\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_budget\0\u{1}breaker\0\u{3}shadow_limits\0\u{3}peak_ewma\0\u{1}outliers\0\u{3}shadow_breaker\0\u{3}health_check_mode\0")
 
   fileprivate class _StorageClass {
     var _retryBudget: Martlet_V1_Cluster.RetryBudget? = nil
@@ -809,6 +814,7 @@ nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._
     var _shadowBreaker: Martlet_V1_Cluster.Breaker? = nil
     var _peakEwma: Martlet_V1_Cluster.PeakEWMA? = nil
     var _outliers: Martlet_V1_Cluster.Outliers? = nil
+    var _healthCheckMode: Martlet_V1_Policy.Mode = .enforce
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -825,6 +831,7 @@ nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._
       _shadowBreaker = source._shadowBreaker
       _peakEwma = source._peakEwma
       _outliers = source._outliers
+      _healthCheckMode = source._healthCheckMode
     }
   }
 
@@ -849,6 +856,7 @@ nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._
         case 4: try { try decoder.decodeSingularMessageField(value: &_storage._peakEwma) }()
         case 5: try { try decoder.decodeSingularMessageField(value: &_storage._outliers) }()
         case 6: try { try decoder.decodeSingularMessageField(value: &_storage._shadowBreaker) }()
+        case 7: try { try decoder.decodeSingularEnumField(value: &_storage._healthCheckMode) }()
         default: break
         }
       }
@@ -879,6 +887,9 @@ nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._
       try { if let v = _storage._shadowBreaker {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
       } }()
+      if _storage._healthCheckMode != .enforce {
+        try visitor.visitSingularEnumField(value: _storage._healthCheckMode, fieldNumber: 7)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -894,6 +905,7 @@ nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._
         if _storage._shadowBreaker != rhs_storage._shadowBreaker {return false}
         if _storage._peakEwma != rhs_storage._peakEwma {return false}
         if _storage._outliers != rhs_storage._outliers {return false}
+        if _storage._healthCheckMode != rhs_storage._healthCheckMode {return false}
         return true
       }
       if !storagesAreEqual {return false}

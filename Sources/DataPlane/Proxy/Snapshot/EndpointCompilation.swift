@@ -75,7 +75,8 @@ extension SnapshotCompiler {
     /// Of an endpoint whose first check has not come back.
     private func uncheckedMarks(_ endpoint: Endpoint, _ cluster: Cluster) -> EndpointMarks {
         guard let check = cluster.healthCheck, !endpoint.check.isDisabled else { return [] }
-        return HealthCheckState(check.settings).marks
+        let marks = HealthCheckState(check.settings).marks
+        return check.mode == .enforce ? marks : marks.inShadow
     }
 
     mutating func originalDestination(_ cluster: Cluster, _ place: String) throws(CompileError)

@@ -183,7 +183,8 @@ struct SnapshotCompiler {
             setsSNIFromHost: cluster.setsSNIFromHost,
             validatesSANFromHost: cluster.validatesSANFromHost,
             requestNames: cluster.headerKeyFormat == .properCase ? .proper : .lower,
-            keepsAnswerNames: cluster.headerKeyFormat == .preserveCase, isChecked: cluster.healthCheck != nil,
+            keepsAnswerNames: cluster.headerKeyFormat == .preserveCase,
+            isChecked: cluster.healthCheck?.mode == .enforce,
             original: try originalDestination(cluster, place))
     }
 

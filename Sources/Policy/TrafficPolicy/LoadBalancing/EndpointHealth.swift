@@ -38,6 +38,16 @@ public struct EndpointMarks: OptionSet, Hashable, Sendable, BitwiseCopyable {
         .discoveredUnhealthy, .discoveredDegraded, .discoveredDraining,
     ]
 
+    /// What checks in shadow mode say of it: to be shown, and worth nothing to a load balancer.
+    public var inShadow: EndpointMarks {
+        EndpointMarks(rawValue: intersection(HealthCheckState.marksOfChecks).rawValue << 16)
+    }
+
+    /// What `inShadow` was made of.
+    public var fromShadow: EndpointMarks {
+        EndpointMarks(rawValue: rawValue >> 16).intersection(HealthCheckState.marksOfChecks)
+    }
+
     public var health: EndpointHealth {
         let against: EndpointMarks = [
             .discoveredUnhealthy, .discoveredDraining, .checkFailed, .ejected, .excluded, .checkPending,
