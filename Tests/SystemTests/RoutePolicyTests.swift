@@ -104,6 +104,72 @@ extension SystemTests {
             #expect(stats.contains("http.outbound.shadow.fault_aborts: 2\n"), "\(stats)")
         }
 
+        @Test("Calls of gRPC go by service and method, and what is none of them is answered as gRPC has it")
+        func grpc() throws {
+            let type = ("content-type", "application/grpc")
+            let peers = try ["get", "rest"].map { name in
+                try HTTPPeer { _ in .answer(200, fields: [type], body: name) }
+            }
+            func service(_ name: String) -> String {
+                """
+                ---
+                apiVersion: martlet.mesh/v1
+                kind: Service
+                metadata: {name: \(name)}
+                spec: {ports: [{name: grpc, port: 80, appProtocol: grpc}]}
+
+                """
+            }
+            let control = try ControlUnderTest([
+                "mesh.yaml": ControlTests.mesh + service("quotes") + service("quotes-next")
+                    + ControlTests.service("portal", 1) + """
+                        ---
+                        apiVersion: gateway.networking.k8s.io/v1
+                        kind: GRPCRoute
+                        metadata: {name: quotes}
+                        spec:
+                          parentRefs: [{group: "", kind: Service, name: quotes}]
+                          rules:
+                          - name: get
+                            matches: [{method: {service: shop.v1.Quotes, method: Get}}]
+                            backendRefs: [{name: quotes-next, port: 80}]
+                          - matches: [{method: {service: shop.v1.Quotes}}]
+                            backendRefs: [{name: quotes, port: 80}]
+                        ---
+                        apiVersion: martlet.mesh/v1
+                        kind: RateLimitPolicy
+                        metadata: {name: get}
+                        spec: {targetRef: {kind: GRPCRoute, name: quotes, sectionName: get}, local: {requests: 2, per: 1h}}
+
+                        """
+            ])
+            let sidecars = [
+                try SidecarUnderTest("quotes-next", app: peers[0].port, control: control),
+                try SidecarUnderTest("quotes", app: peers[1].port, control: control),
+                try SidecarUnderTest("portal", app: 1, control: control),
+            ]
+            for sidecar in sidecars { try sidecar.becomeReady() }
+            let logs = { ([control.process] + sidecars.map(\.process)).map(\.logTail) }
+            func call(_ path: String, _ method: String = "POST") throws -> HTTPMessage {
+                try sidecars[2].call("quotes", method, path, fields: [type, ("te", "trailers")], body: "")
+            }
+            try eventually("both services to answer\n\(logs())", within: 15) {
+                try call("/shop.v1.Quotes/List").text == "rest" ? true : nil
+            }
+            try eventually("the other service\n\(logs())", within: 15) {
+                try call("/shop.v1.Quotes/Get").text == "get" ? true : nil
+            }
+            let others = [try call("/shop.v1.Other/Get"), try call("/shop.v1.Quotes/Get", "GET")]
+            #expect(others.map { $0["grpc-status"] } == ["12", "12"], "\(others)\n\(logs())")
+            let answers = try (0..<3).map { _ in try call("/shop.v1.Quotes/Get") }
+            #expect(answers.last?["grpc-status"] == "14" || answers.last?["grpc-status"] == "8", "\(answers)")
+            #expect(
+                try fetch(port: sidecars[2].port("outbound"), "POST", "/shop.v1.Quotes/Get", host: "quotes")
+                    .status == 404)
+            let listed = try control.martlet(["get", "grpcroutes"])
+            #expect(listed.status == 0 && listed.output.contains("quotes"), "\(listed)")
+        }
+
         @Test("A sidecar spares its own application: so much at once, and for so long")
         func ownApplication() throws {
             let peer = try HTTPPeer { $0.message.target == "/hang" ? .hang : .answer(200, body: "good") }

@@ -29,8 +29,7 @@ public struct ConfigCompiler: Sendable {
         subsetKeys = policies.subsetKeys
         var backends: Set<TLSTransitions.Port> = []
         for resource in specification.resources {
-            guard case .httpRoute(let route) = resource.specification else { continue }
-            for rule in route.rules where rule.sessionPersistence != nil {
+            for rule in resource.route?.rules ?? [] where rule.sessionPersistence != nil {
                 backends.formUnion(rule.backends.map { .init(service: $0.service, port: $0.port) })
             }
         }

@@ -22,7 +22,8 @@ struct RouteCompiler {
         let index: Int
         let match: HTTPRouteSpecification.Match
 
-        /// Gateway API, HTTPRouteRule.matches: exact path, longest path, method, most headers, most parameters; then
+        /// Gateway API, HTTPRouteRule.matches: exact path, longest path, method, most headers, most parameters;
+        /// GRPCRouteRule.matches: longest service, longest method, most headers. All candidates are of one kind. Then
         /// the name, since a route's age is the same for every rule that it has.
         func precedes(_ other: Candidate) -> Bool {
             let (a, b) = (rank, other.rank)
@@ -31,6 +32,11 @@ struct RouteCompiler {
         }
 
         private var rank: [Int] {
+            if let grpc = match.grpc {
+                return [
+                    -(grpc.service ?? "").utf8.count, -(grpc.name ?? "").utf8.count, -match.headers.count,
+                ]
+            }
             let path: [Int]
             switch match.path {
             case .exact(let text): path = [0, -text.utf8.count]
@@ -110,8 +116,8 @@ struct RouteCompiler {
         var own: [Candidate] = []
         var foreign: [Candidate] = []
         for resource in compiler.specification.resources {
-            guard case .httpRoute(let route) = resource.specification,
-                route.parents.contains(where: { $0.service == id && $0.includes(port) })
+            guard let route = resource.route, resource.isAttached(to: id, port),
+                compiler.policies.accepts(resource.id, at: id, port: port.port)
             else { continue }
             let candidates = route.rules.enumerated().flatMap { index, rule in
                 rule.matches.map { Candidate(route: resource.id, rule: rule, index: index, match: $0) }
@@ -160,6 +166,7 @@ struct RouteCompiler {
                     $0.stringMatch = Self.stringMatch(header)
                 }
             }
+            if match.grpc != nil { $0.grpc = .init() }
             if let method = match.method {
                 $0.headers.insert(
                     .with {

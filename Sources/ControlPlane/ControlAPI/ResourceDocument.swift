@@ -12,9 +12,9 @@ enum ResourceDocument {
         }
         var conditions = [condition("Accepted", "True", "Accepted", "")]
         if let conflict {
+            let reason = resource.route == nil ? "OlderPolicy" : "OlderRoute"
             conditions.append(
-                condition(
-                    "Conflicted", "True", "OlderPolicy", "\(conflict) is older and about the same target"))
+                condition("Conflicted", "True", reason, "\(conflict) is older and about the same target"))
         }
         members["status"] = .object([
             "conditions": .array(conditions),

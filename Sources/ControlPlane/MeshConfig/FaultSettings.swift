@@ -26,13 +26,15 @@ public struct FaultSettings: PolicySettings {
     public init() {}
 
     public static var kind: ResourceKind { .faultPolicy }
-    public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service, .httpRoute] }
+    public static var targetKinds: [PolicyTarget.Kind] {
+        [.mesh, .namespace, .service, .httpRoute, .grpcRoute]
+    }
     public static var directions: [PolicyDirection] { [.inbound, .outbound] }
     public static var runsInShadow: Bool { true }
 
     /// The service's own sidecar; of a route, which only callers know, the caller's.
     public static func directionDefault(for target: PolicyTarget.Kind) -> PolicyDirection? {
-        target == .httpRoute ? .outbound : .inbound
+        target.isRoute ? .outbound : .inbound
     }
 
     public static func policy(in specification: Resource.Specification) -> Policy<FaultSettings>? {

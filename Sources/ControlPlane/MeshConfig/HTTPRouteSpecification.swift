@@ -1,4 +1,4 @@
-/// `HTTPRoute` of the Gateway API, attached to services as the GAMMA profile does.
+/// `HTTPRoute` of the Gateway API, attached to services as the GAMMA profile does; `GRPCRoute` in the same form.
 public struct HTTPRouteSpecification: Sendable, Equatable {
     public struct ParentReference: Sendable, Equatable {
         public var service: ServiceID
@@ -25,11 +25,20 @@ public struct HTTPRouteSpecification: Sendable, Equatable {
         public var isRegularExpression: Bool
     }
 
+    /// What a `GRPCRoute` matches; nil: every one.
+    public struct GRPCMethod: Sendable, Equatable {
+        public var service: String?
+        public var name: String?
+        public var isRegularExpression = false
+    }
+
     public struct Match: Sendable, Equatable {
         public var path = PathMatch.prefix("/")
         public var headers: [ValueMatch] = []
         public var queryParameters: [ValueMatch] = []
         public var method: String?
+        /// Of a `GRPCRoute`; `path` and `method` say the same.
+        public var grpc: GRPCMethod?
     }
 
     public struct Header: Sendable, Equatable {
@@ -133,11 +142,13 @@ public struct HTTPRouteSpecification: Sendable, Equatable {
 // MARK: Reading
 
 extension HTTPRouteSpecification {
-    static func read(_ fields: Fields, namespace: String) -> HTTPRouteSpecification? {
+    static func read(
+        _ fields: Fields, namespace: String, _ readRule: (Fields, _ namespace: String) -> Rule? = readRule
+    ) -> HTTPRouteSpecification? {
         let parents = fields.list("parentRefs", isRequired: true, countMax: 32) {
             readParent($0, namespace: namespace)
         }
-        let rules = fields.list("rules", countMax: 64) { readRule($0, namespace: namespace) }
+        let rules = fields.list("rules", countMax: 64) { readRule($0, namespace) }
         if fields.has("hostnames") {
             fields.report(
                 "hostnames", "a route of a Service has no host names of its own",
@@ -175,13 +186,11 @@ extension HTTPRouteSpecification {
         return service.map { ParentReference(service: $0, port: port, portName: portName) }
     }
 
-    private static func readRule(_ fields: Fields, namespace: String) -> Rule? {
+    static func readRule(_ fields: Fields, namespace: String) -> Rule? {
         var rule = Rule(
             name: fields.checked("name", Syntax.subdomain),
             matches: fields.list("matches", countMax: 64, readMatch) ?? [],
             filters: readFilters(fields, namespace: namespace), backends: [])
-        rule.backends =
-            fields.list("backendRefs", countMax: 16) { readBackend($0, namespace: namespace) } ?? []
         if rule.matches.isEmpty { rule.matches = [Match()] }
         fields.mapping("timeouts") { fields -> Bool? in
             rule.requestTimeout = fields.duration("request", in: timeoutRange)
@@ -196,6 +205,18 @@ extension HTTPRouteSpecification {
             return true
         }
         rule.retry = fields.mapping("retry", readRetry)
+        readBackends(
+            fields, namespace: namespace, into: &rule, else: "name a backend, or add a RequestRedirect")
+        checkPathModifiers(rule, fields)
+        return rule
+    }
+
+    /// - Parameter remedy: where there are none.
+    static func readBackends(
+        _ fields: Fields, namespace: String, into rule: inout Rule, else remedy: String
+    ) {
+        rule.backends =
+            fields.list("backendRefs", countMax: 16) { readBackend($0, namespace: namespace) } ?? []
         rule.sessionPersistence = fields.mapping("sessionPersistence", readSessionPersistence)
         if rule.sessionPersistence != nil, rule.backends.count(where: { $0.weight > 0 }) > 1 {
             fields.report(
@@ -209,11 +230,9 @@ extension HTTPRouteSpecification {
             fields.report("backendRefs", "every backend has weight 0", "give one of them a weight")
         }
         if rule.filters.redirect == nil, rule.backends.isEmpty, !fields.has("backendRefs") {
-            fields.report("backendRefs", "is missing", "name a backend, or add a RequestRedirect")
+            fields.report("backendRefs", "is missing", remedy)
         }
-        fields.refuseEmpty("backendRefs", "name a backend, or add a RequestRedirect")
-        checkPathModifiers(rule, fields)
-        return rule
+        fields.refuseEmpty("backendRefs", remedy)
     }
 
     /// Gateway API: `ReplacePrefixMatch` needs `PathPrefix` matches.
@@ -386,7 +405,7 @@ extension HTTPRouteSpecification {
         }
     }
 
-    private static func readFilters(_ fields: Fields, namespace: String) -> Filters {
+    static func readFilters(_ fields: Fields, namespace: String) -> Filters {
         var filters = Filters()
         var seen: [FilterType] = []
         fields.list("filters", countMax: 16) { fields -> Bool? in

@@ -55,7 +55,9 @@ public struct LoadBalancerSettings: PolicySettings {
     public init() {}
 
     public static var kind: ResourceKind { .loadBalancerPolicy }
-    public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service, .httpRoute] }
+    public static var targetKinds: [PolicyTarget.Kind] {
+        [.mesh, .namespace, .service, .httpRoute, .grpcRoute]
+    }
     public static var directions: [PolicyDirection] { [.outbound] }
 
     public static func policy(in specification: Resource.Specification) -> Policy<LoadBalancerSettings>? {

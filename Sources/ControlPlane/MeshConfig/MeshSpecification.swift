@@ -48,7 +48,8 @@ public struct MeshSpecification: Sendable, Equatable {
             case .mesh(let settings): mesh = settings
             case .service(let service):
                 services[ServiceID(namespace: resource.id.namespace, name: resource.id.name)] = service
-            case .workload, .httpRoute, .tlsPolicy, .retryPolicy, .timeoutPolicy, .circuitBreakerPolicy,
+            case .workload, .httpRoute, .grpcRoute, .tlsPolicy, .retryPolicy, .timeoutPolicy,
+                .circuitBreakerPolicy,
                 .healthCheckPolicy, .loadBalancerPolicy, .rateLimitPolicy, .faultPolicy, .telemetryPolicy:
                 break
             }

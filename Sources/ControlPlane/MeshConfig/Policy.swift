@@ -7,6 +7,18 @@ public struct PolicyTarget: Sendable, Hashable {
         case httpRoute = "HTTPRoute"
         case grpcRoute = "GRPCRoute"
         case tcpRoute = "TCPRoute"
+
+        /// Callers' sidecars know it, by requests.
+        public var isRoute: Bool { self == .httpRoute || self == .grpcRoute }
+
+        /// nil for what is no kind of route that there is.
+        init?(route kind: ResourceKind) {
+            switch kind {
+            case .httpRoute: self = .httpRoute
+            case .grpcRoute: self = .grpcRoute
+            default: return nil
+            }
+        }
     }
 
     public var kind: Kind
@@ -64,7 +76,7 @@ public struct Policy<Settings: PolicySettings>: Sendable, Equatable {
                 "a \(Settings.kind.rawValue) with direction \(direction.rawValue) is not supported yet",
                 "remove it, or write \(Settings.directions[0].rawValue)")
         }
-        if direction == .inbound, target?.kind == .httpRoute {
+        if direction == .inbound, target?.kind.isRoute == true {
             fields.report("direction", "only callers know routes", "write outbound, or name the Service")
         }
         let mode = fields.choice("mode", PolicyMode.self) ?? .enforce
@@ -91,7 +103,7 @@ public struct Policy<Settings: PolicySettings>: Sendable, Equatable {
         }
         let kind = fields.choice("kind", isRequired: true, PolicyTarget.Kind.self)
         let name = fields.checked(
-            "name", isRequired: kind == .service || kind == .httpRoute, Syntax.subdomain)
+            "name", isRequired: kind == .service || kind?.isRoute == true, Syntax.subdomain)
         let section = fields.checked("sectionName", Syntax.subdomain)
         guard let kind else { return nil }
         guard Settings.targetKinds.contains(kind) else {

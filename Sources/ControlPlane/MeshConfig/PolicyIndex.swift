@@ -26,18 +26,29 @@ public struct PolicyIndex: Sendable {
     private var winners: [Key: Resource] = [:]
     /// Those in shadow mode, which stand beside the winners.
     private var shadows: [Key: Resource] = [:]
-    /// A policy that has no effect because an older one has the same target, and that older one.
+    /// Routes of one namespace at one port of a service are of one kind: that of the oldest.
+    private struct Attachment: Hashable {
+        let service: ServiceID
+        let port: Int
+        let namespace: String
+    }
+
+    private var attachments: [Attachment: ResourceID] = [:]
+    /// A policy that has no effect because an older one has the same target, or a route that has none at some port because
+    /// an older one of the other kind is there; and that older one.
     public private(set) var conflicts: [ResourceID: ResourceID] = [:]
 
     /// `firstSeen`: the revision in which each name was first seen; unknown names are the youngest.
     public init(_ specification: MeshSpecification, firstSeen: [ResourceID: Int] = [:]) {
         let byAge = specification.resources.sorted { left, right in
             let (a, b) = (firstSeen[left.id] ?? .max, firstSeen[right.id] ?? .max)
-            return (a, left.id) < (b, right.id)
+            let (first, second) = (left.id, right.id)
+            return (a, first.namespace, first.name, first) < (b, second.namespace, second.name, second)
         }
         for resource in byAge {
             switch resource.specification {
-            case .mesh, .service, .workload, .httpRoute: break
+            case .mesh, .service, .workload: break
+            case .httpRoute, .grpcRoute: attach(resource, specification)
             case .tlsPolicy(let policy): insert(policy, resource)
             case .retryPolicy(let policy): insert(policy, resource)
             case .timeoutPolicy(let policy): insert(policy, resource)
@@ -49,6 +60,26 @@ public struct PolicyIndex: Sendable {
             case .telemetryPolicy(let policy): insert(policy, resource)
             }
         }
+    }
+
+    /// Gateway API, GRPCRouteSpec.hostnames: of an HTTPRoute and a GRPCRoute in one place exactly one is accepted, the older.
+    private mutating func attach(_ route: Resource, _ specification: MeshSpecification) {
+        for id in Set((route.route?.parents ?? []).map(\.service)).sorted() {
+            for port in specification.services[id]?.ports ?? [] where route.isAttached(to: id, port) {
+                let place = Attachment(service: id, port: port.port, namespace: route.id.namespace)
+                if let first = attachments[place] {
+                    if first.kind != route.id.kind { conflicts[route.id] = first }
+                } else {
+                    attachments[place] = route.id
+                }
+            }
+        }
+    }
+
+    /// Whether a route holds at a port that it is attached to.
+    public func accepts(_ route: ResourceID, at service: ServiceID, port: Int) -> Bool {
+        let place = Attachment(service: service, port: port, namespace: route.namespace)
+        return attachments[place].map { $0.kind == route.kind } ?? false
     }
 
     private mutating func insert<Settings>(_ policy: Policy<Settings>, _ resource: Resource) {
@@ -120,8 +151,8 @@ public struct PolicyIndex: Sendable {
     private func targets(of place: Place) -> [PolicyTarget] {
         let (service, namespace) = (place.service, place.service.namespace)
         var targets: [PolicyTarget] = []
-        if let route = place.route {
-            targets.append(PolicyTarget(kind: .httpRoute, namespace: route.namespace, name: route.name))
+        if let route = place.route, let kind = PolicyTarget.Kind(route: route.kind) {
+            targets.append(PolicyTarget(kind: kind, namespace: route.namespace, name: route.name))
         }
         if let port = place.portName {
             targets.append(
@@ -134,10 +165,10 @@ public struct PolicyIndex: Sendable {
     }
 
     private func ruleTargets(of place: Place) -> [PolicyTarget] {
-        guard let route = place.route, let rule = place.ruleName else { return [] }
-        return [
-            PolicyTarget(kind: .httpRoute, namespace: route.namespace, name: route.name, sectionName: rule)
-        ]
+        guard let route = place.route, let kind = PolicyTarget.Kind(route: route.kind),
+            let rule = place.ruleName
+        else { return [] }
+        return [PolicyTarget(kind: kind, namespace: route.namespace, name: route.name, sectionName: rule)]
     }
 
     /// What policies say that name the place's route rule as `sectionName`; they beat the rule's own fields.

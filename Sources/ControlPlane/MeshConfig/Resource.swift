@@ -4,6 +4,7 @@ public enum ResourceKind: String, Sendable, CaseIterable, Codable {
     case service = "Service"
     case workload = "Workload"
     case httpRoute = "HTTPRoute"
+    case grpcRoute = "GRPCRoute"
     case tlsPolicy = "TLSPolicy"
     case retryPolicy = "RetryPolicy"
     case timeoutPolicy = "TimeoutPolicy"
@@ -16,13 +17,13 @@ public enum ResourceKind: String, Sendable, CaseIterable, Codable {
 
     /// Kinds that are described and not carried out yet: refused, never ignored.
     static let later = [
-        "GRPCRoute", "TCPRoute", "TLSRoute", "AuthorizationPolicy", "AuthenticationPolicy",
+        "TCPRoute", "TLSRoute", "AuthorizationPolicy", "AuthenticationPolicy",
         "Export",
     ]
 
     public var apiVersion: String {
         switch self {
-        case .httpRoute: return "gateway.networking.k8s.io/v1"
+        case .httpRoute, .grpcRoute: return "gateway.networking.k8s.io/v1"
         case .mesh, .service, .workload, .tlsPolicy, .retryPolicy, .timeoutPolicy, .circuitBreakerPolicy,
             .healthCheckPolicy, .loadBalancerPolicy, .rateLimitPolicy, .faultPolicy, .telemetryPolicy:
             return "martlet.mesh/v1"
@@ -87,6 +88,7 @@ public struct Resource: Sendable, Equatable {
         case service(ServiceSpecification)
         case workload(WorkloadSpecification)
         case httpRoute(HTTPRouteSpecification)
+        case grpcRoute(HTTPRouteSpecification)
         case tlsPolicy(Policy<TLSSettings>)
         case retryPolicy(Policy<RetrySettings>)
         case timeoutPolicy(Policy<TimeoutSettings>)
@@ -105,6 +107,23 @@ public struct Resource: Sendable, Equatable {
     public let document: YAMLNode
     public let location: ConfigLocation
     let positions: [String: YAMLNode.Position]
+
+    /// What an `HTTPRoute` or a `GRPCRoute` says.
+    public var route: HTTPRouteSpecification? {
+        switch specification {
+        case .httpRoute(let route), .grpcRoute(let route): route
+        default: nil
+        }
+    }
+
+    /// A route that is about this port. Calls of gRPC come on ports that speak HTTP/2.
+    public func isAttached(to id: ServiceID, _ port: ServiceSpecification.Port) -> Bool {
+        guard let route, self.id.kind == .grpcRoute ? port.appProtocol.isHTTP2 : port.appProtocol.isHTTP
+        else {
+            return false
+        }
+        return route.parents.contains { $0.service == id && $0.includes(port) }
+    }
 
     /// Where a field stands; the document's begin if the field was not written.
     public func location(of path: String) -> ConfigLocation {

@@ -92,6 +92,8 @@ enum ResourceReader {
             return WorkloadSpecification.read(fields, labels: metadata.labels).map { .workload($0) }
         case .httpRoute:
             return HTTPRouteSpecification.read(fields, namespace: namespace).map { .httpRoute($0) }
+        case .grpcRoute:
+            return GRPCRouteReader.read(fields, namespace: namespace).map { .grpcRoute($0) }
         case .tlsPolicy:
             return Policy.read(fields, namespace: namespace, TLSSettings.read).map { .tlsPolicy($0) }
         case .retryPolicy:

@@ -47,7 +47,9 @@ public struct RetrySettings: PolicySettings {
     public init() {}
 
     public static var kind: ResourceKind { .retryPolicy }
-    public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service, .httpRoute] }
+    public static var targetKinds: [PolicyTarget.Kind] {
+        [.mesh, .namespace, .service, .httpRoute, .grpcRoute]
+    }
     public static var directions: [PolicyDirection] { [.outbound] }
     public static var runsInShadow: Bool { true }
 

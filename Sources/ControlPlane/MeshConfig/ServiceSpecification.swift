@@ -18,6 +18,8 @@ public enum ApplicationProtocol: String, Sendable, CaseIterable {
 
     /// Requests are seen one by one.
     public var isHTTP: Bool { self != .tcp && self != .tls }
+    /// The application takes HTTP/2, and gRPC with it.
+    public var isHTTP2: Bool { self == .http2 || self == .grpc }
 }
 
 /// `Service`: a name that callers use, its ports, and where its endpoints come from.

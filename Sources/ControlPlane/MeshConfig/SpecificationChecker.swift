@@ -26,7 +26,8 @@ struct SpecificationChecker {
                         "keep one of the two")
                 }
                 mesh = resource
-            case .workload, .httpRoute, .tlsPolicy, .retryPolicy, .timeoutPolicy, .circuitBreakerPolicy,
+            case .workload, .httpRoute, .grpcRoute, .tlsPolicy, .retryPolicy, .timeoutPolicy,
+                .circuitBreakerPolicy,
                 .healthCheckPolicy, .loadBalancerPolicy, .rateLimitPolicy, .faultPolicy, .telemetryPolicy:
                 break
             }
@@ -42,7 +43,7 @@ struct SpecificationChecker {
         switch resource.specification {
         case .mesh, .service: break
         case .workload(let workload): check(workload, of: resource)
-        case .httpRoute(let route): check(route, of: resource)
+        case .httpRoute(let route), .grpcRoute(let route): check(route, of: resource)
         case .tlsPolicy(let policy):
             check(policy, of: resource)
             checkPorts(of: policy, in: resource)
@@ -105,10 +106,12 @@ struct SpecificationChecker {
                 reportPort(port, of: service, parent.service, resource, "\(path).port")
             } else if let section = parent.portName, ports.isEmpty {
                 reportSection(section, of: service, parent.service, resource, "\(path).sectionName")
-            } else if !ports.contains(where: \.appProtocol.isHTTP) {
+            } else if !ports.contains(where: { resource.isAttached(to: parent.service, $0) }) {
+                let isGRPC = resource.id.kind == .grpcRoute
                 report(
-                    resource, "\(path).name", "Service '\(parent.service)' has no HTTP port there",
-                    "set appProtocol of the port to http, http2 or grpc")
+                    resource, "\(path).name",
+                    "Service '\(parent.service)' has no \(isGRPC ? "gRPC" : "HTTP") port there",
+                    "set appProtocol of the port to \(isGRPC ? "grpc or http2" : "http, http2 or grpc")")
             }
         }
         var ruleNames: [String] = []
@@ -162,21 +165,22 @@ struct SpecificationChecker {
     private mutating func check<Settings>(_ policy: Policy<Settings>, of resource: Resource) {
         let target = policy.target
         switch target.kind {
-        case .mesh, .namespace, .grpcRoute, .tcpRoute: break
+        case .mesh, .namespace, .tcpRoute: break
         case .service:
             let id = ServiceID(namespace: target.namespace, name: target.name)
             guard let service = service(id, resource, "spec.targetRef.name") else { return }
             if let section = target.sectionName, !service.ports.contains(where: { $0.name == section }) {
                 reportSection(section, of: service, id, resource, "spec.targetRef.sectionName")
             }
-        case .httpRoute:
-            let id = ResourceID(kind: .httpRoute, namespace: target.namespace, name: target.name)
-            guard case .httpRoute(let route) = byID[id]?.specification else {
-                let names = byID.keys.filter { $0.kind == .httpRoute && $0.namespace == id.namespace }.map(
-                    \.name)
+        case .httpRoute, .grpcRoute:
+            let kind = target.kind == .httpRoute ? ResourceKind.httpRoute : .grpcRoute
+            let id = ResourceID(kind: kind, namespace: target.namespace, name: target.name)
+            guard let route = byID[id]?.route else {
+                let names = byID.keys.filter { $0.kind == kind && $0.namespace == id.namespace }.map(\.name)
                 let hint = NearestName.among(names.sorted(), to: id.name).map { "did you mean '\($0)'?" }
                 report(
-                    resource, "spec.targetRef.name", "there is no HTTPRoute '\(id.namespace)/\(id.name)'",
+                    resource, "spec.targetRef.name",
+                    "there is no \(kind.rawValue) '\(id.namespace)/\(id.name)'",
                     hint ?? "define it, or correct the name")
                 return
             }
@@ -234,7 +238,7 @@ struct SpecificationChecker {
 
     /// How endpoints are chosen is one matter for all who call a service.
     private mutating func checkRoute(of policy: Policy<LoadBalancerSettings>, in resource: Resource) {
-        guard policy.target.kind == .httpRoute else { return }
+        guard policy.target.kind.isRoute else { return }
         var possible = LoadBalancerSettings()
         possible.subsetLabels = policy.settings.subsetLabels
         guard policy.settings != possible else { return }

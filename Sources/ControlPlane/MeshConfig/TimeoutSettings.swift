@@ -16,7 +16,9 @@ public struct TimeoutSettings: PolicySettings {
     public init() {}
 
     public static var kind: ResourceKind { .timeoutPolicy }
-    public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service, .httpRoute] }
+    public static var targetKinds: [PolicyTarget.Kind] {
+        [.mesh, .namespace, .service, .httpRoute, .grpcRoute]
+    }
     public static var directions: [PolicyDirection] { [.outbound, .inbound] }
     public static var runsInShadow: Bool { true }
 
