@@ -168,6 +168,27 @@ struct Bench {
         #expect(try chains("disabled") == ["/"])
     }
 
+    @Test("In shadow mode strict changes nothing, and marks plain text for our own proxies")
+    func shadowTLS() throws {
+        let watched = Bench.policy("TLSPolicy", "kind: Service, name: portal", "mode: shadow, mtls: strict")
+        func sockets(_ more: String, _ node: ProxyNode) throws -> [String] {
+            try Bench(two + watched + more).listener("inbound|8080", for: node).filterChains.map {
+                String($0.transportSocket.name.split(separator: ".").last ?? "")
+            }
+        }
+        func mesh(_ mode: String) -> String {
+            Bench.policy("TLSPolicy", "kind: Mesh", "mtls: \(mode)").replacing("name: tls", with: "name: a")
+        }
+        #expect(try sockets("", Bench.node()) == ["tls", "plain_text"])
+        #expect(try sockets(mesh("disabled"), Bench.node()) == ["plain_text"])
+        #expect(try sockets(mesh("strict"), Bench.node()) == ["tls"])
+        #expect(try sockets("", Bench.node("orders")) == ["tls", ""])
+        #expect(try sockets("", Bench.node(isMartlet: false, tls: true)) == ["tls", ""])
+        let cluster = try Bench(two + watched).cluster(
+            "outbound|80|default/portal", for: Bench.node("orders"))
+        #expect(cluster.transportSocketMatches.count == 2)
+    }
+
     @Test("Ciphers of TLS 1.2 hold on both sides; a port whose application encrypts is bytes to the mesh")
     func ciphers() throws {
         let bench = try Bench(

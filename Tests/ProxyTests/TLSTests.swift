@@ -66,6 +66,24 @@ struct TLSTests {
         #expect(result.output.hasSuffix("hello"))
     }
 
+    @Test("What a policy in shadow mode would refuse in the clear is counted, recorded and served")
+    func refusedInShadow() throws {
+        let peer = try HTTPPeer(200, body: "hello")
+        for isWatched in [true, false] {
+            var configuration = ProxyFixture.configuration(endpoints: [peer.port])
+            configuration.listeners[0].filterChains[0].isRefusedInShadow = isWatched
+            let proxy = try ProxyFixture(configuration)
+            let client = try proxy.client()
+            for _ in 0..<2 {
+                try client.sendRequest()
+                #expect(try client.readAnswer().text == "hello")
+            }
+            try proxy.expect(.downstreamCxTotal as ListenerCounter, 1)
+            #expect(proxy.count(.shadowPlainTextRefused as ListenerCounter) == (isWatched ? 1 : 0))
+            #expect(proxy.lastRecord?.shadows == (isWatched ? .plainText : []))
+        }
+    }
+
     @Test("A permissive listener takes TLS and plain text")
     func permissive() throws {
         let fixture = try TLSFixture()

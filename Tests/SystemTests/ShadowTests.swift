@@ -47,5 +47,35 @@ extension SystemTests {
             #expect(!outbound.contains("|default/orders.health_check.failure: 0\n"), "\(outbound)")
             #expect(outbound.contains("|default/orders.lb_healthy_panic: 0\n"), "\(outbound)")
         }
+
+        @Test("Who would be refused by strict mutual TLS is counted, those in the mesh are not")
+        func mutualTLS() throws {
+            let peer = try HTTPPeer(200, body: "good")
+            let control = try ControlUnderTest([
+                "mesh.yaml": ControlTests.mesh + ControlTests.service("orders", peer.port)
+                    + ControlTests.service("portal", 1) + """
+                        ---
+                        apiVersion: martlet.mesh/v1
+                        kind: TLSPolicy
+                        metadata: {name: all}
+                        spec: {targetRef: {kind: Mesh}, mode: shadow, mtls: strict}
+
+                        """
+            ])
+            let orders = try SidecarUnderTest("orders", app: peer.port, control: control)
+            let portal = try SidecarUnderTest("portal", app: 1, control: control)
+            for sidecar in [orders, portal] { try sidecar.becomeReady() }
+            let logs = { "\(control.process.logTail)\n\(portal.process.logTail)\n\(orders.process.logTail)" }
+            try eventually("portal to reach orders\n\(logs())", within: 15) {
+                try portal.call("orders", "GET", "/").status == 200 ? true : nil
+            }
+            #expect(try fetch(port: orders.inboundPort()).status == 200, "\(logs())")
+            let stats = try fetch(port: orders.port("admin"), "GET", "/stats").text
+            let counts = stats.split(separator: "\n").filter { $0.contains("shadow.plain_text_refused") }
+            #expect(counts.count { $0.hasSuffix(": 1") } == 1, "\(counts)")
+            #expect(counts.allSatisfy { $0.hasSuffix(": 1") || $0.hasSuffix(": 0") }, "\(counts)")
+            let recorder = try fetch(port: orders.port("admin"), "GET", "/recorder").text
+            #expect(recorder.contains("\"plain_text\""), "\(recorder)")
+        }
     }
 }

@@ -50,7 +50,10 @@ struct ListenerCompiler {
         var listener = Listener()
         listener.name = name
         listener.address = .init(app.listen)
-        let plainChain = FilterChain.with { $0.filters = [filter] }
+        let plainChain = FilterChain.with {
+            $0.filters = [filter]
+            if secure != nil, refusesPlainInShadow(place, port) { $0.transportSocket = .plainRefusedInShadow }
+        }
         guard let secure, mutual != .disabled else {
             listener.filterChains = [plainChain]
             return listener
@@ -75,6 +78,15 @@ struct ListenerCompiler {
             return chain
         }
         return listener
+    }
+
+    /// A policy in shadow mode says `strict`. Told to our own proxies only.
+    private func refusesPlainInShadow(_ place: PolicyIndex.Place, _ port: ServiceSpecification.Port?) -> Bool
+    {
+        node.isMartlet
+            && compiler.policies.shadowSettings(TLSSettings.self, at: place)?.others.mutual(
+                port: port?.port ?? 0)
+                == .strict
     }
 
     private func inboundManager(_ app: ProxyNode.App, _ place: PolicyIndex.Place) -> NetworkFilter {

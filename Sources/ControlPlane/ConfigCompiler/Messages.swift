@@ -73,6 +73,9 @@ extension TransportSocket {
 
     static let plain = TransportSocket(
         "envoy.transport_sockets.raw_buffer", Envoy_Extensions_TransportSockets_RawBuffer_V3_RawBuffer())
+
+    static let plainRefusedInShadow = TransportSocket(
+        "martlet.transport_sockets.plain_text", Martlet_V1_PlainText.with { $0.refusedInShadow = true })
 }
 
 extension HTTPFilter {

@@ -47,6 +47,7 @@ struct SpecificationChecker {
         case .tlsPolicy(let policy):
             check(policy, of: resource)
             checkPorts(of: policy, in: resource)
+            checkShadow(policy, in: resource)
         case .retryPolicy(let policy): check(policy, of: resource)
         case .timeoutPolicy(let policy):
             check(policy, of: resource)
@@ -214,6 +215,21 @@ struct SpecificationChecker {
             report(
                 resource, "spec.\(name)", "is not decided in shadow mode",
                 "remove it: request and perTry are")
+        }
+    }
+
+    /// Nobody sees who would have come otherwise, nor what would have been agreed on.
+    private mutating func checkShadow(_ policy: Policy<TLSSettings>, in resource: Resource) {
+        guard policy.mode == .shadow else { return }
+        let settings = policy.settings
+        for (name, isThere) in [
+            ("minimumVersion", settings.minimumVersion != nil), ("ciphers", settings.ciphers != nil),
+        ] where isThere {
+            report(resource, "spec.\(name)", "is not decided in shadow mode", "remove it: mtls is")
+        }
+        if settings.mutual == .disabled || settings.mutual == .permissive {
+            report(
+                resource, "spec.mtls", "refuses nobody who comes in the clear", "write strict in shadow mode")
         }
     }
 

@@ -1,4 +1,4 @@
-/// `TLSPolicy`: what a sidecar asks of callers.
+/// `TLSPolicy`: what a sidecar asks of callers. In shadow mode: who of those who come in the clear `strict` would refuse.
 public struct TLSSettings: PolicySettings {
     public enum Mutual: String, Sendable, CaseIterable { case strict, permissive, disabled }
 
@@ -31,6 +31,7 @@ public struct TLSSettings: PolicySettings {
     public static var kind: ResourceKind { .tlsPolicy }
     public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service] }
     public static var directions: [PolicyDirection] { [.inbound] }
+    public static var runsInShadow: Bool { true }
 
     public static func policy(in specification: Resource.Specification) -> Policy<TLSSettings>? {
         guard case .tlsPolicy(let policy) = specification else { return nil }

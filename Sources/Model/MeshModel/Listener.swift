@@ -61,6 +61,8 @@ public struct FilterChain: Sendable, Equatable {
     public var match: FilterChainMatch
     /// nil: plain text.
     public var tls: DownstreamTLS?
+    /// martlet.v1.PlainText: a policy in shadow mode would refuse what comes here in the clear.
+    public var isRefusedInShadow = false
     public var network: NetworkFilter
     /// Before it, in order: connections beyond any of them are closed.
     public var connectionLimits: [ConnectionRateLimit] = []

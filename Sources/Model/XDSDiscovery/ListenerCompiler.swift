@@ -80,7 +80,8 @@ extension ResourceCompiler {
     ) -> (FilterChain, (name: String, timeout: Duration)?)? {
         typealias F = XDS.FilterChain
         let match = node.child(F.filterChainMatch).map { filterChainMatch($0) } ?? FilterChainMatch()
-        let tls = downstreamTLS(node.child(F.transportSocket))
+        let refusal = shadowRefusal(node.child(F.transportSocket))
+        let tls = refusal == nil ? downstreamTLS(node.child(F.transportSocket)) : nil
         let filters = node.children(F.filters)
         guard let filter = filters.last else {
             add("needs one filter", at: node, F.filters)
@@ -96,11 +97,11 @@ extension ResourceCompiler {
         case XDS.HttpConnectionManager.messageType:
             let (manager, source) = connectionManager(config)
             var chain = FilterChain(name: name, match: match, tls: tls, network: .http(manager))
-            chain.connectionLimits = limits
+            (chain.connectionLimits, chain.isRefusedInShadow) = (limits, refusal ?? false)
             return (chain, source)
         case XDS.TcpProxy.messageType:
             var chain = FilterChain(name: name, match: match, tls: tls, network: .tcp(tcpProxy(config)))
-            chain.connectionLimits = limits
+            (chain.connectionLimits, chain.isRefusedInShadow) = (limits, refusal ?? false)
             return (chain, nil)
         default:
             add("the type '\(config.type.name)' is not supported here", at: config)

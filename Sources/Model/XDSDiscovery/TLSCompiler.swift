@@ -26,6 +26,14 @@ extension ResourceCompiler {
         return tls
     }
 
+    /// Whether a policy in shadow mode would refuse plain text here; nil if the socket says nothing of it.
+    func shadowRefusal(_ socket: ConfigNode?) -> Bool? {
+        guard let config = socket?.child(XDS.TransportSocket.typedConfig),
+            config.type == XDS.MartletPlainText.messageType
+        else { return nil }
+        return config.message.bool(XDS.MartletPlainText.refusedInShadow)
+    }
+
     private mutating func transport(_ socket: ConfigNode?, _ wanted: MessageType) -> ConfigNode? {
         guard let socket else { return nil }
         guard let context = socket.child(XDS.TransportSocket.typedConfig) else {

@@ -150,6 +150,7 @@ extension Worker {
             connection.value.phase = .handshaking
             setTimer(connection, at: now.advanced(byNanoseconds: Self.handshakeMax))
         } else {
+            if record.isRefusedInShadow { counters.add(listener.scope, .shadowPlainTextRefused) }
             downstreamOpen(connection)
         }
     }

@@ -49,6 +49,7 @@ extension Worker {
         exchange.value.record.downstreamProtocol = RecordedProtocol(
             version: exchange.head.version)
         exchange.value.record.downstreamTLS = connection.value.tlsVersion
+        if exchange.chain.isRefusedInShadow { exchange.value.record.shadows = .plainText }
         exchange.value.record.requestHeadBytes = UInt32(exchange.head.length)
         exchange.value.record.connectionID = connection.value.number
         exchange.value.record.downstreamDirectRemote = connection.value.peer

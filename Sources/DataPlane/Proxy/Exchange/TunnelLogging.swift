@@ -13,6 +13,7 @@ extension Worker {
         record.started = connection.value.opened
         record.downstreamProtocol = .tcp
         record.downstreamTLS = connection.value.tlsVersion
+        if connection.chain.isRefusedInShadow { record.shadows = .plainText }
         record.connectionID = connection.value.number
         record.downstreamDirectRemote = connection.value.peer
         record.downstreamRemote = connection.value.peer

@@ -204,6 +204,8 @@ struct ChainRecord: BitwiseCopyable {
     var kind = Kind.http
     /// Index of the TLS context; -1 for plain text.
     var tls: Int32 = -1
+    /// A policy in shadow mode would refuse plain text.
+    var isRefusedInShadow = false
     var http: HTTPChainRecord
     var tcp = TCPChainRecord()
     var connectionLimits = Table<ConnectionLimitRecord>()

@@ -395,6 +395,7 @@ struct SnapshotCompiler {
         record.match = match(chain.match)
         record.bufferLimit = Int32(clamping: listener.bufferLimit)
         if let tls = chain.tls { record.tls = try downstreamContext(tls, place) }
+        record.isRefusedInShadow = chain.isRefusedInShadow
         record.connectionLimits = compile(chain.connectionLimits, of: "\(place)/\(chain.name)")
         switch chain.network {
         case .http(let manager):

@@ -16,7 +16,10 @@ public struct ShadowDecisions: OptionSet, Hashable, Sendable, BitwiseCopyable {
     public static let delay = ShadowDecisions(rawValue: 1 << 9)
     public static let abort = ShadowDecisions(rawValue: 1 << 10)
 
-    public static let bitCount = 11
+    /// The request came in the clear.
+    public static let plainText = ShadowDecisions(rawValue: 1 << 11)
+
+    public static let bitCount = 12
 
     /// In access logs and the flight recorder.
     public static func word(bit: Int) -> StaticString {
@@ -31,7 +34,8 @@ public struct ShadowDecisions: OptionSet, Hashable, Sendable, BitwiseCopyable {
         case 7: "admission"
         case 8: "rate_limit"
         case 9: "delay"
-        default: "abort"
+        case 10: "abort"
+        default: "plain_text"
         }
     }
 }

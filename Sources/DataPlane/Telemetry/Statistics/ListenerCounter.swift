@@ -18,6 +18,8 @@ public enum ListenerCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
     case sslFailVerifySan
     case sslVersionsTLS12
     case sslVersionsTLS13
+    /// Connections in the clear that a policy in shadow mode would refuse.
+    case shadowPlainTextRefused
 
     /// Envoy's name, behind that of the scope.
     public var name: StaticString {
@@ -40,6 +42,7 @@ public enum ListenerCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         case .sslFailVerifySan: "ssl.fail_verify_san"
         case .sslVersionsTLS12: "ssl.versions.TLSv1.2"
         case .sslVersionsTLS13: "ssl.versions.TLSv1.3"
+        case .shadowPlainTextRefused: "shadow.plain_text_refused"
         }
     }
 
