@@ -74,7 +74,9 @@ let protocolTargets: [Target] = [
 ]
 
 let policyAndModelTargets: [Target] = [
-    pure("TrafficPolicy", in: "Policy", ["MeshPrimitives"]),  // 1
+    pure(
+        "TrafficPolicy", in: "Policy", ["MeshPrimitives"],
+        also: [.enableExperimentalFeature("AddressableParameters")]),  // 1
     pure("MeshModel", in: "Model", ["MeshPrimitives", "TrafficPolicy"]),  // 3
     pure("XDSSchema", in: "Model", ["CYAML"], exclude: ["Generator", "Protos"]),  // 0
     pure(

@@ -52,7 +52,9 @@ import Synchronization
     }
 
     /// For a request with these descriptors.
-    public func take(_ found: borrowing DescriptorMatches, at now: MonotonicInstant) -> RateLimitDecision? {
+    public func take(_ found: borrowing @_addressable DescriptorMatches, at now: MonotonicInstant)
+        -> RateLimitDecision?
+    {
         if found.count == 0 { return take(at: now) }
         var first: RateLimitDecision?
         for place in 0..<found.count {

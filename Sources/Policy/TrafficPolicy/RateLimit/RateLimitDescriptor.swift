@@ -112,7 +112,7 @@ public final class DescriptorTable: Sendable {
     }
 
     /// Index of the configured descriptor that is just this one; of two that are equal the first.
-    public func index(of descriptor: borrowing RequestDescriptor) -> Int? {
+    public func index(of descriptor: borrowing @_addressable RequestDescriptor) -> Int? {
         if rows.isEmpty { return nil }
         var place = Int(descriptor.hash & UInt64(places.count - 1))
         while places[place] >= 0 {
@@ -123,7 +123,7 @@ public final class DescriptorTable: Sendable {
         return nil
     }
 
-    private func isEqual(_ row: Row, _ descriptor: borrowing RequestDescriptor) -> Bool {
+    private func isEqual(_ row: Row, _ descriptor: borrowing @_addressable RequestDescriptor) -> Bool {
         guard row.count == descriptor.count else { return false }
         for index in 0..<row.count {
             let (part, value) = (parts[row.first + index], descriptor.values[index])
@@ -135,7 +135,7 @@ public final class DescriptorTable: Sendable {
     }
 
     /// The first configured descriptor with an open value that this one fits.
-    public func wildcard(of descriptor: borrowing RequestDescriptor) -> Int? {
+    public func wildcard(of descriptor: borrowing @_addressable RequestDescriptor) -> Int? {
         for (entries, index) in wildcards where entries.count == descriptor.count {
             var fits = true
             for place in 0..<descriptor.count where fits {
@@ -175,7 +175,8 @@ public struct DescriptorMatches: ~Copyable {
 
     /// Looks a descriptor up in the limit's table; it will take so many tokens (`hits_addend`).
     public mutating func add(
-        _ descriptor: borrowing RequestDescriptor, in limit: DescriptorRateLimit, hits: UInt32 = 1
+        _ descriptor: borrowing @_addressable RequestDescriptor, in limit: DescriptorRateLimit,
+        hits: UInt32 = 1
     ) {
         guard count < 8 else { return }
         var match = Match()
