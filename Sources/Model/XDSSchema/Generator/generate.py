@@ -378,6 +378,8 @@ def write_page(model):
         "- a changed cluster that asks for the same endpoints goes on with those it has, and need not get them again;",
         "- a response that is refused is answered at once; only the acknowledgement of clusters waits until they are warm;",
         "- a cluster or listener whose secret has not come stays out (or as it was), also after `initial_fetch_timeout`;",
+        "- HTTP/2 windows above 1 MiB for a stream and 4 MiB for a connection, and more than 1,024 concurrent streams, are taken as",
+        "  those: a peer that follows them sees no other difference;",
         "- `per_connection_buffer_limit_bytes: 0`, which means no bound, is refused, as are unknown words in `retry_on` and",
         "  operators that no access log has.",
     ]
