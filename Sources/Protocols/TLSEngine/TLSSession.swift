@@ -219,15 +219,13 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
         return unsafe Digest(of: certificate).map { PeerFingerprint(digest: $0) }
     }
 
-    /// The peer's certificate in DER; nil if it has shown none. Built at each call.
-    public var peerCertificate: [UInt8]? {
-        guard let certificate = unsafe SSL_get0_peer_certificate(record.pointee.ssl) else { return nil }
-        let count = unsafe Int(i2d_X509(certificate, nil))
-        guard count > 0 else { return nil }
-        return unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, written in
-            var place = buffer.baseAddress
-            unsafe written = Int(max(i2d_X509(certificate, &place), 0))
-        }
+    /// The peer's certificate (RFC 7468); nil if it has shown none. Built at each call.
+    public var peerCertificatePEM: [UInt8]? {
+        guard let certificate = unsafe SSL_get0_peer_certificate(record.pointee.ssl),
+            let output = MemoryBIO(),
+            unsafe PEM_write_bio_X509(output.bio, certificate) == 1
+        else { return nil }
+        return output.bytes
     }
 
     /// Built at each call.

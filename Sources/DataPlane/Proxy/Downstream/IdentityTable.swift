@@ -55,37 +55,23 @@ struct IdentityTable {
     mutating func certificate(_ index: Int32, of session: TLSSession) -> [UInt8] {
         guard index >= 0, let known = entries[Int(index)]?.certificate else { return [] }
         if !known.isEmpty { return known }
-        let made = session.peerCertificate.map { Self.escapedPEM($0) } ?? []
+        let made = session.peerCertificatePEM.map { Self.escaped($0) } ?? []
         entries[Int(index)]?.certificate = made
         return made
     }
 
-    /// RFC 7468 section 3, then percent-encoded like Envoy's: line ends, spaces and the signs of base64.
-    static func escapedPEM(_ der: [UInt8]) -> [UInt8] {
-        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-        var text = Array("-----BEGIN%20CERTIFICATE-----%0A".utf8)
-        var inLine = 0
-        for start in stride(from: 0, to: der.count, by: 3) {
-            let rest = der.count - start
-            var group = UInt32(der[start]) << 16
-            if rest > 1 { group |= UInt32(der[start + 1]) << 8 }
-            if rest > 2 { group |= UInt32(der[start + 2]) }
-            for place in 0..<4 {
-                let sign = place <= rest ? alphabet[Int(group >> UInt32(18 - 6 * place) & 63)] : 0x3d
-                switch sign {
-                case UInt8(ascii: "+"): text += Array("%2B".utf8)
-                case UInt8(ascii: "/"): text += Array("%2F".utf8)
-                case UInt8(ascii: "="): text += Array("%3D".utf8)
-                default: text.append(sign)
-                }
-            }
-            inLine += 4
-            if inLine == 64 || rest <= 3 {
-                text += Array("%0A".utf8)
-                inLine = 0
+    /// Percent-encoded like Envoy's: line ends, spaces and those signs of base64 that are neither letters nor digits.
+    static func escaped(_ pem: [UInt8]) -> [UInt8] {
+        pem.flatMap { byte in
+            switch byte {
+            case UInt8(ascii: "\n"): Array("%0A".utf8)
+            case UInt8(ascii: " "): Array("%20".utf8)
+            case UInt8(ascii: "+"): Array("%2B".utf8)
+            case UInt8(ascii: "/"): Array("%2F".utf8)
+            case UInt8(ascii: "="): Array("%3D".utf8)
+            default: [byte]
             }
         }
-        return text + Array("-----END%20CERTIFICATE-----%0A".utf8)
     }
 
     subscript(_ index: Int32) -> PeerIdentity? { index < 0 ? nil : entries[Int(index)]?.identity }
