@@ -35,6 +35,31 @@ import XDSMessages
         #expect(try bench.listener("inbound|8080", for: Bench.node()).trafficDirection != .outbound)
     }
 
+    @Test("In shadow mode lines and samples are counted by our own proxies, beside what is in force")
+    func shadow() throws {
+        let bench = try bench(
+            Bench.policy(
+                "TelemetryPolicy", "kind: Mesh",
+                "mode: shadow, tracing: {sampling: 20%}, accessLog: {filter: {statusMin: 500}}"))
+        for listener in ["outbound", "inbound|8080"] {
+            let manager = try manager(listener, in: bench)
+            #expect(manager.accessLog.map(\.name) == ["martlet.access_loggers.counted"])
+            #expect(manager.accessLog[0].filter.statusCodeFilter.comparison.value.defaultValue == 500)
+            let filter = try #require(manager.httpFilters.first { $0.name == "martlet.policy" })
+            let context = try Martlet_V1_Policy(unpackingAny: filter.typedConfig).traceContext
+            #expect(context.shadowSampled.numerator == 200_000 && context.sampled.numerator == 10_000)
+        }
+        let foreign = try bench.manager("outbound", for: Bench.node(isMartlet: false))
+        #expect(foreign.accessLog.isEmpty)
+        let twice = try self.bench(
+            Bench.policy("TelemetryPolicy", "kind: Mesh", "accessLog: {enabled: true}")
+                + Bench.policy(
+                    "TelemetryPolicy", "kind: Namespace", "mode: shadow, accessLog: {enabled: true}"
+                )
+                .replacing("name: telemetrypolicy", with: "name: other"))
+        #expect(try manager("outbound", in: twice).accessLog.map(\.name) == ["envoy.access_loggers.file"])
+    }
+
     @Test("A filter of the access log asks for any of its conditions, and leaves health checks out")
     func logFilter() throws {
         func filter(_ text: String) throws -> LogFilter? {

@@ -346,6 +346,36 @@ struct ObservationTests {
         try proxy.expect(.downstreamCxTotal as ListenerCounter, 1)
     }
 
+    @Test("Traces and lines of a policy in shadow mode are counted, and nothing is flagged or written")
+    func telemetryInShadow() throws {
+        let peer = try HTTPPeer(200, body: "hello")
+        let proxy = try ProxyFixture([peer]) { manager, _, _ in
+            var settings = TraceContextSettings()
+            settings.sampled = Fraction(numerator: 0, denominator: 100)
+            settings.shadowSampled = Fraction(numerator: 100, denominator: 100)
+            manager.traceContext = settings
+            var log = AccessLog(destination: .stdout)
+            log.isWritten = false
+            log.filter = .status(.greaterOrEqual, 200)
+            var none = log
+            none.filter = .status(.greaterOrEqual, 500)
+            manager.accessLogs = [log, none]
+        }
+        let client = try proxy.client()
+        try client.sendRequest()
+        _ = try client.readAnswer()
+        try proxy.expect(.shadowTracesSampled as HTTPCounter, 1)
+        try proxy.expect(.shadowAccessLogLines as HTTPCounter, 1)
+        #expect(proxy.lastRecord?.shadows == .sampled && proxy.lastRecord?.isSampled == false)
+        #expect(peer.requests.first?.message["traceparent"]?.hasSuffix("-00") == true)
+        try client.sendRequest(
+            fields: [("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")])
+        _ = try client.readAnswer()
+        try proxy.expect(.shadowAccessLogLines as HTTPCounter, 2)
+        #expect(
+            proxy.count(.shadowTracesSampled as HTTPCounter) == 1, "a caller's trace is the caller's matter")
+    }
+
     @Test("A request has one id, a given one or its own, and trace headers pass or go on")
     func identifiers() throws {
         let peer = try HTTPPeer()

@@ -192,7 +192,10 @@ struct ListenerCompiler {
         manager.useRemoteAddress = .init(false)
         manager.forwardClientCertDetails = .sanitize
         manager.streamIdleTimeout = .init(RouteCompiler.streamIdleTimeout)
-        manager.accessLog = accessLog(telemetry)
+        let watched =
+            node.isMartlet
+            ? compiler.policies.shadowSettings(TelemetrySettings.self, at: place)?.others : nil
+        manager.accessLog = accessLog(telemetry) + countedLog(watched, telemetry)
         if let collector = telemetry.collector { manager.tracing = tracing(collector, telemetry) }
         if place.direction == .outbound, CORSCompiler.isUsed(compiler.specification) {
             manager.httpFilters.append(CORSCompiler.filter)
@@ -202,7 +205,7 @@ struct ListenerCompiler {
             manager.httpFilters += FaultCompiler.filtersForRoutes(
                 compiler.policies, isMartlet: node.isMartlet)
         }
-        if node.isMartlet { manager.httpFilters.append(policyFilter(telemetry, place.direction)) }
+        if node.isMartlet { manager.httpFilters.append(policyFilter(telemetry, watched, place.direction)) }
         manager.httpFilters.append(.router)
         return manager
     }
@@ -235,10 +238,15 @@ struct ListenerCompiler {
         }
     }
 
-    private func policyFilter(_ telemetry: TelemetrySettings, _ direction: PolicyDirection) -> HTTPFilter {
+    private func policyFilter(
+        _ telemetry: TelemetrySettings, _ watched: TelemetrySettings?, _ direction: PolicyDirection
+    ) -> HTTPFilter {
         let policy = Martlet_V1_Policy.with {
             let formats = telemetry.formats ?? [.w3c]
             $0.traceContext.sampled = .init(percent: telemetry.samplingPercent ?? Self.samplingPercent)
+            if let share = watched?.samplingPercent, share != telemetry.samplingPercent {
+                $0.traceContext.shadowSampled = .init(percent: share)
+            }
             $0.traceContext.startW3C = formats.contains(.w3c)
             $0.traceContext.startB3 = formats.contains(.b3)
             $0.ignoreUnknownUpgrades = true
@@ -271,6 +279,22 @@ struct ListenerCompiler {
                 $0.name = "envoy.access_loggers.file"
                 if let filter = telemetry.logFilter.flatMap({ Self.logFilter($0) }) { $0.filter = filter }
                 $0.typedConfig = Wire.packed(file)
+            }
+        ]
+    }
+
+    /// Lines of a policy in shadow mode, where it says other ones than what is in force.
+    private func countedLog(
+        _ watched: TelemetrySettings?, _ inForce: TelemetrySettings
+    ) -> [Envoy_Config_Accesslog_V3_AccessLog] {
+        guard let watched, watched.isLogEnabled == true,
+            inForce.isLogEnabled != true || watched.logFilter != inForce.logFilter
+        else { return [] }
+        return [
+            .with {
+                $0.name = "martlet.access_loggers.counted"
+                if let filter = watched.logFilter.flatMap({ Self.logFilter($0) }) { $0.filter = filter }
+                $0.typedConfig = Wire.packed(Martlet_V1_CountedLog())
             }
         ]
     }

@@ -65,7 +65,9 @@ struct SpecificationChecker {
             checkIdentities(of: policy, in: resource)
             checkOutbound(policy, in: resource)
         case .faultPolicy(let policy): check(policy, of: resource)
-        case .telemetryPolicy(let policy): check(policy, of: resource)
+        case .telemetryPolicy(let policy):
+            check(policy, of: resource)
+            checkShadow(policy, in: resource)
         }
     }
 
@@ -227,9 +229,16 @@ struct SpecificationChecker {
         ] where isThere {
             report(resource, "spec.\(name)", "is not decided in shadow mode", "remove it: mtls is")
         }
-        if settings.mutual == .disabled || settings.mutual == .permissive {
+    }
+
+    private mutating func checkShadow(_ policy: Policy<TelemetrySettings>, in resource: Resource) {
+        guard policy.mode == .shadow else { return }
+        for (name, isThere) in [
+            ("formats", policy.settings.formats != nil), ("otlp", policy.settings.collector != nil),
+        ] where isThere {
             report(
-                resource, "spec.mtls", "refuses nobody who comes in the clear", "write strict in shadow mode")
+                resource, "spec.tracing.\(name)", "is not decided in shadow mode",
+                "remove it: sampling and accessLog are")
         }
     }
 

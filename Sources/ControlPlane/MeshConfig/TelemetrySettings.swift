@@ -55,6 +55,8 @@ public struct TelemetrySettings: PolicySettings {
     public static var kind: ResourceKind { .telemetryPolicy }
     public static var targetKinds: [PolicyTarget.Kind] { [.mesh, .namespace, .service] }
     public static var directions: [PolicyDirection] { [] }
+    /// Which traces would be sampled and which requests have a line: counted, and neither exported nor written.
+    public static var runsInShadow: Bool { true }
 
     public static func policy(in specification: Resource.Specification) -> Policy<TelemetrySettings>? {
         guard case .telemetryPolicy(let policy) = specification else { return nil }

@@ -10,7 +10,8 @@ import TrafficPolicy
 final class AccessLogSink: Sendable {
     let format: AccessLogFormat
     let filter: Telemetry.AccessLogFilter?
-    let file: AccessLogFile
+    /// nil: lines are counted only.
+    let file: AccessLogFile?
 
     init(_ log: AccessLog, files: AccessLogFiles) throws(FormatError) {
         switch log.format {
@@ -23,7 +24,7 @@ final class AccessLogSink: Sendable {
             format = try AccessLogFormat(json: members.map { ($0.key, JSONTemplate($0.value)) })
         }
         filter = log.filter.map { Telemetry.AccessLogFilter(AccessLogFilterTree($0)) }
-        file = files.file(for: log.destination)
+        file = log.isWritten ? files.file(for: log.destination) : nil
     }
 }
 
@@ -129,13 +130,15 @@ extension Worker {
         }
         writeLines(
             logs, snapshot, exchange.value.record, exchange.head, exchange.value.headBytes.view, answer,
-            answerBytes, texts)
+            answerBytes, texts, exchange.chain.http.scope)
     }
 
+    /// - Parameter scope: counts lines that are not written.
     mutating func writeLines(
         _ logs: Table<Int32>, _ snapshot: Snapshot, _ record: borrowing ExchangeRecord,
         _ request: borrowing @_addressable MessageHead, _ bytes: ByteView,
-        _ answer: borrowing @_addressable MessageHead, _ answerBytes: ByteView, _ texts: ExchangeTexts
+        _ answer: borrowing @_addressable MessageHead, _ answerBytes: ByteView, _ texts: ExchangeTexts,
+        _ scope: HTTPScope? = nil
     ) {
         var output: [UInt8] = []
         swap(&output, &line)
@@ -145,10 +148,14 @@ extension Worker {
             if let filter = sink.filter, !filter.wants(record, request: request, bytes, random: &dice) {
                 continue
             }
+            guard let file = sink.file else {
+                if let scope { counters.add(scope, .shadowAccessLogLines) }
+                continue
+            }
             output.removeAll(keepingCapacity: true)
             sink.format.append(
                 record, request: request, bytes, response: answer, answerBytes, texts, to: &output)
-            sink.file.append(output)
+            file.append(output)
         }
         random = dice
         swap(&output, &line)

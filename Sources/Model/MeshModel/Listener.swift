@@ -256,6 +256,8 @@ public struct TraceContextSettings: Sendable, Equatable {
     public var sampled = Fraction(numerator: 1, denominator: 100)
     public var startsW3C = true
     public var startsB3 = false
+    /// Decided beside `sampled`, counted and recorded.
+    public var shadowSampled: Fraction?
 
     public init() {}
 }
@@ -277,6 +279,8 @@ public struct AccessLog: Sendable, Equatable {
     public var destination: Destination
     public var format = Format.standard
     public var filter: AccessLogFilter?
+    /// false: martlet.v1.CountedLog, lines are counted, and not written.
+    public var isWritten = true
 
     public init(destination: Destination) { self.destination = destination }
 }

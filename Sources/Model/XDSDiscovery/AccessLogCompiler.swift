@@ -24,6 +24,9 @@ extension ResourceCompiler {
         case XDS.StderrAccessLog.messageType:
             log = AccessLog(destination: .stderr)
             if let format = config.child(XDS.StderrAccessLog.logFormat) { log.format = self.format(format) }
+        case XDS.MartletCountedLog.messageType:
+            log = AccessLog(destination: .stdout)
+            log.isWritten = false
         default:
             add("the type '\(config.type.name)' is not supported here", at: config)
             return nil

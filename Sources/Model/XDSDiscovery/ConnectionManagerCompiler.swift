@@ -199,6 +199,7 @@ extension ResourceCompiler {
             if let sampled = context.child(T.sampled) { settings.sampled = percent(sampled) }
             settings.startsW3C = context.message.bool(T.startW3c)
             settings.startsB3 = context.message.bool(T.startB3)
+            settings.shadowSampled = context.child(T.shadowSampled).map { percent($0) }
             manager.traceContext = settings
         }
         let sendsRetryAfter = policy.message.bool(F.sendRetryAfter)

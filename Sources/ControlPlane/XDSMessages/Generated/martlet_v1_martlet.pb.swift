@@ -107,11 +107,21 @@ public nonisolated struct Martlet_V1_Policy: Sendable {
 
     public var startB3: Bool = false
 
+    public var shadowSampled: Envoy_Type_V3_FractionalPercent {
+      get {_shadowSampled ?? Envoy_Type_V3_FractionalPercent()}
+      set {_shadowSampled = newValue}
+    }
+    /// Returns true if `shadowSampled` has been explicitly set.
+    public var hasShadowSampled: Bool {self._shadowSampled != nil}
+    /// Clears the value of `shadowSampled`. Subsequent reads from it will return its default value.
+    public mutating func clearShadowSampled() {self._shadowSampled = nil}
+
     public var unknownFields = SwiftProtobuf.UnknownStorage()
 
     public init() {}
 
     fileprivate var _sampled: Envoy_Type_V3_FractionalPercent? = nil
+    fileprivate var _shadowSampled: Envoy_Type_V3_FractionalPercent? = nil
   }
 
   public init() {}
@@ -489,6 +499,16 @@ public nonisolated struct Martlet_V1_PlainText: Sendable {
   public init() {}
 }
 
+public nonisolated struct Martlet_V1_CountedLog: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 public nonisolated struct Martlet_V1_CallerIdentity: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -626,7 +646,7 @@ nonisolated extension Martlet_V1_Policy.Mode: SwiftProtobuf._ProtoNameProviding 
 
 nonisolated extension Martlet_V1_Policy.TraceContext: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Martlet_V1_Policy.protoMessageName + ".TraceContext"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sampled\0\u{3}start_w3c\0\u{3}start_b3\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sampled\0\u{3}start_w3c\0\u{3}start_b3\0\u{3}shadow_sampled\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -637,6 +657,7 @@ nonisolated extension Martlet_V1_Policy.TraceContext: SwiftProtobuf.Message, Swi
       case 1: try { try decoder.decodeSingularMessageField(value: &self._sampled) }()
       case 2: try { try decoder.decodeSingularBoolField(value: &self.startW3C) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.startB3) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._shadowSampled) }()
       default: break
       }
     }
@@ -656,6 +677,9 @@ nonisolated extension Martlet_V1_Policy.TraceContext: SwiftProtobuf.Message, Swi
     if self.startB3 != false {
       try visitor.visitSingularBoolField(value: self.startB3, fieldNumber: 3)
     }
+    try { if let v = self._shadowSampled {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -663,6 +687,7 @@ nonisolated extension Martlet_V1_Policy.TraceContext: SwiftProtobuf.Message, Swi
     if lhs._sampled != rhs._sampled {return false}
     if lhs.startW3C != rhs.startW3C {return false}
     if lhs.startB3 != rhs.startB3 {return false}
+    if lhs._shadowSampled != rhs._shadowSampled {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1199,6 +1224,25 @@ nonisolated extension Martlet_V1_PlainText: SwiftProtobuf.Message, SwiftProtobuf
 
   public static func ==(lhs: Martlet_V1_PlainText, rhs: Martlet_V1_PlainText) -> Bool {
     if lhs.refusedInShadow != rhs.refusedInShadow {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_V1_CountedLog: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".CountedLog"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Martlet_V1_CountedLog, rhs: Martlet_V1_CountedLog) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

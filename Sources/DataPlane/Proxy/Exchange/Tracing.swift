@@ -24,6 +24,19 @@ extension Worker {
         exchange.value.record.traceID = context.traceID
         exchange.value.record.spanID = context.spanID
         exchange.value.record.isSampled = context.isSampled
+        if let share = exchange.chain.http.shadowSampling, trace.parentSpanID == 0 {
+            noteShadowSampling(exchange, share, context.traceID)
+        }
+    }
+
+    /// A trace begins here. Its id decides, or watching would change what others draw.
+    @inline(never)
+    private mutating func noteShadowSampling(
+        _ exchange: ExchangePlace, _ share: FractionRecord, _ traceID: TraceID
+    ) {
+        guard traceID.low % UInt64(share.denominator) < UInt64(share.numerator) else { return }
+        counters.add(exchange.chain.http.scope, .shadowTracesSampled)
+        exchange.value.record.shadows.insert(.sampled)
     }
 
     /// The decision is carried on in `x-request-id`.

@@ -304,6 +304,8 @@ struct HTTPChainRecord: BitwiseCopyable {
     var tracing = Table<TracingRecord>()
     var hasTraceContext = false
     var traceContext = TraceSettings.off
+    /// What a policy in shadow mode says of traces that begin here.
+    var shadowSampling: FractionRecord?
     var scope: HTTPScope
     /// What an exchange refers to before it has a route.
     let noRoute: Reference<RouteRecord>

@@ -32,6 +32,9 @@ extension SnapshotCompiler {
         if let trace = manager.traceContext {
             http.hasTraceContext = true
             http.traceContext = TraceSettings(trace)
+            http.shadowSampling = trace.shadowSampled.map {
+                FractionRecord(numerator: $0.numerator, denominator: max($0.denominator, 1))
+            }
         }
         tracing = manager.tracing.map { ($0, isMesh) }
         guard let settings = manager.tracing else { return }

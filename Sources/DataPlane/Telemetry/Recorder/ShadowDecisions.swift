@@ -19,7 +19,9 @@ public struct ShadowDecisions: OptionSet, Hashable, Sendable, BitwiseCopyable {
     /// The request came in the clear.
     public static let plainText = ShadowDecisions(rawValue: 1 << 11)
 
-    public static let bitCount = 12
+    public static let sampled = ShadowDecisions(rawValue: 1 << 12)
+
+    public static let bitCount = 13
 
     /// In access logs and the flight recorder.
     public static func word(bit: Int) -> StaticString {
@@ -35,7 +37,8 @@ public struct ShadowDecisions: OptionSet, Hashable, Sendable, BitwiseCopyable {
         case 8: "rate_limit"
         case 9: "delay"
         case 10: "abort"
-        default: "plain_text"
+        case 11: "plain_text"
+        default: "sampled"
         }
     }
 }

@@ -86,6 +86,9 @@ public enum HTTPCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
     case faultOverflow
     case shadowFaultDelays
     case shadowFaultAborts
+    /// Traces that began here and would have the sampled flag, and lines that an access log would have.
+    case shadowTracesSampled
+    case shadowAccessLogLines
 
     /// Envoy's name, behind that of the scope.
     public var name: StaticString {
@@ -176,6 +179,8 @@ public enum HTTPCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         case .faultOverflow: "fault.faults_overflow"
         case .shadowFaultDelays: "shadow.fault_delays"
         case .shadowFaultAborts: "shadow.fault_aborts"
+        case .shadowTracesSampled: "shadow.traces_sampled"
+        case .shadowAccessLogLines: "shadow.access_log_lines"
         }
     }
 
