@@ -65,12 +65,17 @@ struct FileBootstrap {
     /// Bytes of a bootstrap, and of each file that it names.
     static let bytesMax = 16 << 20
 
+    /// What a start takes in all, as a multiple of its bootstrap's text: messages, what they mean, and the snapshot.
+    private static let memoryFactor = 8
+
     /// nil if a problem was added.
     static func read(_ options: ProxyOptions, problems: inout ConfigProblems) -> FileBootstrap? {
         let texts = Texts(options)
         if let path = options.configPath {
             switch contents(path) {
-            case .success(let bytes): texts.texts.append(.init(bytes: .plain(bytes), name: path))
+            case .success(let bytes):
+                SpareMemory.makeReady(bytes.count * memoryFactor)
+                texts.texts.append(.init(bytes: .plain(bytes), name: path))
             case .failure(let problem):
                 problems.add(ConfigProblem(file: path, path: "", text: problem.text))
                 return nil

@@ -1,4 +1,5 @@
 import Glibc
+import MeshPrimitives
 import Synchronization
 
 /// The last requests of one worker. The worker writes, anybody may read at any time: a slot that is being written while
@@ -25,16 +26,15 @@ import Synchronization
     }
 
     deinit {
-        unsafe free(words)
-        unsafe free(rests)
+        unsafe SparseMemory.free(words, Self.size(capacity * Self.wordsPerSlot))
+        unsafe SparseMemory.free(rests, Self.size(capacity * Self.wordsPerRest))
     }
+
+    private static func size(_ words: Int) -> Int { words * MemoryLayout<Atomic<UInt64>>.stride }
 
     /// Zeroed memory is what an `Atomic` of 0 looks like, and costs nothing until requests come.
     private static func zeros(_ count: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
-        guard let memory = unsafe calloc(count, MemoryLayout<Atomic<UInt64>>.stride) else {
-            fatalError("out of memory")
-        }
-        return unsafe memory.assumingMemoryBound(to: Atomic<UInt64>.self)
+        unsafe SparseMemory.allocate(size(count)).assumingMemoryBound(to: Atomic<UInt64>.self)
     }
 
     /// For the one thread whose recorder this is.

@@ -1,4 +1,5 @@
 import Glibc
+import MeshPrimitives
 import Synchronization
 
 /// The statistics of one thread: pages of 64-bit words that this thread alone writes, with plain loads and stores that
@@ -10,13 +11,13 @@ import Synchronization
     /// Bound of the table of pages; beyond the registry gives out its overflow scopes.
     @inlinable static var pagesMax: Int { 1 << 17 }
 
+    private static var tableSize: Int { pagesMax * MemoryLayout<Atomic<UInt>>.stride }
+
     fileprivate let pages: UnsafeMutablePointer<Atomic<UInt>>
 
     public init() {
         // Zeroed memory is what an `Atomic` of 0 looks like, and costs nothing until it is touched.
-        guard let memory = unsafe calloc(Self.pagesMax, MemoryLayout<Atomic<UInt>>.stride) else {
-            fatalError("out of memory")
-        }
+        let memory = unsafe SparseMemory.allocate(Self.tableSize)
         unsafe pages = memory.assumingMemoryBound(to: Atomic<UInt>.self)
     }
 
@@ -25,7 +26,7 @@ import Synchronization
             let address = unsafe pages[index].load(ordering: .relaxed)
             if address != 0 { unsafe free(UnsafeMutableRawPointer(bitPattern: address)) }
         }
-        unsafe free(pages)
+        unsafe SparseMemory.free(pages, Self.tableSize)
     }
 
     /// For the thread whose block this is.

@@ -49,11 +49,10 @@ public enum SpanText: UInt8, Sendable {
         precondition(capacity >= 2 * Self.entryBytesMax && capacity & (capacity - 1) == 0)
         self.capacity = capacity
         // Costs nothing until it is written to.
-        guard let memory = unsafe calloc(capacity, 1) else { fatalError("out of memory") }
-        unsafe self.memory = memory
+        unsafe memory = SparseMemory.allocate(capacity)
     }
 
-    deinit { unsafe free(memory) }
+    deinit { unsafe SparseMemory.free(memory, capacity) }
 
     /// Spans of requests that found no room, ever.
     public var droppedCount: UInt64 { dropped.load(ordering: .relaxed) }

@@ -466,3 +466,11 @@ static inline long martlet_stat(const char *path, struct martlet_file_identity *
     identity->is_directory = S_ISDIR(status.st_mode);
     return 0;
 }
+
+// MARK: Memory
+
+/// `free`, of which the compiler does not know that it is: it would leave out both, the block being used for nothing.
+static inline void martlet_free(void *block) {
+    void *volatile place = block;
+    free(place);
+}
