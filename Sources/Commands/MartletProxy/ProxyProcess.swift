@@ -125,11 +125,11 @@ final class ProxyProcess {
         guard isComplete, !isServing, checks.areFirstChecksDone else { return }
         isServing = true
         log.note(.info, "serving", detail: Self.summary(next))
-        // At once, so that what requests use is mapped once only.
-        loop.atEndOfTurn { CodePages.giveBack() }
+        // Not at once: the first requests would wait for it.
         loop.after(Self.settlingTime) { [unowned self] in
             self.source.settle()
             SpareMemory.giveBack()
+            CodePages.giveBack()
         }
     }
 
