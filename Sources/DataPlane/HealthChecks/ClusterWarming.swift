@@ -43,7 +43,8 @@ public struct ClusterWarming {
         }
         ends = next
         outcome.warming = Set(next.keys)
-        used = Set(clusters.lazy.map(\.name).filter { next[$0] == nil })
+        used = Set(minimumCapacity: clusters.count)
+        for (name, _) in clusters where next.isEmpty || next[name] == nil { used.insert(name) }
         return outcome
     }
 

@@ -158,18 +158,19 @@ public final class ProcessState: Sendable {
         -> ProcessCluster
     {
         clusters.withLock { table in
-            if let known = table[name], known.normal.retryBudget == normal.retryBudget,
+            let known = table[name]
+            if let known, known.normal.retryBudget == normal.retryBudget,
                 known.high.retryBudget == high.retryBudget
             {
                 known.setLimits(normal: normal, high: high)
                 return known
             }
-            let slot = table[name]?.slot ?? slots.add(1, ordering: .relaxed).oldValue
+            let slot = known?.slot ?? slots.add(1, ordering: .relaxed).oldValue
             // Places taken from the old limits go back to them: both live on.
-            if let known = table[name] { retired.withLock { $0.append(known) } }
+            if let known { retired.withLock { $0.append(known) } }
             let cluster = ProcessCluster(
                 name: name, slot: slot, scope: registry.cluster(name), normal: normal, high: high,
-                endpoints: table[name]?.endpoints ?? ClusterEndpoints())
+                endpoints: known?.endpoints ?? ClusterEndpoints())
             table[name] = cluster
             return cluster
         }
@@ -177,6 +178,16 @@ public final class ProcessState: Sendable {
 
     /// Names that records refer to by number; those that come when there are so many have none.
     private static let namesMax = 1 << 16
+
+    /// So many names are about to be asked for.
+    func reserve(names count: Int) {
+        names.withLock { names in
+            guard names.texts.isEmpty || names.texts.count < count else { return }
+            let total = min(names.texts.count + count, Self.namesMax)
+            names.texts.reserveCapacity(total)
+            names.numbers.reserveCapacity(total)
+        }
+    }
 
     func nameID(_ text: String) -> NameID {
         names.withLock { names in

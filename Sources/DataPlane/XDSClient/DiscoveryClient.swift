@@ -31,6 +31,8 @@ public final class DiscoveryClient {
     private var pingScale = 1
     private var isDeliveryDue = false
     private var isDelivering = false
+    /// Something has happened since what is in force was last put together.
+    private var mayDiffer = false
     /// `delivered` is in force.
     private var isTakenUp = false
     /// Requests of the machine that wait for the delivery that is due.
@@ -216,6 +218,7 @@ public final class DiscoveryClient {
     // MARK: The machine
 
     private func apply(_ output: ADSClient.Output) {
+        mayDiffer = true
         tell(output.notes)
         unsent += output.requests
         if output.isChanged, hasStarted, !isDelivering { deliverAtEndOfTurn() }
@@ -278,12 +281,13 @@ public final class DiscoveryClient {
     /// Each refusal takes one resource back, so that the rounds are bounded by what has changed.
     private func deliver() {
         isDelivering = true
-        while true {
+        repeat {
+            mayDiffer = false
             let configuration = ads.configuration
             guard configuration != delivered else { break }
             (delivered, isTakenUp) = (configuration, false)
             configurationChanged?(configuration)
-        }
+        } while mayDiffer
         isDelivering = false
         if isTakenUp { ads.tookUp() }
         sendRequests()

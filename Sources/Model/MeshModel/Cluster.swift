@@ -17,7 +17,8 @@ import TrafficPolicy
 
     @usableFromInline var box: Box
 
-    public init(name: String) { box = Box(ClusterValues(name: name)) }
+    public init(_ values: ClusterValues) { box = Box(values) }
+    public init(name: String) { self.init(ClusterValues(name: name)) }
 
     @inlinable
     public subscript<Value>(

@@ -103,6 +103,7 @@ public struct ADSClient {
         self.surroundings = surroundings
         self.surroundings.runtime.merge(bootstrap.runtime) { $1 }
         self.surroundings.secrets.merge(bootstrap.secrets) { $1 }
+        clusters.reserveCapacity(bootstrap.clusters.count)
         for (index, cluster) in bootstrap.clusters.enumerated() {
             clusters[cluster.cluster.name] = Warmed(staticValue: cluster, order: index)
         }

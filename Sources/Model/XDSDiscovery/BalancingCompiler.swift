@@ -8,7 +8,7 @@ extension ResourceCompiler {
     /// The bound of a ring's and a Maglev table's size.
     private static let ringSizeMax: UInt64 = 8 << 20
 
-    mutating func balancing(_ node: ConfigNode, into cluster: inout Cluster) {
+    mutating func balancing(_ node: ConfigNode, into cluster: inout ClusterValues) {
         typealias F = XDS.Cluster
         if let policy = node.child(F.loadBalancingPolicy) {
             cluster.balancing = ClusterBalancing()
@@ -395,7 +395,7 @@ extension ResourceCompiler {
     }
 
     /// martlet.v1.Cluster
-    func martletBalancing(_ node: ConfigNode, into cluster: inout Cluster) {
+    func martletBalancing(_ node: ConfigNode, into cluster: inout ClusterValues) {
         typealias F = XDS.MartletCluster
         if let latency = node.message.message(F.peakEwma) {
             typealias P = XDS.MartletClusterPeakEWMA

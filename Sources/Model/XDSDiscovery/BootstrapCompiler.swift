@@ -218,7 +218,8 @@ extension ResourceCompiler {
 
     /// What is static must be whole: routes name known clusters, and the discovery stream has its cluster.
     fileprivate mutating func checkReferences(_ bootstrap: Bootstrap) {
-        let names = Set(bootstrap.clusters.map(\.cluster.name))
+        var names = Set<String>(minimumCapacity: bootstrap.clusters.count)
+        for index in bootstrap.clusters.indices { names.insert(bootstrap.clusters[index].cluster.name) }
         addUnknownReferences(names)
         if let ads = bootstrap.ads, !names.contains(ads.clusterName) {
             problems.add(

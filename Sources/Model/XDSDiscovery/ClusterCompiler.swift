@@ -16,7 +16,7 @@ extension ResourceCompiler {
     mutating func cluster(_ node: ConfigNode) -> CompiledCluster {
         secretNames = [:]
         let message = node.message
-        var cluster = Cluster(name: message.text(XDS.Cluster.name))
+        var cluster = ClusterValues(name: message.text(XDS.Cluster.name))
         let kinds: [Cluster.Discovery] = [
             .fixed, .strictDNS, .logicalDNS, .eds, .originalDestination,
         ]
@@ -41,7 +41,7 @@ extension ResourceCompiler {
         cluster.nameLookup = nameLookup(node)
         cluster.originalDestination = originalDestination(node, cluster)
         let eds = endpointSource(node, &cluster)
-        return CompiledCluster(cluster: cluster, eds: eds, secrets: secretNames)
+        return CompiledCluster(cluster: Cluster(cluster), eds: eds, secrets: secretNames)
     }
 
     /// In bytes; Envoy's default is 1 MiB, and its 0 is no bound, which Martlet does not have.
@@ -51,7 +51,7 @@ extension ResourceCompiler {
         return Int(limit)
     }
 
-    private mutating func limits(_ node: ConfigNode?, into cluster: inout Cluster) {
+    private mutating func limits(_ node: ConfigNode?, into cluster: inout ClusterValues) {
         guard let node else { return }
         let source = node.message.storage
         if let known = lastLimits, known.source == source {
@@ -66,7 +66,7 @@ extension ResourceCompiler {
         }
     }
 
-    private mutating func readLimits(_ node: ConfigNode, into cluster: inout Cluster) {
+    private mutating func readLimits(_ node: ConfigNode, into cluster: inout ClusterValues) {
         var seen: Set<Int32> = []
         for thresholds in node.children(XDS.CircuitBreakers.thresholds) {
             let priority = thresholds.message.enumerated(XDS.CircuitBreakersThresholds.priority)
@@ -136,7 +136,7 @@ extension ResourceCompiler {
     }
 
     private mutating func endpointSource(
-        _ node: ConfigNode, _ cluster: inout Cluster
+        _ node: ConfigNode, _ cluster: inout ClusterValues
     ) -> (name: String, timeout: Duration)? {
         let source = node.child(XDS.Cluster.edsClusterConfig)
         let assignment = node.child(XDS.Cluster.loadAssignment)
@@ -166,7 +166,7 @@ extension ResourceCompiler {
 
     // MARK: Protocol options
 
-    private mutating func protocolOptions(_ node: ConfigNode, into cluster: inout Cluster) {
+    private mutating func protocolOptions(_ node: ConfigNode, into cluster: inout ClusterValues) {
         switch node.type {
         case XDS.UpstreamsHttpProtocolOptions.messageType:
             httpOptions(node, into: &cluster)
@@ -221,7 +221,7 @@ extension ResourceCompiler {
         return settings
     }
 
-    private mutating func httpOptions(_ node: ConfigNode, into cluster: inout Cluster) {
+    private mutating func httpOptions(_ node: ConfigNode, into cluster: inout ClusterValues) {
         typealias F = XDS.UpstreamsHttpProtocolOptions
         if let common = node.child(F.commonHttpProtocolOptions) {
             typealias C = XDS.CoreHttpProtocolOptions
@@ -259,7 +259,7 @@ extension ResourceCompiler {
     }
 
     private mutating func versionOptions(
-        _ node: ConfigNode, _ http1: FieldNumber, _ http2: FieldNumber, into cluster: inout Cluster
+        _ node: ConfigNode, _ http1: FieldNumber, _ http2: FieldNumber, into cluster: inout ClusterValues
     ) {
         if let options = node.child(http1) {
             typealias H = XDS.Http1ProtocolOptions
@@ -307,7 +307,7 @@ extension ResourceCompiler {
 // envoy.config.endpoint.v3.ClusterLoadAssignment
 extension ResourceCompiler {
     /// Fills in the endpoints of a cluster; which addresses may be names is the cluster's matter.
-    mutating func endpoints(_ node: ConfigNode, into cluster: inout Cluster) {
+    mutating func endpoints(_ node: ConfigNode, into cluster: inout ClusterValues) {
         let assignment = assignment(
             node, allowsNames: cluster.discovery == .strictDNS || cluster.discovery == .logicalDNS)
         cluster.localities = assignment.localities

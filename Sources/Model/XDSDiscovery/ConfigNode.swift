@@ -18,7 +18,13 @@ struct ConfigNode {
     }
 
     func children(_ number: FieldNumber) -> [ConfigNode] {
-        message.messages(number).enumerated().map { ConfigNode($1, step(number, .index($0))) }
+        let messages = message.messages(number)
+        var nodes: [ConfigNode] = []
+        nodes.reserveCapacity(messages.count)
+        for index in messages.indices {
+            nodes.append(ConfigNode(messages[index], step(number, .index(index))))
+        }
+        return nodes
     }
 
     func entries(_ number: FieldNumber) -> [(key: String, node: ConfigNode)] {

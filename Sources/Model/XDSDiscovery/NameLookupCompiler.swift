@@ -44,7 +44,7 @@ extension ResourceCompiler {
         if let tries = config.message.wrappedUnsigned(F.queryTries) { resolver.tries = Int(min(tries, 100)) }
     }
 
-    mutating func originalDestination(_ node: ConfigNode, _ cluster: Cluster) -> OriginalDestination {
+    mutating func originalDestination(_ node: ConfigNode, _ cluster: ClusterValues) -> OriginalDestination {
         typealias F = XDS.ClusterOriginalDstLbConfig
         var destination = OriginalDestination()
         destination.cleanupInterval =

@@ -151,10 +151,12 @@ extension ConfigMessage {
 
     public func messages(_ number: FieldNumber) -> [ConfigMessage] {
         guard case .list(let values) = self[number] else { return [] }
-        return values.compactMap { value in
-            if case .message(let message) = value { return message }
-            return nil
+        var messages: [ConfigMessage] = []
+        messages.reserveCapacity(values.count)
+        for index in values.indices {
+            if case .message(let message) = values[index] { messages.append(message) }
         }
+        return messages
     }
 
     public func texts(_ number: FieldNumber) -> [String] {

@@ -161,13 +161,15 @@ private struct RuleChecker {
         // Both are in the order of the fields' numbers.
         let rules = info.rules
         var next = 0
-        for field in message.fields {
-            while next < rules.count, rules[next].info.number.rawValue < field.number.rawValue {
+        for place in message.fields.indices {
+            let number = message.fields[place].number
+            while next < rules.count, rules[next].info.number.rawValue < number.rawValue {
                 if rules[next].mindsAbsence { checkUnset(rules[next], message) }
                 next += 1
             }
-            let isRuled = next < rules.count && rules[next].info.number == field.number
-            if isRuled || field.value.holdsMessages {
+            let isRuled = next < rules.count && rules[next].info.number == number
+            if isRuled || message.fields[place].value.holdsMessages {
+                let field = message.fields[place]
                 path.push(.number(message.type, field.number))
                 if isRuled { apply(rules[next], field) }
                 descend(field)

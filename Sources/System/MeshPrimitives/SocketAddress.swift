@@ -74,7 +74,7 @@ public struct SocketAddress: Hashable, Sendable, BitwiseCopyable, CustomStringCo
     public var host: String {
         switch family {
         case .ipv4:
-            return "\(low >> 24 & 255).\(low >> 16 & 255).\(low >> 8 & 255).\(low & 255)"
+            return text(withPort: false)
         case .ipv6:
             var bytes = (high.bigEndian, low.bigEndian)
             var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
@@ -84,5 +84,29 @@ public struct SocketAddress: Hashable, Sendable, BitwiseCopyable, CustomStringCo
         }
     }
 
-    public var description: String { family == .ipv4 ? "\(host):\(port)" : "[\(host)]:\(port)" }
+    public var description: String { family == .ipv4 ? text(withPort: true) : "[\(host)]:\(port)" }
+
+    /// Of IPv4. There are thousands of them in a large configuration.
+    private func text(withPort: Bool) -> String {
+        unsafe String(unsafeUninitializedCapacity: 21) { bytes in
+            var count = 0
+            func put(_ number: UInt32, then byte: UInt8?) {
+                var power: UInt32 = 10_000
+                while power > 1, number < power { power /= 10 }
+                while power > 0 {
+                    unsafe bytes[count] = 0x30 + UInt8(number / power % 10)
+                    (count, power) = (count + 1, power / 10)
+                }
+                guard let byte else { return }
+                unsafe bytes[count] = byte
+                count += 1
+            }
+            for shift: UInt64 in [24, 16, 8] {
+                put(UInt32(low >> shift & 255), then: UInt8(ascii: "."))
+            }
+            put(UInt32(low & 255), then: withPort ? UInt8(ascii: ":") : nil)
+            if withPort { put(UInt32(port), then: nil) }
+            return count
+        }
+    }
 }

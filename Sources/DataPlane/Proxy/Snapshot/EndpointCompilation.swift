@@ -169,7 +169,7 @@ extension SnapshotCompiler {
         _ route: [String: MetadataValue]
     ) {
         for (place, cluster) in clusters.enumerated() {
-            let criteria = route.merging(cluster.subset) { $1 }
+            let criteria = cluster.subset.isEmpty ? route : route.merging(cluster.subset) { $1 }
             records[place].criteria = store(criteria)
             let index = Int(records[place].cluster)
             guard index >= 0 else { continue }

@@ -108,6 +108,7 @@ extension SnapshotCompiler {
             configuration.virtualHosts.reduce(0) { $0 + $1.routes.count + ($1.requiresTLS ? 1 : 0) })
         hosts.reserveCapacity(configuration.virtualHosts.count)
         domains.reserveCapacity(configuration.virtualHosts.count)
+        process.reserve(names: configuration.virtualHosts.count)
         for (index, host) in configuration.virtualHosts.enumerated() {
             let first = routes.count
             for route in host.routes {
@@ -193,7 +194,7 @@ extension SnapshotCompiler {
     private mutating func compile(
         _ host: VirtualHost, _ routes: inout [RouteRecord], from first: Int, _ place: String
     ) throws(CompileError) -> VirtualHostRecord {
-        let takesAll = host.routes.first.map { self.takesAll($0.match) } == true
+        let takesAll = !host.routes.isEmpty && self.takesAll(host.routes[0].match)
         var (trees, connects) = ((plain: PathTree(), folded: PathTree()), [Int32]())
         // One that takes every path with a slash in front leaves nothing for a tree to find: without one there is no path.
         if host.routes.count != 1 || !takesAll || host.routes[0].match.path != .prefix("/") {

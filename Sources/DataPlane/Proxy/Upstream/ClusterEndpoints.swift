@@ -54,6 +54,24 @@ final class ClusterEndpoints: Sendable {
         }
     }
 
+    /// Whose endpoints these are; the few of most clusters are looked through.
+    private struct States {
+        private static let listMax = 8
+
+        private let list: [Kept]
+        private let table: Set<ObjectIdentifier>
+
+        init(_ list: [Kept]) {
+            self.list = list
+            table = list.count <= Self.listMax ? [] : Set(list.map { ObjectIdentifier($0.state) })
+        }
+
+        func contains(_ state: EndpointState) -> Bool {
+            list.count <= Self.listMax
+                ? list.contains { $0.state === state } : table.contains(ObjectIdentifier(state))
+        }
+    }
+
     private struct Content {
         var known = Known()
         var targets: ClusterTargets?
@@ -82,9 +100,9 @@ final class ClusterEndpoints: Sendable {
     /// These are the endpoints from now on. Of others nothing is kept once nothing of them is in use.
     func adopt(_ targets: ClusterTargets, at now: MonotonicInstant) {
         content.withLock { content in
-            let staying = Set(targets.kept.map { ObjectIdentifier($0.state) })
+            let staying = States(targets.kept)
             content.known.removeAll { kept in
-                !staying.contains(ObjectIdentifier(kept.state))
+                !staying.contains(kept.state)
                     && kept.state.requestsActive.load(ordering: .relaxed) == 0
                     && kept.state.connectionsActive.load(ordering: .relaxed) == 0
             }
@@ -92,13 +110,12 @@ final class ClusterEndpoints: Sendable {
             content.targets = targets
             guard old !== targets else { return }
             let isSame = old?.detector === targets.detector
-            let before = Set((old?.kept ?? []).map { ObjectIdentifier($0.state) })
-            for kept in old?.kept ?? []
-            where !isSame || !staying.contains(ObjectIdentifier(kept.state)) {
+            let before = States(old?.kept ?? [])
+            for kept in old?.kept ?? [] where !isSame || !staying.contains(kept.state) {
                 old?.detector?.remove(kept.monitor)
                 kept.state.mark(removing: .ejected)
             }
-            for kept in targets.kept where !isSame || !before.contains(ObjectIdentifier(kept.state)) {
+            for kept in targets.kept where !isSame || !before.contains(kept.state) {
                 targets.detector?.add(kept.monitor)
             }
             if !isSame {
