@@ -169,7 +169,9 @@ struct TLSTests {
         let peer = try HTTPPeer(200, body: "x")
         let operators =
             "%REQUESTED_SERVER_NAME% %DOWNSTREAM_TLS_VERSION% %DOWNSTREAM_PEER_URI_SAN% "
-            + "%DOWNSTREAM_LOCAL_URI_SAN% %DOWNSTREAM_PEER_SUBJECT%"
+            + "%DOWNSTREAM_LOCAL_URI_SAN% %DOWNSTREAM_PEER_SUBJECT% %DOWNSTREAM_LOCAL_SUBJECT% "
+            + "%DOWNSTREAM_PEER_ISSUER% %DOWNSTREAM_PEER_FINGERPRINT_256% %DOWNSTREAM_PEER_SERIAL% "
+            + "%DOWNSTREAM_PEER_CERT_V_END(%s)% %DOWNSTREAM_TLS_CIPHER%"
         var log = AccessLog(destination: .file(fixture.directory.path("log")))
         log.format = .text(operators + "\n")
         let tls = try fixture.settings(try fixture.leaf("server"))
@@ -193,13 +195,26 @@ struct TLSTests {
             "localhost TLSv1.3 spiffe://mesh/good spiffe://mesh/server CN=good",
             "localhost TLSv1.2 - spiffe://mesh/server -", "- TLSv1.3 - spiffe://mesh/server -", "- - - - -",
         ]
+        let told = try runTool(
+            "openssl", ["x509", "-in", good.certificate, "-noout", "-serial", "-fingerprint", "-sha256"])
+        // serial=0A…, sha256 Fingerprint=AB:CD:…
+        let facts = told.output.lowercased().split(separator: "\n").compactMap {
+            $0.split(separator: "=").last.map { String($0.filter { $0 != ":" }) }
+        }
+        #expect(told.status == 0 && facts.count == 2)
         let lines = try eventually("four lines") { () -> [String]? in
             proxy.server.flushLogs()
             let lines = fixture.directory.read("log")?.split(separator: "\n").map(String.init) ?? []
             return lines.count == wanted.count ? lines : nil
         }
-        #expect(lines == wanted)
-        #expect(peer.requests.first?.message["x-session"] == wanted[0])
+        let words = lines.map { $0.split(separator: " ").map(String.init) }
+        #expect(words.map { $0.prefix(5).joined(separator: " ") } == wanted)
+        #expect(Array(words[0][5..<9]) == ["CN=server", "CN=root", facts[1], facts[0]])
+        let end = try #require(Double(words[0][9]))
+        #expect(end > Date().timeIntervalSince1970)
+        #expect(words[0][10].hasPrefix("TLS_") && words[1][10].contains("-GCM-"))
+        #expect(words[3].dropFirst(5).allSatisfy { $0 == "-" })
+        #expect(peer.requests.first?.message["x-session"] == lines[0])
     }
 
     /// Two proxies with mutual TLS between them; the caller speaks plain text to the first.

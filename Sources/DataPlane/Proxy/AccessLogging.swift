@@ -246,10 +246,18 @@ extension Worker {
     /// In `scratch`.
     mutating func addPeerTexts(_ connection: ConnectionPlace, _ texts: inout ExchangeTexts) {
         guard let peer = identities[connection.value.identity] else { return }
-        if let uri = peer.uriSANs.first {
-            texts.downstreamPeerURI = uri.withByteView { scratch.store($0) }
-        }
+        texts.downstreamPeerURI = Self.store(names: peer.uriSANs, in: &scratch)
         texts.downstreamPeerSubject = peer.subject.withByteView { scratch.store($0) }
+    }
+
+    /// With commas between.
+    static func store(names: [String], in buffer: inout PooledBuffer) -> ByteView {
+        let start = buffer.count
+        for (index, name) in names.enumerated() {
+            if index > 0 { _ = buffer.append(UInt8(ascii: ",")) }
+            _ = name.withByteView { buffer.append($0) }
+        }
+        return buffer.view.dropFirst(start)
     }
 }
 
@@ -284,10 +292,29 @@ extension Worker {
         if needs.contains(.serverName), let name = session.serverName {
             texts.requestedServerName = name.withByteView { peerTexts.store($0) }
         }
-        if needs.contains(.localURISAN), context >= 0,
-            let own = snapshot.tlsContexts[Int(context)].certificate?.spiffeID
+        if needs.contains(.ownCertificate), context >= 0,
+            let own = snapshot.tlsContexts[Int(context)].certificate
         {
-            texts.downstreamLocalURI = own.withByteView { peerTexts.store($0) }
+            texts.downstreamLocalURI = Self.store(names: own.uriSANs, in: &peerTexts)
+            texts.downstreamLocalDNS = Self.store(names: own.dnsSANs, in: &peerTexts)
+            texts.downstreamLocalSubject = own.subject.withByteView { peerTexts.store($0) }
+        }
+        if needs.contains(.session) {
+            texts.downstreamCipher = session.cipherSuite.withByteView { peerTexts.store($0) }
+            texts.downstreamTLSSessionID = session.sessionID.withByteView { peerTexts.store($0) }
+        }
+        if needs.contains(.peerDetails), let peer = identities[connection.value.identity] {
+            let certificate = peer.certificate
+            texts.downstreamPeerDNS = Self.store(names: certificate.dnsSANs, in: &peerTexts)
+            texts.downstreamPeerIssuer = certificate.issuer.withByteView { peerTexts.store($0) }
+            texts.downstreamPeerSerial = certificate.serial.withByteView { peerTexts.store($0) }
+            texts.downstreamPeerFingerprint = certificate.sha256.withByteView { peerTexts.store($0) }
+            texts.downstreamPeerValidFrom = certificate.notBefore
+            texts.downstreamPeerValidUntil = certificate.notAfter
+        }
+        if needs.contains(.peerCertificate) {
+            let pem = identities.certificate(connection.value.identity, of: session)
+            texts.downstreamPeerCertificate = pem.withByteView { peerTexts.store($0) }
         }
     }
 

@@ -275,6 +275,14 @@ public enum TLSWriteResult: Equatable, Sendable, BitwiseCopyable {
         return unsafe String(cString: name)
     }
 
+    /// Of the session, in hexadecimal and lower case; empty if it has none, as in TLS 1.3 always.
+    public var sessionID: String {
+        guard !isVersion13, let session = unsafe SSL_get_session(record.pointee.ssl) else { return "" }
+        var count: UInt32 = 0
+        let bytes = unsafe SSL_SESSION_get_id(session, &count)
+        return unsafe hexadecimal(UnsafeBufferPointer(start: bytes, count: Int(count)))
+    }
+
     public var isResumed: Bool { unsafe SSL_session_reused(record.pointee.ssl) == 1 }
 
     /// The failure in full, with what the peer showed. Text from the peer is printable ASCII, and bounded.

@@ -182,9 +182,7 @@ extension Worker {
         clearPeerTexts()
         if !needs.isEmpty { addRareTexts(exchange, shelf[exchange.value.snapshot], needs, &texts) }
         guard withPeer, let peer = identities[exchange.value.downstream.value.identity] else { return texts }
-        if let uri = peer.uriSANs.first {
-            texts.downstreamPeerURI = uri.withByteView { peerTexts.store($0) }
-        }
+        texts.downstreamPeerURI = Self.store(names: peer.uriSANs, in: &peerTexts)
         texts.downstreamPeerSubject = peer.subject.withByteView { peerTexts.store($0) }
         return texts
     }

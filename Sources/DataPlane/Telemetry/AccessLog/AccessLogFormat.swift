@@ -198,9 +198,8 @@ public final class AccessLogFormat: Sendable {
             if value == .missing {
                 value = responseField(operation.alternative, record, response, responseBytes, &output)
             }
-        case .startTime:
-            times[Int(operation.time)].append(record.startedAt, to: &output)
-            value = .text
+        case .startTime, .emitTime, .peerValidFrom, .peerValidUntil:
+            value = time(operation, record, texts, &output)
         default:
             value = record.append(operation.kind, texts, to: &output)
         }
@@ -209,6 +208,22 @@ public final class AccessLogFormat: Sendable {
             value = .text
         }
         return value
+    }
+
+    private func time(
+        _ operation: Operation, _ record: borrowing ExchangeRecord, _ texts: ExchangeTexts,
+        _ output: inout LogBuffer
+    ) -> RenderedValue {
+        let nanoseconds: Int64? =
+            switch operation.kind {
+            case .startTime: record.startedAt
+            case .emitTime: record.startedAt + max(record.ended, 0)
+            case .peerValidFrom: texts.downstreamPeerValidFrom.map { $0 * 1_000_000_000 }
+            default: texts.downstreamPeerValidUntil.map { $0 * 1_000_000_000 }
+            }
+        guard let nanoseconds else { return .missing }
+        times[Int(operation.time)].append(nanoseconds, to: &output)
+        return .text
     }
 
     private func requestField(
@@ -395,11 +410,11 @@ extension AccessLogFormat {
                 operation = Operation(kind: kind)
                 operation.field = add(field: String(names[0]))
                 if names.count == 2 { operation.alternative = add(field: String(names[1])) }
-            case "START_TIME":
-                operation = Operation(kind: .startTime)
+            case "START_TIME", "EMIT_TIME", "DOWNSTREAM_PEER_CERT_V_START", "DOWNSTREAM_PEER_CERT_V_END":
+                operation = Operation(kind: Self.time(call.name))
                 if let argument = call.argument, !argument.isEmpty {
                     guard let format = TimeFormat(argument) else {
-                        throw FormatError(description: "%START_TIME(\(argument))%: unknown conversion")
+                        throw FormatError(description: "%\(call.name)(\(argument))%: unknown conversion")
                     }
                     times.append(format)
                     operation.time = Int16(times.count - 1)
@@ -422,6 +437,15 @@ extension AccessLogFormat {
             }
             if let lengthMax = call.lengthMax { operation.lengthMax = Int32(clamping: lengthMax) }
             return operation
+        }
+
+        private static func time(_ name: String) -> OperatorKind {
+            switch name {
+            case "START_TIME": .startTime
+            case "EMIT_TIME": .emitTime
+            case "DOWNSTREAM_PEER_CERT_V_START": .peerValidFrom
+            default: .peerValidUntil
+            }
         }
 
         private mutating func add(field name: String) -> Int16 {

@@ -4,7 +4,7 @@ import MeshPrimitives
 /// Which words a command operator of Envoy's format strings stands for.
 enum OperatorKind: UInt8, BitwiseCopyable, CaseIterable {
     case requestField, responseField, trailerField
-    case startTime
+    case startTime, emitTime
     case duration, requestDuration, requestTxDuration, responseDuration, responseTxDuration
     case bytesReceived, bytesSent, requestHeaderBytes, responseHeaderBytes
     case protocolName, upstreamProtocol
@@ -17,16 +17,20 @@ enum OperatorKind: UInt8, BitwiseCopyable, CaseIterable {
     case downstreamRemote, downstreamRemoteAlone, downstreamRemotePort
     case downstreamDirect, downstreamDirectAlone, downstreamDirectPort
     case downstreamLocal, downstreamLocalAlone, downstreamLocalPort
-    case peerURISAN, localURISAN, peerSubject, tlsVersion, serverName
+    case peerURISAN, peerDNSSAN, peerSubject, peerIssuer, peerSerial, peerFingerprint, peerCertificate
+    case peerValidFrom, peerValidUntil
+    case localURISAN, localDNSSAN, localSubject
+    case tlsVersion, tlsCipher, tlsSessionID, serverName
     case connectionID, streamID, traceID, spanID
     case hostname, localReplyBody
+    /// What never is there: of features that are refused where they are configured.
+    case absent
     case grpcStatus, grpcStatusSnake, grpcStatusNumber
 
     /// What an operator without argument is called.
     init?(_ name: String) {
         let kind: OperatorKind? =
             switch name {
-            case "START_TIME": .startTime
             case "DURATION": .duration
             case "REQUEST_DURATION": .requestDuration
             case "REQUEST_TX_DURATION": .requestTxDuration
@@ -58,6 +62,7 @@ enum OperatorKind: UInt8, BitwiseCopyable, CaseIterable {
             case "MARTLET_RETRY_REASONS": .retryReasons
             case "MARTLET_RETRY_REFUSAL": .retryRefusal
             case "MARTLET_SHADOW": .shadowDecisions
+            case "VIRTUAL_CLUSTER_NAME", "DOWNSTREAM_TRANSPORT_FAILURE_REASON": .absent
             default: Self.address(name) ?? Self.peer(name)
             }
         guard let kind else { return nil }
@@ -90,9 +95,18 @@ enum OperatorKind: UInt8, BitwiseCopyable, CaseIterable {
     private static func peer(_ name: String) -> OperatorKind? {
         switch name {
         case "DOWNSTREAM_PEER_URI_SAN": .peerURISAN
-        case "DOWNSTREAM_LOCAL_URI_SAN": .localURISAN
+        case "DOWNSTREAM_PEER_DNS_SAN": .peerDNSSAN
         case "DOWNSTREAM_PEER_SUBJECT": .peerSubject
+        case "DOWNSTREAM_PEER_ISSUER": .peerIssuer
+        case "DOWNSTREAM_PEER_SERIAL": .peerSerial
+        case "DOWNSTREAM_PEER_FINGERPRINT_256": .peerFingerprint
+        case "DOWNSTREAM_PEER_CERT": .peerCertificate
+        case "DOWNSTREAM_LOCAL_URI_SAN": .localURISAN
+        case "DOWNSTREAM_LOCAL_DNS_SAN": .localDNSSAN
+        case "DOWNSTREAM_LOCAL_SUBJECT": .localSubject
         case "DOWNSTREAM_TLS_VERSION": .tlsVersion
+        case "DOWNSTREAM_TLS_CIPHER": .tlsCipher
+        case "DOWNSTREAM_TLS_SESSION_ID": .tlsSessionID
         default: nil
         }
     }

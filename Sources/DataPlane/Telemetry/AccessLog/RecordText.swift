@@ -30,9 +30,9 @@ extension ExchangeRecord {
         case .routeName: return Self.append(text: texts.route, to: &output)
         case .virtualHostName: return Self.append(text: texts.virtualHost, to: &output)
         case .upstreamCluster: return Self.append(text: texts.cluster, to: &output)
-        case .peerURISAN: return Self.append(text: texts.downstreamPeerURI, to: &output)
-        case .localURISAN: return Self.append(text: texts.downstreamLocalURI, to: &output)
-        case .peerSubject: return Self.append(text: texts.downstreamPeerSubject, to: &output)
+        case .peerURISAN, .peerDNSSAN, .peerSubject, .peerIssuer, .peerSerial, .peerFingerprint,
+            .peerCertificate, .localURISAN, .localDNSSAN, .localSubject, .tlsCipher, .tlsSessionID:
+            return Self.append(text: texts.ofTLS(kind), to: &output)
         case .serverName: return Self.append(text: texts.requestedServerName, to: &output)
         case .hostname: return Self.append(text: texts.hostname, to: &output)
         case .localReplyBody:
@@ -50,7 +50,8 @@ extension ExchangeRecord {
             output.append(hexadecimal: spanID)
             return .text
         case .grpcStatus, .grpcStatusSnake, .grpcStatusNumber: return appendGRPCStatus(kind, to: &output)
-        case .requestField, .responseField, .trailerField, .startTime, .connectionTerminationDetails:
+        case .requestField, .responseField, .trailerField, .startTime, .emitTime, .peerValidFrom,
+            .peerValidUntil, .connectionTerminationDetails, .absent:
             return .missing
         case .upstreamHost, .upstreamHostAlone, .upstreamHostPort, .upstreamLocal, .upstreamLocalAlone,
             .upstreamLocalPort, .downstreamRemote, .downstreamRemoteAlone, .downstreamRemotePort,
