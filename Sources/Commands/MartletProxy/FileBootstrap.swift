@@ -31,12 +31,15 @@ struct FileBootstrap {
         }
 
         fileprivate var texts: [Text] = []
+        /// Until the start is over: to free it takes as long as to check it.
+        fileprivate var message: ConfigMessage?
         fileprivate let options: ProxyOptions
 
         fileprivate init(_ options: ProxyOptions) { self.options = options }
 
         /// The start is over: from now on they take less room.
         func compact() {
+            message = nil
             for index in texts.indices {
                 if case .plain(let bytes) = texts[index].bytes {
                     texts[index].bytes = .compact(CompactBytes(bytes))
@@ -92,6 +95,7 @@ struct FileBootstrap {
                 let bootstrap = Bootstrap.compile(message, surroundings: surroundings, problems: &found)
             {
                 problems = found
+                texts.message = message
                 return FileBootstrap(bootstrap: bootstrap, surroundings: surroundings, texts: texts)
             }
             if !sharesRepeats { problems = found }

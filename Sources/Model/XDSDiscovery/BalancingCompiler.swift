@@ -10,15 +10,16 @@ extension ResourceCompiler {
 
     mutating func balancing(_ node: ConfigNode, into cluster: inout ClusterValues) {
         typealias F = XDS.Cluster
+        var balancing = ClusterBalancing()
         if let policy = node.child(F.loadBalancingPolicy) {
-            cluster.balancing = ClusterBalancing()
-            cluster.balancing.localities = .ignored
-            extensionPolicy(policy, into: &cluster.balancing)
+            balancing.localities = .ignored
+            extensionPolicy(policy, into: &balancing)
         } else {
-            legacyPolicy(node, into: &cluster.balancing)
+            legacyPolicy(node, into: &balancing)
         }
-        if let common = node.child(F.commonLbConfig) { commonConfig(common, into: &cluster.balancing) }
-        cluster.balancing.subsets = node.child(F.lbSubsetConfig).flatMap { subsets($0) }
+        if let common = node.child(F.commonLbConfig) { commonConfig(common, into: &balancing) }
+        balancing.subsets = node.child(F.lbSubsetConfig).flatMap { subsets($0) }
+        cluster.balancing = balancing
     }
 
     // MARK: lb_policy

@@ -19,6 +19,7 @@ struct ConfigNode {
 
     func children(_ number: FieldNumber) -> [ConfigNode] {
         let messages = message.messages(number)
+        if messages.isEmpty { return [] }
         var nodes: [ConfigNode] = []
         nodes.reserveCapacity(messages.count)
         for index in messages.indices {

@@ -52,7 +52,12 @@ extension ResourceCompiler {
         }
         host.retryPolicy = node.child(F.retryPolicy).map { retryPolicy($0) }
         host.hedges = node.message.message(F.hedgePolicy)?.bool(XDS.HedgePolicy.hedgeOnPerTryTimeout) ?? false
-        host.routes = node.children(F.routes).compactMap { route($0, hostPolicy: host.retryPolicy) }
+        let (routes, policy) = (node.children(F.routes), host.retryPolicy)
+        host.routes.reserveCapacity(routes.count)
+        for child in routes {
+            guard let route = route(child, hostPolicy: policy) else { continue }
+            host.routes.append(route)
+        }
         host.requestHeaders = headerEdits(node, add: F.requestHeadersToAdd, remove: F.requestHeadersToRemove)
         host.responseHeaders = headerEdits(
             node, add: F.responseHeadersToAdd, remove: F.responseHeadersToRemove)

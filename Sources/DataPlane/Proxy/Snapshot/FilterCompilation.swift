@@ -236,8 +236,9 @@ extension SnapshotCompiler {
 
     // MARK: What routes do besides
 
-    func compile(_ mirrors: [Mirror]) -> Table<MirrorRecord> {
-        arena.store(
+    mutating func compile(_ mirrors: [Mirror]) -> Table<MirrorRecord> {
+        for case .header in mirrors.lazy.map(\.target) { namesClustersByHeader = true }
+        return arena.store(
             mirrors.map { mirror in
                 var record = MirrorRecord(share: fraction(mirror.share), marksHost: mirror.marksHost)
                 switch mirror.target {

@@ -7,9 +7,10 @@ import TrafficPolicy
 
 /// Route configurations and header changes, compiled.
 extension SnapshotCompiler {
-    /// For routes whose cluster a header names.
+    /// For routes and mirrors whose cluster a header names; empty where there are none.
     var clusterNames: DomainTable {
-        DomainTable(
+        guard namesClustersByHeader else { return DomainTable() }
+        return DomainTable(
             clusterIndices.sorted { $0.value < $1.value }.map {
                 DomainRecord(text: arena.store(text: $0.key), host: $0.value)
             }, in: arena)
@@ -493,7 +494,10 @@ extension SnapshotCompiler {
         _ place: String
     ) throws(CompileError) {
         record.action = .forward
-        if case .header(let name) = forward.target { record.clusterHeader = arena.store(text: name) }
+        if case .header(let name) = forward.target {
+            record.clusterHeader = arena.store(text: name)
+            namesClustersByHeader = true
+        }
         record.clusterNotFoundStatus = UInt16(forward.clusterNotFoundStatus)
         record.priority = forward.priority.rawValue
         record.timeout = forward.timeout?.nanoseconds ?? 0

@@ -68,6 +68,7 @@ struct SnapshotCompiler {
     var globalLimits: [GlobalLimitRecord] = []
     var quotas: [QuotaRecord] = []
     var clusterIndices: [String: Int32] = [:]
+    var namesClustersByHeader = false
     private var contexts: [ContextKey: Int32] = [:]
     /// By name, the clusters of the previous snapshot and their places in it.
     var previousClusters: [String: Int] = [:]
