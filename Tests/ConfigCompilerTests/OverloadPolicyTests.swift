@@ -114,6 +114,16 @@ struct OverloadPolicyTests {
         #expect(try own(both).healthCheckMode == .enforce)
     }
 
+    @Test("What would choose endpoints in shadow mode is told to our own proxies, beside what does")
+    func shadowBalancing() throws {
+        let bench = try Bench(
+            two + Bench.policy("LoadBalancerPolicy", "kind: Mesh", "mode: shadow, algorithm: peakEWMA"))
+        #expect(try own(bench).shadowBalancing.algorithm == .peakEwma)
+        #expect(try bench.cluster("outbound|80|default/orders", for: Bench.node()).lbPolicy == .roundRobin)
+        let foreign = try bench.cluster("outbound|80|default/orders", for: Bench.node(isMartlet: false))
+        #expect(foreign.typedExtensionProtocolOptions["martlet.cluster"] == nil)
+    }
+
     @Test("A time-out in shadow mode stands beside the one that a sidecar has for its own application")
     func shadowInbound() throws {
         let bench = try Bench(

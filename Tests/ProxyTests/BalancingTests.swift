@@ -27,6 +27,24 @@ struct BalancingTests {
         forward.hashing = policies
     }
 
+    @Test("A policy in shadow mode chooses too, and the choices are compared", arguments: [true, false])
+    func shadow(isSame: Bool) throws {
+        let peers = try peers(3)
+        defer { withExtendedLifetime(peers) {} }
+        let proxy = try ProxyFixture(peers) { _, cluster, _ in
+            // Whose turn it is begins at random; where one endpoint is left both say that one.
+            cluster.shadowBalancing = .random
+            if isSame { cluster.localities[0].endpoints.removeLast(2) }
+        }
+        var counts: [String: Int] = [:]
+        for _ in 0..<30 { counts[try ask(proxy).body, default: 0] += 1 }
+        #expect(counts == (isSame ? ["0": 30] : ["0": 10, "1": 10, "2": 10]))
+        let same = proxy.count(.shadowLbSame)
+        #expect(same + proxy.count(.shadowLbOther) == 30)
+        #expect(isSame ? same == 30 : same < 30)
+        if isSame { #expect(proxy.lastRecord?.shadows == []) }
+    }
+
     @Test("The same header leads to the same endpoint, other headers to others")
     func header() throws {
         let peers = try peers(4)

@@ -17,9 +17,7 @@ struct BalancingCompiler {
         case .peakEWMA:
             guard isMartlet else { return setLeastRequest(&cluster) }
             cluster.lbPolicy = .roundRobin
-            options.peakEwma = .init()
-            if let decay = settings.decay { options.peakEwma.decayTime = .init(decay) }
-            if let latency = settings.initialLatency { options.peakEwma.latencyDefault = .init(latency) }
+            options.peakEwma = peakEWMA
         case .ringHash:
             cluster.lbPolicy = .ringHash
             var ring = Cluster.RingHashLbConfig()
@@ -33,6 +31,28 @@ struct BalancingCompiler {
         }
         if let threshold = settings.panicThreshold {
             cluster.commonLbConfig.healthyPanicThreshold.value = threshold
+        }
+    }
+
+    private var peakEWMA: Martlet_V1_Cluster.PeakEWMA {
+        .with {
+            if let decay = settings.decay { $0.decayTime = .init(decay) }
+            if let latency = settings.initialLatency { $0.latencyDefault = .init(latency) }
+        }
+    }
+
+    /// For our own proxies: what they compare their choices with.
+    func setShadow(_ options: inout Martlet_V1_Cluster) {
+        switch settings.algorithm {
+        case .roundRobin: options.shadowBalancing = .init()
+        case .leastRequest:
+            options.shadowBalancing.algorithm = .leastRequest
+            options.shadowBalancing.choices = UInt32(clamping: settings.choices ?? 0)
+        case .random: options.shadowBalancing.algorithm = .random
+        case .peakEWMA:
+            options.shadowBalancing.algorithm = .peakEwma
+            options.shadowBalancing.peakEwma = peakEWMA
+        case .ringHash, .maglev, nil: break
         }
     }
 

@@ -50,6 +50,9 @@ struct ClusterCompiler {
         balancing.apply(to: &cluster, &options)
         balancing.setSubsets(&cluster, compiler.subsetKeys)
         setHealthCheck(&cluster, &options, place, port)
+        if let watched = compiler.policies.shadowSettings(LoadBalancerSettings.self, at: place)?.others {
+            BalancingCompiler(settings: watched, isMartlet: proxyClass.isMartlet).setShadow(&options)
+        }
         if proxyClass.isMartlet {
             cluster.typedExtensionProtocolOptions["martlet.cluster"] = Wire.packed(options)
         }

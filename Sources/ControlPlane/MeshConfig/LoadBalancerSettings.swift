@@ -1,4 +1,5 @@
-/// `LoadBalancerPolicy`: which endpoint of a service a request goes to. Without one they take turns.
+/// `LoadBalancerPolicy`: which endpoint of a service a request goes to. Without one they take turns. In shadow mode an
+/// algorithm that needs no table chooses beside the one in force, and the choices are compared.
 public struct LoadBalancerSettings: PolicySettings {
     public enum Algorithm: String, Sendable, CaseIterable {
         case roundRobin, leastRequest, peakEWMA, ringHash, maglev, random
@@ -59,6 +60,7 @@ public struct LoadBalancerSettings: PolicySettings {
         [.mesh, .namespace, .service, .httpRoute, .grpcRoute]
     }
     public static var directions: [PolicyDirection] { [.outbound] }
+    public static var runsInShadow: Bool { true }
 
     public static func policy(in specification: Resource.Specification) -> Policy<LoadBalancerSettings>? {
         guard case .loadBalancerPolicy(let policy) = specification else { return nil }

@@ -59,6 +59,7 @@ struct SpecificationChecker {
         case .loadBalancerPolicy(let policy):
             check(policy, of: resource)
             checkRoute(of: policy, in: resource)
+            checkShadow(policy, in: resource)
         case .healthCheckPolicy(let policy): check(policy, of: resource)
         case .rateLimitPolicy(let policy):
             check(policy, of: resource)
@@ -217,6 +218,24 @@ struct SpecificationChecker {
             report(
                 resource, "spec.\(name)", "is not decided in shadow mode",
                 "remove it: request and perTry are")
+        }
+    }
+
+    /// Choices of one algorithm are compared with those of another among the same endpoints.
+    private mutating func checkShadow(_ policy: Policy<LoadBalancerSettings>, in resource: Resource) {
+        guard policy.mode == .shadow else { return }
+        let settings = policy.settings
+        if settings.hashes {
+            report(
+                resource, "spec.algorithm", "is not decided in shadow mode",
+                "write roundRobin, leastRequest, peakEWMA or random")
+        }
+        for (name, isThere) in [
+            ("hashKeys", settings.hashKeys != nil), ("slowStart", settings.slowStartWindow != nil),
+            ("panicThreshold", settings.panicThreshold != nil), ("locality", settings.locality != nil),
+            ("subsets", settings.subsetLabels != nil || settings.subsetFallback != nil),
+        ] where isThere {
+            report(resource, "spec.\(name)", "is not decided in shadow mode", "remove it: algorithm is")
         }
     }
 

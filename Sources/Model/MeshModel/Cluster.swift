@@ -93,6 +93,7 @@ public struct ClusterValues: Sendable, Equatable {
     /// martlet.v1.Cluster: what policies in shadow mode say.
     @Rare public var shadowBreaker: CircuitBreakerSettings? = nil
     @Rare public var shadowLimits: ShadowLimits? = nil
+    @Rare public var shadowBalancing: LoadBalancingPolicy? = nil
 
     public init(name: String) { self.name = name }
 }

@@ -399,13 +399,20 @@ extension ResourceCompiler {
     func martletBalancing(_ node: ConfigNode, into cluster: inout ClusterValues) {
         typealias F = XDS.MartletCluster
         if let latency = node.message.message(F.peakEwma) {
-            typealias P = XDS.MartletClusterPeakEWMA
-            cluster.balancing.policy = .peakEWMA(
-                PeakEWMASettings(
-                    decayTime: (latency.duration(P.decayTime) ?? .seconds(10)).nanoseconds,
-                    latencyDefault: (latency.duration(P.latencyDefault) ?? .milliseconds(10)).nanoseconds))
+            cluster.balancing.policy = .peakEWMA(peakEWMA(latency))
             cluster.balancing.hashing = nil
             cluster.balancing.slowStart = nil
+        }
+        cluster.shadowBalancing = node.message.message(F.shadowBalancing).map { shadow in
+            typealias S = XDS.MartletClusterShadowBalancing
+            switch shadow.enumerated(S.algorithm) {
+            case 1:
+                let choices = UInt32(clamping: shadow.unsigned(S.choices))
+                return .leastRequest(choices: choices == 0 ? 2 : choices)
+            case 2: return .random
+            case 3: return .peakEWMA(peakEWMA(shadow.message(S.peakEwma)))
+            default: return .roundRobin
+            }
         }
         if let outliers = node.message.message(F.outliers) {
             typealias O = XDS.MartletClusterOutliers
@@ -413,6 +420,13 @@ extension ResourceCompiler {
             cluster.outliers?.readsGRPCTrailers = outliers.bool(O.readsGrpcTrailers)
             cluster.outliersMode = outliers.enumerated(O.mode) == 1 ? .shadow : .enforce
         }
+    }
+
+    private func peakEWMA(_ message: ConfigMessage?) -> PeakEWMASettings {
+        typealias P = XDS.MartletClusterPeakEWMA
+        return PeakEWMASettings(
+            decayTime: (message?.duration(P.decayTime) ?? .seconds(10)).nanoseconds,
+            latencyDefault: (message?.duration(P.latencyDefault) ?? .milliseconds(10)).nanoseconds)
     }
 }
 

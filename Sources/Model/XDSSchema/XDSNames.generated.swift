@@ -1143,6 +1143,7 @@ public enum XDS {
         public static var outliers: FieldNumber { 5 }
         public static var shadowBreaker: FieldNumber { 6 }
         public static var healthCheckMode: FieldNumber { 7 }
+        public static var shadowBalancing: FieldNumber { 8 }
     }
     /// martlet.v1.Cluster.Breaker
     public enum MartletClusterBreaker {
@@ -1186,31 +1187,38 @@ public enum XDS {
         public static var window: FieldNumber { 2 }
         public static var retriesMin: FieldNumber { 3 }
     }
+    /// martlet.v1.Cluster.ShadowBalancing
+    public enum MartletClusterShadowBalancing {
+        public static var messageType: MessageType { MessageType(298) }
+        public static var algorithm: FieldNumber { 1 }
+        public static var choices: FieldNumber { 2 }
+        public static var peakEwma: FieldNumber { 3 }
+    }
     /// martlet.v1.CountedLog
     public enum MartletCountedLog {
-        public static var messageType: MessageType { MessageType(298) }
+        public static var messageType: MessageType { MessageType(299) }
     }
     /// martlet.v1.Manifest
     public enum MartletManifest {
-        public static var messageType: MessageType { MessageType(299) }
+        public static var messageType: MessageType { MessageType(300) }
         public static var service: FieldNumber { 1 }
         public static var resources: FieldNumber { 2 }
     }
     /// martlet.v1.Manifest.Resource
     public enum MartletManifestResource {
-        public static var messageType: MessageType { MessageType(300) }
+        public static var messageType: MessageType { MessageType(301) }
         public static var typeUrl: FieldNumber { 1 }
         public static var name: FieldNumber { 2 }
         public static var digest: FieldNumber { 3 }
     }
     /// martlet.v1.PlainText
     public enum MartletPlainText {
-        public static var messageType: MessageType { MessageType(301) }
+        public static var messageType: MessageType { MessageType(302) }
         public static var refusedInShadow: FieldNumber { 1 }
     }
     /// martlet.v1.Policy
     public enum MartletPolicy {
-        public static var messageType: MessageType { MessageType(302) }
+        public static var messageType: MessageType { MessageType(303) }
         public static var traceContext: FieldNumber { 1 }
         public static var ignoreUnknownUpgrades: FieldNumber { 2 }
         public static var sendProxyStatus: FieldNumber { 3 }
@@ -1222,7 +1230,7 @@ public enum XDS {
     }
     /// martlet.v1.Policy.TraceContext
     public enum MartletPolicyTraceContext {
-        public static var messageType: MessageType { MessageType(303) }
+        public static var messageType: MessageType { MessageType(304) }
         public static var sampled: FieldNumber { 1 }
         public static var startW3c: FieldNumber { 2 }
         public static var startB3: FieldNumber { 3 }
@@ -1230,21 +1238,21 @@ public enum XDS {
     }
     /// martlet.v1.Route
     public enum MartletRoute {
-        public static var messageType: MessageType { MessageType(304) }
+        public static var messageType: MessageType { MessageType(305) }
         public static var retry: FieldNumber { 1 }
         public static var propagateDeadline: FieldNumber { 2 }
         public static var shadow: FieldNumber { 3 }
     }
     /// martlet.v1.Route.Retry
     public enum MartletRouteRetry {
-        public static var messageType: MessageType { MessageType(305) }
+        public static var messageType: MessageType { MessageType(306) }
         public static var provablySafe: FieldNumber { 1 }
         public static var methods: FieldNumber { 2 }
         public static var idempotencyHeader: FieldNumber { 3 }
     }
     /// martlet.v1.Route.Shadow
     public enum MartletRouteShadow {
-        public static var messageType: MessageType { MessageType(306) }
+        public static var messageType: MessageType { MessageType(307) }
         public static var retryOn: FieldNumber { 1 }
         public static var numRetries: FieldNumber { 2 }
         public static var retriableStatusCodes: FieldNumber { 3 }
@@ -1267,7 +1275,7 @@ public enum XDS {
     }
     /// martlet.v1.SignedManifest
     public enum MartletSignedManifest {
-        public static var messageType: MessageType { MessageType(307) }
+        public static var messageType: MessageType { MessageType(308) }
         public static var name: FieldNumber { 1 }
         public static var manifest: FieldNumber { 2 }
         public static var signature: FieldNumber { 3 }
@@ -2169,24 +2177,24 @@ public enum XDS {
     }
     /// xds.type.matcher.v3.Matcher
     public enum XDSMatcher {
-        public static var messageType: MessageType { MessageType(309) }
+        public static var messageType: MessageType { MessageType(310) }
         public static var matcherList: FieldNumber { 1 }
         public static var onNoMatch: FieldNumber { 3 }
     }
     /// xds.type.matcher.v3.Matcher.MatcherList
     public enum XDSMatcherMatcherList {
-        public static var messageType: MessageType { MessageType(310) }
+        public static var messageType: MessageType { MessageType(311) }
         public static var matchers: FieldNumber { 1 }
     }
     /// xds.type.matcher.v3.Matcher.MatcherList.FieldMatcher
     public enum XDSMatcherMatcherListFieldMatcher {
-        public static var messageType: MessageType { MessageType(311) }
+        public static var messageType: MessageType { MessageType(312) }
         public static var predicate: FieldNumber { 1 }
         public static var onMatch: FieldNumber { 2 }
     }
     /// xds.type.matcher.v3.Matcher.MatcherList.Predicate
     public enum XDSMatcherMatcherListPredicate {
-        public static var messageType: MessageType { MessageType(312) }
+        public static var messageType: MessageType { MessageType(313) }
         public static var singlePredicate: FieldNumber { 1 }
         public static var orMatcher: FieldNumber { 2 }
         public static var andMatcher: FieldNumber { 3 }
@@ -2194,34 +2202,34 @@ public enum XDS {
     }
     /// xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList
     public enum XDSMatcherMatcherListPredicatePredicateList {
-        public static var messageType: MessageType { MessageType(313) }
+        public static var messageType: MessageType { MessageType(314) }
         public static var predicate: FieldNumber { 1 }
     }
     /// xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate
     public enum XDSMatcherMatcherListPredicateSinglePredicate {
-        public static var messageType: MessageType { MessageType(314) }
+        public static var messageType: MessageType { MessageType(315) }
         public static var input: FieldNumber { 1 }
         public static var valueMatch: FieldNumber { 2 }
     }
     /// xds.type.matcher.v3.Matcher.OnMatch
     public enum XDSMatcherOnMatch {
-        public static var messageType: MessageType { MessageType(315) }
+        public static var messageType: MessageType { MessageType(316) }
         public static var matcher: FieldNumber { 1 }
         public static var action: FieldNumber { 2 }
     }
     /// xds.type.matcher.v3.RegexMatcher
     public enum XDSRegexMatcher {
-        public static var messageType: MessageType { MessageType(316) }
+        public static var messageType: MessageType { MessageType(317) }
         public static var googleRe2: FieldNumber { 1 }
         public static var regex: FieldNumber { 2 }
     }
     /// xds.type.matcher.v3.RegexMatcher.GoogleRE2
     public enum XDSRegexMatcherGoogleRE2 {
-        public static var messageType: MessageType { MessageType(317) }
+        public static var messageType: MessageType { MessageType(318) }
     }
     /// xds.type.matcher.v3.StringMatcher
     public enum XDSStringMatcher {
-        public static var messageType: MessageType { MessageType(318) }
+        public static var messageType: MessageType { MessageType(319) }
         public static var exact: FieldNumber { 1 }
         public static var `prefix`: FieldNumber { 2 }
         public static var suffix: FieldNumber { 3 }
@@ -2231,7 +2239,7 @@ public enum XDS {
     }
     /// xds.core.v3.TypedExtensionConfig
     public enum XDSTypedExtensionConfig {
-        public static var messageType: MessageType { MessageType(308) }
+        public static var messageType: MessageType { MessageType(309) }
         public static var name: FieldNumber { 1 }
         public static var typedConfig: FieldNumber { 2 }
     }

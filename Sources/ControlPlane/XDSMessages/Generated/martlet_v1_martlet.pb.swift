@@ -327,6 +327,15 @@ public nonisolated struct Martlet_V1_Cluster: @unchecked Sendable {
     set {_uniqueStorage()._healthCheckMode = newValue}
   }
 
+  public var shadowBalancing: Martlet_V1_Cluster.ShadowBalancing {
+    get {_storage._shadowBalancing ?? Martlet_V1_Cluster.ShadowBalancing()}
+    set {_uniqueStorage()._shadowBalancing = newValue}
+  }
+  /// Returns true if `shadowBalancing` has been explicitly set.
+  public var hasShadowBalancing: Bool {_storage._shadowBalancing != nil}
+  /// Clears the value of `shadowBalancing`. Subsequent reads from it will return its default value.
+  public mutating func clearShadowBalancing() {_uniqueStorage()._shadowBalancing = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated struct RetryBudget: Sendable {
@@ -480,6 +489,73 @@ public nonisolated struct Martlet_V1_Cluster: @unchecked Sendable {
     public var unknownFields = SwiftProtobuf.UnknownStorage()
 
     public init() {}
+  }
+
+  public nonisolated struct ShadowBalancing: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var algorithm: Martlet_V1_Cluster.ShadowBalancing.Algorithm = .roundRobin
+
+    public var choices: UInt32 = 0
+
+    public var peakEwma: Martlet_V1_Cluster.PeakEWMA {
+      get {_peakEwma ?? Martlet_V1_Cluster.PeakEWMA()}
+      set {_peakEwma = newValue}
+    }
+    /// Returns true if `peakEwma` has been explicitly set.
+    public var hasPeakEwma: Bool {self._peakEwma != nil}
+    /// Clears the value of `peakEwma`. Subsequent reads from it will return its default value.
+    public mutating func clearPeakEwma() {self._peakEwma = nil}
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public nonisolated enum Algorithm: SwiftProtobuf.Enum, Swift.CaseIterable {
+      public typealias RawValue = Int
+      case roundRobin // = 0
+      case leastRequest // = 1
+      case random // = 2
+      case peakEwma // = 3
+      case UNRECOGNIZED(Int)
+
+      public init() {
+        self = .roundRobin
+      }
+
+      public init?(rawValue: Int) {
+        switch rawValue {
+        case 0: self = .roundRobin
+        case 1: self = .leastRequest
+        case 2: self = .random
+        case 3: self = .peakEwma
+        default: self = .UNRECOGNIZED(rawValue)
+        }
+      }
+
+      public var rawValue: Int {
+        switch self {
+        case .roundRobin: return 0
+        case .leastRequest: return 1
+        case .random: return 2
+        case .peakEwma: return 3
+        case .UNRECOGNIZED(let i): return i
+        }
+      }
+
+      // The compiler won't synthesize support with the UNRECOGNIZED case.
+      public static let allCases: [Martlet_V1_Cluster.ShadowBalancing.Algorithm] = [
+        .roundRobin,
+        .leastRequest,
+        .random,
+        .peakEwma,
+      ]
+
+    }
+
+    public init() {}
+
+    fileprivate var _peakEwma: Martlet_V1_Cluster.PeakEWMA? = nil
   }
 
   public init() {}
@@ -842,7 +918,7 @@ nonisolated extension Martlet_V1_Route.Shadow: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Cluster"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_budget\0\u{1}breaker\0\u{3}shadow_limits\0\u{3}peak_ewma\0\u{1}outliers\0\u{3}shadow_breaker\0\u{3}health_check_mode\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_budget\0\u{1}breaker\0\u{3}shadow_limits\0\u{3}peak_ewma\0\u{1}outliers\0\u{3}shadow_breaker\0\u{3}health_check_mode\0\u{3}shadow_balancing\0")
 
   fileprivate class _StorageClass {
     var _retryBudget: Martlet_V1_Cluster.RetryBudget? = nil
@@ -852,6 +928,7 @@ nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._
     var _peakEwma: Martlet_V1_Cluster.PeakEWMA? = nil
     var _outliers: Martlet_V1_Cluster.Outliers? = nil
     var _healthCheckMode: Martlet_V1_Policy.Mode = .enforce
+    var _shadowBalancing: Martlet_V1_Cluster.ShadowBalancing? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -869,6 +946,7 @@ nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._
       _peakEwma = source._peakEwma
       _outliers = source._outliers
       _healthCheckMode = source._healthCheckMode
+      _shadowBalancing = source._shadowBalancing
     }
   }
 
@@ -894,6 +972,7 @@ nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._
         case 5: try { try decoder.decodeSingularMessageField(value: &_storage._outliers) }()
         case 6: try { try decoder.decodeSingularMessageField(value: &_storage._shadowBreaker) }()
         case 7: try { try decoder.decodeSingularEnumField(value: &_storage._healthCheckMode) }()
+        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._shadowBalancing) }()
         default: break
         }
       }
@@ -927,6 +1006,9 @@ nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._
       if _storage._healthCheckMode != .enforce {
         try visitor.visitSingularEnumField(value: _storage._healthCheckMode, fieldNumber: 7)
       }
+      try { if let v = _storage._shadowBalancing {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -943,6 +1025,7 @@ nonisolated extension Martlet_V1_Cluster: SwiftProtobuf.Message, SwiftProtobuf._
         if _storage._peakEwma != rhs_storage._peakEwma {return false}
         if _storage._outliers != rhs_storage._outliers {return false}
         if _storage._healthCheckMode != rhs_storage._healthCheckMode {return false}
+        if _storage._shadowBalancing != rhs_storage._shadowBalancing {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -1197,6 +1280,54 @@ nonisolated extension Martlet_V1_Cluster.Outliers: SwiftProtobuf.Message, SwiftP
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
+}
+
+nonisolated extension Martlet_V1_Cluster.ShadowBalancing: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Martlet_V1_Cluster.protoMessageName + ".ShadowBalancing"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}algorithm\0\u{1}choices\0\u{3}peak_ewma\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.algorithm) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.choices) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._peakEwma) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.algorithm != .roundRobin {
+      try visitor.visitSingularEnumField(value: self.algorithm, fieldNumber: 1)
+    }
+    if self.choices != 0 {
+      try visitor.visitSingularUInt32Field(value: self.choices, fieldNumber: 2)
+    }
+    try { if let v = self._peakEwma {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Martlet_V1_Cluster.ShadowBalancing, rhs: Martlet_V1_Cluster.ShadowBalancing) -> Bool {
+    if lhs.algorithm != rhs.algorithm {return false}
+    if lhs.choices != rhs.choices {return false}
+    if lhs._peakEwma != rhs._peakEwma {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Martlet_V1_Cluster.ShadowBalancing.Algorithm: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ROUND_ROBIN\0\u{1}LEAST_REQUEST\0\u{1}RANDOM\0\u{1}PEAK_EWMA\0")
 }
 
 nonisolated extension Martlet_V1_PlainText: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

@@ -320,6 +320,8 @@ struct ClusterRecord: BitwiseCopyable {
     var policy = LoadBalancingPolicy.roundRobin
     /// Hashing, subsets, zones, latency or slow start: a choice is more than a turn.
     var looksAtRequest = false
+    /// What a policy in shadow mode says.
+    var shadowPolicy: LoadBalancingPolicy?
     /// Nanoseconds.
     var connectTimeout: Int64
     var idleTimeout: Int64

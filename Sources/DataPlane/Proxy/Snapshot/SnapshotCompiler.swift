@@ -171,7 +171,8 @@ struct SnapshotCompiler {
             name: arena.store(text: cluster.name), slot: Int32(shared.slot), process: Unowned(shared),
             endpoints: arena.store(endpoints), policy: balancing.policy,
             looksAtRequest: cluster.discovery == .originalDestination || !isPlain || zones
-                || balancing.subsets != nil,
+                || balancing.subsets != nil || cluster.shadowBalancing != nil,
+            shadowPolicy: cluster.shadowBalancing,
             connectTimeout: cluster.connectTimeout.nanoseconds,
             idleTimeout: cluster.idleTimeout?.nanoseconds ?? 0,
             maxConnectionDuration: cluster.maxConnectionDuration?.nanoseconds ?? 0,

@@ -78,7 +78,18 @@ extension Worker {
                 &random)
         }
         countChoice(slot, clusters[slot].balancer)
+        if !clusters[slot].shadowBalancers.isEmpty { compareChoice(exchange, slot, set, member) }
         return member.map { Int(clusters[slot].order[$0]) }
+    }
+
+    /// With what a policy in shadow mode would choose for a first attempt.
+    private mutating func compareChoice(
+        _ exchange: ExchangePlace, _ slot: Int, _ set: Unowned<EndpointSet>, _ member: Int?
+    ) {
+        guard exchange.value.attempts == 0, let member else { return }
+        let other = set.with { clusters[slot].shadowBalancers[0].pick(from: $0, at: now, random: &random) }
+        counters.add(clusters[slot].scope, other == member ? .shadowLbSame : .shadowLbOther)
+        if other != member { exchange.value.record.shadows.insert(.balancing) }
     }
 
     /// Metadata of endpoints that a further attempt is not to go to.

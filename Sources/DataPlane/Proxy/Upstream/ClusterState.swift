@@ -14,6 +14,8 @@ struct ClusterState: ~Copyable {
     var scope: ClusterScope
     var process: Unowned<ProcessCluster>
     var balancer = LoadBalancer(.roundRobin)
+    /// At most one: of a policy in shadow mode.
+    var shadowBalancers = OwnedList<LoadBalancer>()
     var set: EndpointSet? { didSet { unownedSet = set.map { Unowned($0) } } }
     /// The same for each request, which would otherwise count the reference up and down.
     private(set) var unownedSet: Unowned<EndpointSet>?
@@ -154,11 +156,12 @@ extension Worker {
         }
         clusters[slot].detector = targets.detector.map { Unowned($0) }
         clusters[slot].isHashed = record.policy == .hashed
-        if case .peakEWMA(let settings) = record.policy {
+        clusters[slot].latency = nil
+        for policy in [record.policy, record.shadowPolicy] {
+            guard case .peakEWMA(let settings) = policy, clusters[slot].latency == nil else { continue }
             clusters[slot].latency = settings
-        } else {
-            clusters[slot].latency = nil
         }
+        adoptShadow(slot, record.shadowPolicy)
         clusters[slot].looksAtRequest = record.looksAtRequest
         for host in clusters[slot].hosts.indices { clusters[slot].hosts[host].isCurrent = false }
         adoptHosts(slot, targets, record)
@@ -168,6 +171,13 @@ extension Worker {
             retire(slot, host)
         }
         adoptSubsets(slot, targets, record.policy)
+    }
+
+    private mutating func adoptShadow(_ slot: Int, _ policy: LoadBalancingPolicy?) {
+        let known = clusters[slot].shadowBalancers.isEmpty ? nil : clusters[slot].shadowBalancers[0].policy
+        guard known != policy else { return }
+        clusters[slot].shadowBalancers = OwnedList()
+        if let policy { clusters[slot].shadowBalancers.append(LoadBalancer(policy)) }
     }
 
     private mutating func adoptHosts(_ slot: Int, _ targets: ClusterTargets, _ record: ClusterRecord) {

@@ -21,7 +21,10 @@ public struct ShadowDecisions: OptionSet, Hashable, Sendable, BitwiseCopyable {
 
     public static let sampled = ShadowDecisions(rawValue: 1 << 12)
 
-    public static let bitCount = 13
+    /// Another endpoint would have been chosen.
+    public static let balancing = ShadowDecisions(rawValue: 1 << 13)
+
+    public static let bitCount = 14
 
     /// In access logs and the flight recorder.
     public static func word(bit: Int) -> StaticString {
@@ -38,7 +41,8 @@ public struct ShadowDecisions: OptionSet, Hashable, Sendable, BitwiseCopyable {
         case 9: "delay"
         case 10: "abort"
         case 11: "plain_text"
-        default: "sampled"
+        case 12: "sampled"
+        default: "balancing"
         }
     }
 }

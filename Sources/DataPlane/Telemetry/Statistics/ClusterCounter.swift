@@ -115,6 +115,8 @@ public enum ClusterCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
     case shadowRqRetryRefused
     case shadowRqTimeout
     case shadowRqPerTryTimeout
+    case shadowLbSame
+    case shadowLbOther
     case circuitBreakersHighRemainingCx
     case circuitBreakersHighRemainingPending
     case circuitBreakersHighRemainingRq
@@ -278,6 +280,8 @@ public enum ClusterCounter: UInt16, Sendable, BitwiseCopyable, CaseIterable {
         case .shadowRqRetryRefused: "shadow.upstream_rq_retry_refused"
         case .shadowRqTimeout: "shadow.upstream_rq_timeout"
         case .shadowRqPerTryTimeout: "shadow.upstream_rq_per_try_timeout"
+        case .shadowLbSame: "shadow.lb_same_host"
+        case .shadowLbOther: "shadow.lb_other_host"
         case .circuitBreakersHighRemainingCx: "circuit_breakers.high.remaining_cx"
         case .circuitBreakersHighRemainingPending: "circuit_breakers.high.remaining_pending"
         case .circuitBreakersHighRemainingRq: "circuit_breakers.high.remaining_rq"
