@@ -7,7 +7,7 @@ extension SystemTests {
     @Suite("Policies in shadow mode")
     struct ShadowTests {
         @Test(
-            "Endpoints that fail their checks, and answers that come too late, are counted and change nothing"
+            "Endpoints that fail their checks, other choices, and late answers are counted and change nothing"
         )
         func checksAndTimes() throws {
             let peer = try HTTPPeer {
@@ -28,6 +28,11 @@ extension SystemTests {
                         kind: TimeoutPolicy
                         metadata: {name: orders}
                         spec: {targetRef: {kind: Service, name: orders}, direction: inbound, mode: shadow, request: 10ms}
+                        ---
+                        apiVersion: martlet.mesh/v1
+                        kind: LoadBalancerPolicy
+                        metadata: {name: orders}
+                        spec: {targetRef: {kind: Service, name: orders}, mode: shadow, algorithm: leastRequest}
 
                         """
             ])
@@ -46,6 +51,7 @@ extension SystemTests {
             let outbound = try fetch(port: portal.port("admin"), "GET", "/stats").text
             #expect(!outbound.contains("|default/orders.health_check.failure: 0\n"), "\(outbound)")
             #expect(outbound.contains("|default/orders.lb_healthy_panic: 0\n"), "\(outbound)")
+            #expect(outbound.contains("|default/orders.shadow.lb_same_host: 3\n"), "\(outbound)")
         }
 
         @Test("Who would be refused by strict mutual TLS is counted, those in the mesh are not")
