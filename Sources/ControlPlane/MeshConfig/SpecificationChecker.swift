@@ -210,55 +210,44 @@ struct SpecificationChecker {
     private mutating func checkShadow(_ policy: Policy<TimeoutSettings>, in resource: Resource) {
         guard policy.mode == .shadow else { return }
         let settings = policy.settings
-        for (name, isThere) in [
-            ("connect", settings.connect != nil), ("idle", settings.idle != nil),
-            ("stream", settings.stream != nil), ("connection", settings.connection != nil),
-            ("deadlinePropagation", settings.propagatesDeadline != nil),
-        ] where isThere {
-            report(
-                resource, "spec.\(name)", "is not decided in shadow mode",
-                "remove it: request and perTry are")
-        }
+        reportUndecided(
+            [
+                ("connect", settings.connect != nil), ("idle", settings.idle != nil),
+                ("stream", settings.stream != nil), ("connection", settings.connection != nil),
+                ("deadlinePropagation", settings.propagatesDeadline != nil),
+            ], resource, "remove it: request and perTry are")
     }
 
     /// Choices of one algorithm are compared with those of another among the same endpoints.
     private mutating func checkShadow(_ policy: Policy<LoadBalancerSettings>, in resource: Resource) {
         guard policy.mode == .shadow else { return }
         let settings = policy.settings
-        if settings.hashes {
-            report(
-                resource, "spec.algorithm", "is not decided in shadow mode",
-                "write roundRobin, leastRequest, peakEWMA or random")
-        }
-        for (name, isThere) in [
-            ("hashKeys", settings.hashKeys != nil), ("slowStart", settings.slowStartWindow != nil),
-            ("panicThreshold", settings.panicThreshold != nil), ("locality", settings.locality != nil),
-            ("subsets", settings.subsetLabels != nil || settings.subsetFallback != nil),
-        ] where isThere {
-            report(resource, "spec.\(name)", "is not decided in shadow mode", "remove it: algorithm is")
-        }
+        reportUndecided(
+            [("algorithm", settings.hashes)], resource, "write roundRobin, leastRequest, peakEWMA or random")
+        reportUndecided(
+            [
+                ("hashKeys", settings.hashKeys != nil), ("slowStart", settings.slowStartWindow != nil),
+                ("panicThreshold", settings.panicThreshold != nil), ("locality", settings.locality != nil),
+                ("subsets", settings.subsetLabels != nil || settings.subsetFallback != nil),
+            ], resource, "remove it: algorithm is")
     }
 
     /// Nobody sees who would have come otherwise, nor what would have been agreed on.
     private mutating func checkShadow(_ policy: Policy<TLSSettings>, in resource: Resource) {
         guard policy.mode == .shadow else { return }
         let settings = policy.settings
-        for (name, isThere) in [
-            ("minimumVersion", settings.minimumVersion != nil), ("ciphers", settings.ciphers != nil),
-        ] where isThere {
-            report(resource, "spec.\(name)", "is not decided in shadow mode", "remove it: mtls is")
-        }
+        reportUndecided(
+            [("minimumVersion", settings.minimumVersion != nil), ("ciphers", settings.ciphers != nil)],
+            resource, "remove it: mtls is")
     }
 
     private mutating func checkShadow(_ policy: Policy<TelemetrySettings>, in resource: Resource) {
         guard policy.mode == .shadow else { return }
-        for (name, isThere) in [
-            ("formats", policy.settings.formats != nil), ("otlp", policy.settings.collector != nil),
-        ] where isThere {
-            report(
-                resource, "spec.tracing.\(name)", "is not decided in shadow mode",
-                "remove it: sampling and accessLog are")
-        }
+        reportUndecided(
+            [
+                ("tracing.formats", policy.settings.formats != nil),
+                ("tracing.otlp", policy.settings.collector != nil),
+            ], resource, "remove it: sampling and accessLog are")
     }
 
     /// Behind it there is one application.
@@ -273,11 +262,22 @@ struct SpecificationChecker {
     }
 
     private mutating func reportInbound(_ fields: [(String, Bool)], _ resource: Resource) {
-        for (name, isThere) in fields where isThere {
-            report(
-                resource, "spec.\(name)", "has no effect with direction inbound",
-                "remove it, or write it with direction outbound")
-        }
+        report(
+            fields, resource, "has no effect with direction inbound",
+            "remove it, or write it with direction outbound")
+    }
+
+    private mutating func reportUndecided(
+        _ fields: [(String, Bool)], _ resource: Resource, _ remedy: String
+    ) {
+        report(fields, resource, "is not decided in shadow mode", remedy)
+    }
+
+    /// Those of the fields that are there.
+    private mutating func report(
+        _ fields: [(String, Bool)], _ resource: Resource, _ problem: String, _ remedy: String
+    ) {
+        for (name, isThere) in fields where isThere { report(resource, "spec.\(name)", problem, remedy) }
     }
 
     /// How endpoints are chosen is one matter for all who call a service.

@@ -244,7 +244,7 @@ extension Worker {
             process.log.note(
                 .warning, "TLS handshake with endpoint failed", detail: text, peer: connection.value.peer,
                 local: connection.value.local)
-            endpointFailed(connection, text)
+            endpointFailed(connection, "TLS error: \(text)")
         }
     }
 
@@ -253,13 +253,13 @@ extension Worker {
         process.log.note(
             .debug, "TLS session failed", detail: text, peer: connection.value.peer,
             local: connection.value.local)
-        if connection.value.side == .upstream { return endpointFailed(connection, text) }
+        if connection.value.side == .upstream { return endpointFailed(connection, "TLS error: \(text)") }
         connectionEnded(connection, cause: .reset)
     }
 
     /// The requests concerned learn why.
-    private mutating func endpointFailed(_ connection: ConnectionPlace, _ text: String) {
-        transportFailure = failureTexts.id(of: "TLS error: \(text)")
+    mutating func endpointFailed(_ connection: ConnectionPlace, _ text: String) {
+        transportFailure = failureTexts.id(of: text)
         connectionEnded(connection, cause: .reset)
         transportFailure = .none
     }

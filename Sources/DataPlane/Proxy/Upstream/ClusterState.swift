@@ -156,11 +156,7 @@ extension Worker {
         }
         clusters[slot].detector = targets.detector.map { Unowned($0) }
         clusters[slot].isHashed = record.policy == .hashed
-        clusters[slot].latency = nil
-        for policy in [record.policy, record.shadowPolicy] {
-            guard case .peakEWMA(let settings) = policy, clusters[slot].latency == nil else { continue }
-            clusters[slot].latency = settings
-        }
+        clusters[slot].latency = record.policy.latency ?? record.shadowPolicy?.latency
         adoptShadow(slot, record.shadowPolicy)
         clusters[slot].looksAtRequest = record.looksAtRequest
         for host in clusters[slot].hosts.indices { clusters[slot].hosts[host].isCurrent = false }
@@ -382,10 +378,7 @@ extension Worker {
             process.log.note(
                 .debug, "connection refused", detail: error.description, peer: connection.value.peer,
                 local: nil)
-            transportFailure = failureTexts.id(of: "delayed connect error: \(error)")
-            connectEnded(connection, .connectFailed)
-            transportFailure = .none
-            return
+            return endpointFailed(connection, "delayed connect error: \(error)")
         }
         connection.value.canWrite = true
         connection.value.mayRead = !readiness.isDisjoint(with: [.readable, .endOfStream])

@@ -9,6 +9,11 @@ public enum LoadBalancingPolicy: Equatable, Sendable, BitwiseCopyable {
     case hashed
     case peakEWMA(PeakEWMASettings)
 
+    /// What it goes by, if that is latency: then it is to be measured.
+    public var latency: PeakEWMASettings? {
+        if case .peakEWMA(let settings) = self { settings } else { nil }
+    }
+
     /// Envoy's least request with its defaults otherwise.
     public static func leastRequest(choices: UInt32) -> LoadBalancingPolicy {
         .leastLoaded(LeastRequestSettings(choices: choices))
